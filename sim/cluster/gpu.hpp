@@ -1,0 +1,24 @@
+#pragma once
+// GPU models: numbers of the catalogue (sim/cluster/catalog/gpus.yaml), each with its source there.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace kisim {
+
+struct GpuModel {
+  std::string name;                   // "h100-80gb", kisim's key
+  std::vector<std::string> products;  // values of the node label nvidia.com/gpu.product that mean this model
+  double fp16_tflops = 0;             // dense, tensor cores
+  double fp8_tflops = 0;              // dense; 0 = no FP8
+  int64_t memory_bytes = 0;
+  double bandwidth_gbs = 0;           // device memory, 1e9 bytes/s
+  double tdp_watts = 0;
+  double idle_watts = 0;              // 0 = not published
+  int32_t sm = 0;
+  double nvlink_gbs = 0;              // both directions together; 0 = no NVLink
+  int32_t mig_slices = 0;             // compute slices; 0 = no MIG
+};
+
+}  // namespace kisim

@@ -1,0 +1,56 @@
+#pragma once
+// Everything that comes in: scenario documents, manifests, catalogues, traces.
+
+#include "io/value.hpp"
+#include "run/scenario.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace kisim {
+
+struct ReadOptions {
+  std::vector<std::pair<std::string, std::string>> overrides;  // --set path=value, relative to spec
+  std::optional<uint64_t> seed;                                // --seed
+  bool strict = false;
+};
+
+// Reads one or several files (or "-") that together hold exactly one Scenario, with its manifests, traces and the
+// built-in catalogues. Relative paths are relative to the file that names them. Throws InputError, IoError.
+Scenario read_scenario(const std::vector<std::string>& paths, const ReadOptions& options = {});
+
+// Adds the objects of one document (or of a List) to `out`. Unknown kinds and fields are warnings.
+void read_manifest(const Value& document, Diagnostics& diagnostics, Manifests& out);
+// A file, or every *.yaml, *.yml and *.json of a directory in alphabetical order.
+void read_manifests(const std::string& path, Diagnostics& diagnostics, Manifests& out);
+
+// How the columns of a trace are named.
+struct TraceFormat {
+  std::string name = "auto";      // auto, azure, csv, jsonl
+  std::string time = "time", prompt = "prompt", output = "output";  // column names
+  std::string time_unit = "s";    // s, ms, us, ns, or "datetime"
+};
+// Plain or gzip. Throws InputError with file:line:column on a bad row, IoError if it cannot be read. Rows are sorted by
+// time (stably) and the first row is time 0.
+std::shared_ptr<const TraceColumns> read_trace(const std::string& path, const TraceFormat& format,
+                                               const SourceMark& mark);
+
+// The catalogues that are built into the program (sim/cluster/catalog, sim/serving/catalog).
+std::vector<GpuModel> read_gpu_catalogue();
+std::vector<LlmModel> read_llm_catalogue();
+std::vector<EngineProfile> read_engine_catalogue();
+
+// JSON Schema (draft 7) of the Scenario document, from the same declarations that read it.
+std::string scenario_schema();
+
+// Every numeric or text parameter of the Scenario, for `kisim describe parameters`.
+struct FieldDoc {
+  std::string path, type, default_text, allowed, doc;
+};
+std::vector<FieldDoc> scenario_fields();
+
+}  // namespace kisim

@@ -1,0 +1,67 @@
+#pragma once
+// A parsed document as a small tree that remembers where everything stood. YAML and JSON give the same tree.
+
+#include "core/error.hpp"
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace kisim {
+
+// A node of the tree. Scalars keep their text; the reader of a field decides what it means. A plain (unquoted) `~`,
+// `null` or empty scalar is Null.
+struct Value {
+  enum class Kind : uint8_t { Null, Scalar, Sequence, Mapping };
+  struct Member;
+
+  Kind kind = Kind::Null;
+  bool quoted = false;  // a quoted scalar is never a number
+  std::string text;
+  std::vector<Value> items;     // Sequence
+  std::vector<Member> members;  // Mapping, in the order written, keys unique
+  std::shared_ptr<const std::string> file;
+  int line = 0, column = 0;     // from 1
+
+  // nullptr if this is no mapping or has no such key.
+  const Value* find(const std::string& key) const;
+  SourceMark mark() const;
+  // "a mapping", "a list", "'fast'", "nothing": for messages
+  std::string describe() const;
+};
+
+struct Value::Member {
+  std::string key;
+  int line = 0, column = 0;  // of the key
+  Value value;
+};
+
+// Every document of a YAML (or JSON) text. Throws InputError with line and column on bad syntax, on a duplicate key, on
+// nesting deeper than 64 and on aliases that would expand to more than a million nodes.
+std::vector<Value> parse_yaml(const std::string& text, const std::string& file);
+
+// The same from a file; "-" is standard input. Throws IoError if it cannot be read.
+std::vector<Value> read_yaml(const std::string& path);
+
+// Collects complaints while a document is read; `strict` turns warnings into errors.
+class Diagnostics {
+ public:
+  explicit Diagnostics(bool strict = false) : strict_(strict) {}
+
+  // "found 'x', allowed: a, b" and the like. The same text at the same mark is kept once.
+  void error(const SourceMark& mark, const std::string& field, const std::string& message);
+  void warn(const SourceMark& mark, const std::string& field, const std::string& message);
+
+  bool has_errors() const { return errors_ > 0; }
+  const std::vector<Diagnostic>& all() const { return diagnostics_; }
+  // Throws InputError with everything collected if there is any error.
+  void throw_if_errors() const;
+
+ private:
+  bool strict_;
+  size_t errors_ = 0;
+  std::vector<Diagnostic> diagnostics_;
+};
+
+}  // namespace kisim

@@ -1,0 +1,34 @@
+#pragma once
+// The compiled scenario: constant, shared by every run and thread.
+
+#include "cluster/cluster.hpp"
+#include "kube/kube.hpp"
+#include "run/scenario.hpp"
+#include "serving/serving.hpp"
+#include "traffic/traffic.hpp"
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace kisim {
+
+struct Model {
+  std::string name;
+  uint64_t seed = 0;
+  Time end, warmup_end;
+  ClusterModel cluster;
+  TrafficModel traffic;
+  ServingModel serving;
+  KubeModel kube;
+  Duration sample_interval;
+  IdVector<GpuModelId, double> price_per_hour;  // by GPU model; negative: no price
+  bool has_prices = false;
+  std::vector<std::string> warnings;            // of reading and compiling, as text
+};
+
+// Scenario to Model. Collects every complaint; throws InputError if any is an error.
+std::shared_ptr<const Model> compile(const Scenario& scenario);
+
+}  // namespace kisim

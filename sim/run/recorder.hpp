@@ -1,0 +1,71 @@
+#pragma once
+// What a run leaves behind beside its summary: time series, rows of requests, the pods. It watches and is no part of
+// the State: a run with and without a recorder has the same signature.
+
+#include "core/random.hpp"
+#include "serving/request.hpp"
+#include "stats/histogram.hpp"
+#include "stats/series.hpp"
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace kisim {
+
+class World;
+
+enum class Record : uint8_t { None, Sample, All };
+
+// One pod's life; times in seconds, NaN = did not get there.
+struct PodRecord {
+  std::string name, workload, node, phase;
+  double created = 0, scheduled = 0, started = 0, ready = 0, deleted = 0;
+};
+
+// A decision of a controller that changed something: a scaling.
+struct ScalingRecord {
+  double t = 0;
+  std::string workload;
+  int32_t from = 0, to = 0;
+  std::string reason;
+};
+
+class Recorder : public RequestSink {
+ public:
+  static constexpr size_t kSampleRows = 65536;
+
+  // Record::Sample keeps at most kSampleRows requests, chosen by a hash of (source, ordinal): the same requests
+  // whatever the policy. Record::All hands every row to `rows`, which must outlive the recorder.
+  Recorder(Record mode, RequestSink* rows) : mode_(mode), rows_(rows) {}
+
+  void record(const RequestRecord& record) override;
+  // At every scrape interval: one point per series.
+  void sample(const World& world);
+  // At the end of the run.
+  void finish(const World& world);
+
+  std::vector<Series> series;             // sorted by metric, then labels, after finish()
+  std::vector<RequestRecord> requests;    // Record::Sample: sorted by arrival, after finish()
+  std::vector<std::string> sources;       // names, by RequestRecord::source
+  std::vector<PodRecord> pods;
+  std::vector<ScalingRecord> scalings;
+
+ private:
+  void point(const std::string& metric, const std::string& unit,
+             std::vector<std::pair<std::string, std::string>> labels, Time at, double value);
+
+  Record mode_;
+  RequestSink* rows_;
+  uint64_t threshold_ = ~0ull;  // rows with a larger hash are not in the sample
+  std::map<std::string, size_t> index_;
+  struct Interval {
+    uint64_t arrived = 0, completed = 0;
+    Histogram e2e, ttft, tpot;
+  };
+  std::vector<Interval> intervals_;  // by source, since the last sample
+  std::vector<uint64_t> arrived_before_;
+};
+
+}  // namespace kisim

@@ -1,0 +1,74 @@
+#pragma once
+// World = const Model + State + Engine: one simulated cluster. Independent of every other World; two Worlds of one
+// Model may run on two threads.
+
+#include "run/model.hpp"
+#include "run/recorder.hpp"
+#include "run/summary.hpp"
+
+#include <atomic>
+#include <functional>
+#include <memory>
+
+namespace kisim {
+
+// Everything that changes. Copying it copies the run.
+struct State {
+  Engine engine;
+  ClusterState cluster;
+  TrafficState traffic;
+  ServingState serving;
+  KubeState kube;
+};
+
+class World {
+ public:
+  explicit World(std::shared_ptr<const Model> model);
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+
+  // An independent copy that continues identically. It shares the Model and has no recorder.
+  std::unique_ptr<World> fork() const;
+
+  // Handles the next event at or before `until`; false if there is none.
+  bool step(Time until);
+  // Runs to `until` or the end of the scenario, whichever is earlier, and moves the clock there.
+  void run_until(Time until);
+  bool finished() const { return finished_; }
+
+  // Figures up to now. Fills everything but wall_s, events_per_s and peak_rss_bytes. Throws InvariantError where the
+  // books do not balance.
+  Summary summary() const;
+
+  Time now() const { return state_.engine.now(); }
+  const Model& model() const { return *model_; }
+  const State& state() const { return state_; }
+  void set_recorder(Recorder* recorder);
+
+ private:
+  enum class Code : uint8_t { WarmupEnd, Sample, End };
+
+  World(std::shared_ptr<const Model> model, const State& state, bool finished);
+  void dispatch(const Event& event);
+
+  std::shared_ptr<const Model> model_;
+  State state_;
+  bool finished_ = false;
+  // The rooms: views over model_ and state_.
+  Cluster cluster_;
+  Traffic traffic_;
+  Serving serving_;
+  Kube kube_;
+  Recorder* recorder_ = nullptr;
+};
+
+struct RunOptions {
+  Recorder* recorder = nullptr;
+  const std::atomic<bool>* stop = nullptr;            // set by a signal handler: finish early, mark as interrupted
+  std::function<void(Time now, Time end)> progress;   // called now and then, from the running thread
+};
+
+// Runs a Model from start to end and fills the whole summary, wall time and memory included.
+Summary run(std::shared_ptr<const Model> model, const RunOptions& options = {});
+
+}  // namespace kisim

@@ -1,0 +1,156 @@
+#pragma once
+// Serving: requests go through a Service's router to the replicas of a model, wait, batch and run on GPUs.
+//
+// Who calls whom: traffic's arrivals are submitted by the World; the kubelet adds, drains and removes replicas as
+// their pods come and go; whoever cares about an answered request is told through the completions list.
+
+#include "cluster/cluster.hpp"
+#include "core/distribution.hpp"
+#include "core/engine.hpp"
+#include "core/ring.hpp"
+#include "policy/router.hpp"
+#include "serving/batch_server.hpp"
+#include "serving/llm_engine.hpp"
+#include "serving/request.hpp"
+#include "stats/histogram.hpp"
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace kisim {
+
+// How the replicas of one spec.models entry serve. Costs depend on the GPU that a pod lands on.
+struct ServingModelModel {
+  std::string name;
+  bool llm = false;
+  BatchServerModel batch;
+  LlmEngineModel engine;
+  std::vector<std::optional<LlmCost>> cost;  // by GpuModelId; none: the model does not fit that GPU
+  Duration request_overhead;                 // before the queue
+  int32_t max_queue_size = 0;                // 0 = no limit
+};
+
+struct ServiceModel {
+  std::string namespace_, name;
+  std::shared_ptr<const Router> router;
+  uint64_t entity = 0;  // for the router's stream
+};
+
+// What serving needs to know about a traffic source.
+struct ClientModel {
+  std::string name;
+  ServiceId service;
+  Duration timeout;  // 0 = none
+  int32_t retries = 0;
+  Duration retry_backoff;
+  std::optional<Duration> slo_ttft, slo_tpot, slo_e2e;
+  bool has_slo = false;
+  bool closed_loop = false;  // its completions are told to traffic
+};
+
+struct ServingModel {
+  IdVector<ServingModelId, ServingModelModel> models;
+  IdVector<ServiceId, ServiceModel> services;
+  std::vector<ClientModel> clients;  // by source index
+  uint64_t seed = 0;
+  Time warmup_end;
+};
+
+// Gauges of one replica as its /metrics endpoint would show them now.
+struct ReplicaGauges {
+  uint32_t running = 0, waiting = 0;
+  double kv_usage = 0;       // share of KV blocks in use; 0 for batch servers
+  uint64_t completed = 0, prompt_tokens = 0, generated_tokens = 0, preemptions = 0;  // counters since its start
+  __int128 busy_ns = 0;      // ∫ busy dt
+};
+
+struct ReplicaState {
+  enum class Status : uint8_t { Free, Ready, Draining } status = Status::Free;
+  ServingModelId model;
+  ServiceId service;
+  PodId pod;
+  uint32_t endpoint = 0;  // its place among the service's endpoints while Ready
+  EventHandle timer;      // the end of the running batch or iterations
+  bool busy = false;
+  std::vector<PodId> peers;
+  BatchServerState batch;
+  LlmEngineState engine;
+  uint64_t completed = 0, prompt_tokens = 0, generated_tokens = 0;
+  TimeWeighted busy_time;
+};
+
+struct ServiceState {
+  std::vector<ReplicaId> endpoints;
+  std::vector<uint32_t> outstanding;  // by endpoint
+  RequestList held;                   // waiting for the first endpoint
+  RouterMemory memory;
+  Stream stream;
+};
+
+// Counts of one source; the totals of the summary are their sums.
+struct ClientState {
+  uint64_t arrived = 0, admitted = 0, completed = 0, failed = 0, dropped = 0, timed_out = 0, retried = 0;
+  // after warm-up
+  uint64_t slo_eligible = 0, slo_met = 0, prompt_tokens = 0, generated_tokens = 0;
+  Histogram e2e, queue, ttft, tpot;  // ns
+  RequestList deadlines;             // of running attempts, earliest first
+  EventHandle deadline_timer;
+};
+
+struct ServingState {
+  RequestSlab requests;
+  IdVector<ReplicaId, ReplicaState> replicas;
+  std::vector<ReplicaId> free_replicas;
+  IdVector<ServiceId, ServiceState> services;
+  std::vector<ClientState> clients;
+  TimeWeighted in_flight;
+  __int128 sojourn_ns = 0;  // of all that left
+  __int128 arrivals_ns = 0;  // sum of arrival times of those in flight
+  std::vector<Completion> completions;  // of closed-loop sources, taken and cleared by the World after each event
+};
+
+class Serving {
+ public:
+  enum class Code : uint8_t { Step, Enqueue, Deadline, Retry, Drained };
+
+  Serving(const ServingModel& model, ServingState& state, Cluster& cluster, Engine& engine)
+      : model(model), state(state), cluster_(cluster), engine_(engine) {}
+
+  void start();
+  void on_event(const Event& event);
+  // Called at the end of warm-up: statistics start again, nothing else changes.
+  void reset_statistics();
+
+  // A request arrives from outside.
+  void submit(const Arrival& arrival);
+
+  // The pod is ready: a new endpoint of its service.
+  ReplicaId add_replica(ServingModelId model, ServiceId service, PodId pod);
+  // No new requests; those it has go on. Returns true if it is already empty, else an event of kind
+  // (Room::Kube, drained_code) with the pod as target follows when it is.
+  bool drain_replica(ReplicaId replica, uint16_t drained_kind);
+  // The pod dies now: its requests fail, or are retried where their client does so.
+  void remove_replica(ReplicaId replica);
+
+  ReplicaGauges gauges(ReplicaId replica) const;
+  uint32_t held(ServiceId service) const { return state.services[service].held.size; }
+
+  // ∫N dt = Σ sojourn, tokens conserved, busy times within wall time. Throws InvariantError.
+  void check_conservation() const;
+
+  // Where finished requests are told, if anywhere; not part of the state.
+  RequestSink* sink = nullptr;
+
+  const ServingModel& model;
+  ServingState& state;
+
+ private:
+  Cluster& cluster_;
+  Engine& engine_;
+};
+
+}  // namespace kisim

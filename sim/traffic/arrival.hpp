@@ -1,0 +1,21 @@
+#pragma once
+// What passes between traffic and serving.
+
+#include <cstdint>
+
+namespace kisim {
+
+// A request as its source makes it. `ordinal` counts the source's requests: (source, ordinal) is its identity.
+struct Arrival {
+  uint32_t source = 0;
+  uint64_t ordinal = 0;
+  int32_t prompt_tokens = 0, output_tokens = 1;
+  uint32_t user = 0;  // closed loop
+};
+
+// A closed-loop source's request has left, one way or another.
+struct Completion {
+  uint32_t source = 0, user = 0;
+};
+
+}  // namespace kisim
