@@ -144,6 +144,7 @@ class Cluster {
   // Gives back the node's resources and GPUs; the pod is Gone.
   void remove(PodId pod, Time now);
   void set_busy(PodId pod, bool busy, Time now);
+  void reset_statistics(Time now);  // end of warm-up
   std::string pod_name(PodId pod) const;  // "llama-x2b4q", as a ReplicaSet names its pods
   uint64_t pod_entity(PodId pod) const;   // hash of Pod/namespace/name, the address of its random streams
 

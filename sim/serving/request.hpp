@@ -2,18 +2,132 @@
 // A request: who sent it, what it asks for, how far it is. Requests live in a slab whose size follows the requests in
 // flight, not those served.
 
+#include "cluster/cluster.hpp"
 #include "core/event.hpp"
-#include "core/hash.hpp"
 #include "core/id.hpp"
 #include "core/time.hpp"
 #include "traffic/arrival.hpp"
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
 namespace kisim {
 
 using RequestId = Id<struct RequestTag>;
+
+// Which list of intrusive links: the place where the request waits or runs, and its client's deadlines.
+enum class Link : uint8_t { Place = 0, Deadline = 1 };
+
+struct Request {
+  // Where the current attempt is.
+  enum class Place : uint8_t {
+    Held,        // at the service: no endpoint is ready
+    Travelling,  // API and tokeniser of the replica, before its queue
+    Waiting,     // in the replica's queue
+    Running,     // in a batch
+    Backoff      // at the client, before the next attempt
+  };
+
+  uint64_t ordinal = 0;
+  uint64_t entity = 0;  // hash of (source's name, ordinal): the address of its random streams
+  uint32_t source = 0, user = 0;
+  int32_t prompt_tokens = 0, output_tokens = 1;
+  Time arrival;      // the client's first send
+  Time deadline;     // of this attempt
+  Time queued;       // when it entered the replica's queue
+  Time scheduled;    // first time in a batch of this attempt; max() = not yet
+  Time first_token;  // max() = not yet
+  EventHandle timer;  // the end of Travelling or Backoff
+  ReplicaId replica;
+  Place place = Place::Held;
+  bool admitted = false;
+  uint32_t attempts = 0;
+
+  uint32_t instance = 0;  // of a batch server, while running
+
+  // The LLM engine's part. While decoding, the tokens generated are counted by the engine's iterations.
+  int32_t prefilled = 0;        // tokens whose KV is computed, while prefilling
+  int32_t prefill_target = 0;   // prompt, plus what was generated before a preemption
+  int32_t generated = 0;        // tokens sent, as of decode_start
+  uint64_t decode_start = 0;    // engine iteration at which it joined the decoding
+  bool decoding = false;
+  int32_t blocks = 0;           // KV blocks held, while prefilling (linear level: for good)
+
+  struct Links {
+    uint32_t previous = RequestId::kNone, next = RequestId::kNone;
+  };
+  std::array<Links, 2> links;
+};
+
+class RequestSlab {
+ public:
+  Request& operator[](RequestId id) { return items_[id.value]; }
+  const Request& operator[](RequestId id) const { return items_[id.value]; }
+  size_t in_use() const { return items_.size() - free_count_; }
+
+  RequestId take() {
+    if (free_ == RequestId::kNone) {
+      items_.emplace_back();
+      return RequestId(items_.size() - 1);
+    }
+    RequestId id(free_);
+    free_ = items_[id.value].links[0].next;
+    --free_count_;
+    items_[id.value] = {};
+    return id;
+  }
+  void give_back(RequestId id) {
+    items_[id.value].links[0].next = free_;
+    free_ = id.value;
+    ++free_count_;
+  }
+
+ private:
+  std::vector<Request> items_;
+  uint32_t free_ = RequestId::kNone;
+  size_t free_count_ = 0;
+};
+
+// A doubly linked list through the slab: O(1) everywhere, no memory of its own.
+template <Link kLink>
+struct LinkedRequests {
+  uint32_t head = RequestId::kNone, tail = RequestId::kNone, size = 0;
+
+  bool empty() const { return size == 0; }
+  RequestId front() const { return RequestId(head); }
+  RequestId back() const { return RequestId(tail); }
+
+  void push_back(RequestSlab& slab, RequestId id) {
+    links(slab, id.value) = {tail, RequestId::kNone};
+    (tail == RequestId::kNone ? head : links(slab, tail).next) = id.value;
+    tail = id.value;
+    ++size;
+  }
+  void push_front(RequestSlab& slab, RequestId id) {
+    links(slab, id.value) = {RequestId::kNone, head};
+    (head == RequestId::kNone ? tail : links(slab, head).previous) = id.value;
+    head = id.value;
+    ++size;
+  }
+  void remove(RequestSlab& slab, RequestId id) {
+    Request::Links l = links(slab, id.value);
+    (l.previous == RequestId::kNone ? head : links(slab, l.previous).next) = l.next;
+    (l.next == RequestId::kNone ? tail : links(slab, l.next).previous) = l.previous;
+    --size;
+  }
+  RequestId pop_front(RequestSlab& slab) {
+    RequestId id = front();
+    remove(slab, id);
+    return id;
+  }
+
+ private:
+  static Request::Links& links(RequestSlab& slab, uint32_t i) { return slab[RequestId(i)].links[static_cast<int>(kLink)]; }
+};
+
+using RequestList = LinkedRequests<Link::Place>;
+using DeadlineList = LinkedRequests<Link::Deadline>;
 
 enum class Outcome : uint8_t { Completed = 0, Failed = 1, Dropped = 2, TimedOut = 3 };
 

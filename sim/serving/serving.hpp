@@ -29,7 +29,8 @@ struct ServingModelModel {
   bool llm = false;
   BatchServerModel batch;
   LlmEngineModel engine;
-  std::vector<std::optional<LlmCost>> cost;  // by GpuModelId; none: the model does not fit that GPU
+  std::vector<std::optional<LlmCost>> cost;  // by GpuModelId; none: the weights do not fit that GPU
+  GpuModelId gpu;                            // where the node does not name its GPU
   Duration request_overhead;                 // before the queue
   int32_t max_queue_size = 0;                // 0 = no limit
 };
@@ -43,6 +44,7 @@ struct ServiceModel {
 // What serving needs to know about a traffic source.
 struct ClientModel {
   std::string name;
+  uint64_t entity = 0;  // hash of Traffic/<name>
   ServiceId service;
   Duration timeout;  // 0 = none
   int32_t retries = 0;
@@ -74,13 +76,16 @@ struct ReplicaState {
   ServiceId service;
   PodId pod;
   uint32_t endpoint = 0;  // its place among the service's endpoints while Ready
-  EventHandle timer;      // the end of the running batch or iterations
-  bool busy = false;
-  std::vector<PodId> peers;
+  GpuModelId gpu;
+  uint32_t requests = 0;  // travelling, waiting and running
+  RequestList travelling;
+  EventHandle timer;      // of the LLM engine, due at timer_at
+  Time timer_at = Time::max();
+  uint16_t drained_kind = 0;  // event to send to the kubelet when the last request has left
   BatchServerState batch;
   LlmEngineState engine;
-  uint64_t completed = 0, prompt_tokens = 0, generated_tokens = 0;
-  TimeWeighted busy_time;
+  uint64_t completed = 0, prompt_tokens = 0, generated_tokens = 0;  // of completed requests
+  TimeWeighted busy;      // 0 or 1
 };
 
 struct ServiceState {
@@ -94,10 +99,10 @@ struct ServiceState {
 // Counts of one source; the totals of the summary are their sums.
 struct ClientState {
   uint64_t arrived = 0, admitted = 0, completed = 0, failed = 0, dropped = 0, timed_out = 0, retried = 0;
-  // after warm-up
+  // Of requests that arrived (slo) or completed (the rest) after warm-up.
   uint64_t slo_eligible = 0, slo_met = 0, prompt_tokens = 0, generated_tokens = 0;
   Histogram e2e, queue, ttft, tpot;  // ns
-  RequestList deadlines;             // of running attempts, earliest first
+  DeadlineList deadlines;            // of running attempts, earliest first
   EventHandle deadline_timer;
 };
 
@@ -115,23 +120,28 @@ struct ServingState {
 
 class Serving {
  public:
-  enum class Code : uint8_t { Step, Enqueue, Deadline, Retry, Drained };
+  enum class Code : uint8_t {
+    Step,      // target: replica; an LLM engine's timer
+    BatchEnd,  // target: replica, payload: instance
+    Delay,     // target: replica; the oldest request has waited max_queue_delay
+    Enqueue,   // target: request; it reaches the replica's queue
+    Deadline,  // target: source
+    Retry      // target: request
+  };
 
   Serving(const ServingModel& model, ServingState& state, Cluster& cluster, Engine& engine)
       : model(model), state(state), cluster_(cluster), engine_(engine) {}
 
   void start();
   void on_event(const Event& event);
-  // Called at the end of warm-up: statistics start again, nothing else changes.
-  void reset_statistics();
 
   // A request arrives from outside.
   void submit(const Arrival& arrival);
 
   // The pod is ready: a new endpoint of its service.
   ReplicaId add_replica(ServingModelId model, ServiceId service, PodId pod);
-  // No new requests; those it has go on. Returns true if it is already empty, else an event of kind
-  // (Room::Kube, drained_code) with the pod as target follows when it is.
+  // No new requests; those it has go on. Returns true if it is already empty; else an event of kind `drained_kind`
+  // with the pod as target follows when it is.
   bool drain_replica(ReplicaId replica, uint16_t drained_kind);
   // The pod dies now: its requests fail, or are retried where their client does so.
   void remove_replica(ReplicaId replica);
@@ -149,6 +159,27 @@ class Serving {
   ServingState& state;
 
  private:
+  LlmEngine engine(ReplicaState& replica) const;
+  BatchServer batch(ReplicaState& replica);
+  // attempts
+  void attempt(RequestId id);
+  void route(RequestId id);
+  void send(RequestId id, ServiceId service, uint32_t endpoint);
+  void enqueue(RequestId id);
+  void end_attempt(RequestId id);
+  void attempt_failed(RequestId id, Outcome outcome);
+  void withdraw(RequestId id);
+  void leave(RequestId id, Outcome outcome);
+  void left_replica(ReplicaId id, Request& request);
+  void on_deadline(uint32_t source);
+  // servers
+  void after_engine(ReplicaId id);
+  void start_batches(ReplicaId id);
+  void on_batch_end(ReplicaId id, uint32_t instance);
+  void set_busy(ReplicaState& replica, bool busy);
+  void remove_endpoint(ReplicaState& replica);
+  void fail_all(ReplicaId id);
+
   Cluster& cluster_;
   Engine& engine_;
 };

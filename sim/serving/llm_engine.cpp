@@ -1,0 +1,431 @@
+#include "serving/llm_engine.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+namespace kisim {
+
+namespace {
+
+constexpr double kGiB = 1024.0 * 1024 * 1024;
+constexpr double kNominalContext = 1024;  // tokens; where the linear level touches the iteration level
+
+int64_t ps(double seconds) { return static_cast<int64_t>(std::nearbyint(seconds * 1e12)); }
+
+bool later(const LlmEngineState::Finish& a, const LlmEngineState::Finish& b) { return b < a; }
+
+}  // namespace
+
+LlmCost llm_cost(const LlmModel& llm, const EngineProfile& engine, double fp16_tflops, double bandwidth_gbs,
+                 int64_t memory_bytes, double memory_utilization, int32_t tensor_parallel, int32_t block_size) {
+  double bandwidth = bandwidth_gbs * 1e9 * tensor_parallel;
+  double flops = fp16_tflops * 1e12 * tensor_parallel * engine.prefill_mfu;
+  double kv_token = llm.kv_bytes_per_token();
+  LlmCost cost;
+  double step = engine.step_ms * 1e-3 + engine.weight_factor * llm.weight_bytes() / bandwidth;
+  if (tensor_parallel > 1) step += engine.tp_layer_ms * 1e-3 * llm.layers;
+  cost.step_ps = ps(step);
+  cost.per_sequence_ps = ps(engine.per_sequence_ms * 1e-3);
+  cost.per_kv_token_ps = ps(engine.kv_factor * kv_token / bandwidth);
+  cost.per_prefill_token_ps = ps(2 * llm.parameters / flops);
+  cost.per_attention_ps = 4.0 * llm.layers * llm.heads * llm.head_dim / flops * 1e12;
+
+  double room = static_cast<double>(memory_bytes) * memory_utilization * tensor_parallel - llm.weight_bytes() -
+                engine.activation_gib * kGiB - engine.non_torch_gib * kGiB * tensor_parallel;
+  cost.kv_blocks = static_cast<int64_t>(std::floor(room / (kv_token * block_size)));
+
+  cost.linear_base = step;
+  cost.linear_per_sequence = engine.per_sequence_ms * 1e-3 + engine.kv_factor * kv_token / bandwidth * kNominalContext;
+  cost.linear_prefill_base = step;
+  cost.linear_prefill_per_token = 2 * llm.parameters / flops;
+  return cost;
+}
+
+void LlmEngine::start() {
+  state_ = {};
+  state_.free_blocks = cost_.kv_blocks;
+  state_.phase.assign(model_.block_size, 0);
+  state_.finish.reserve(model_.max_num_seqs);
+  state_.finished.reserve(model_.max_num_seqs);
+  state_.prefilling.reserve(model_.max_num_seqs);
+}
+
+bool LlmEngine::fits(const Request& request) const {
+  return blocks_for(static_cast<int64_t>(request.prompt_tokens) + request.output_tokens) <= cost_.kv_blocks;
+}
+
+void LlmEngine::enqueue(RequestId id, Time now) {
+  Request& request = requests_[id];
+  request.place = Request::Place::Waiting;
+  request.queued = now;
+  request.prefill_target = std::max(1, request.prompt_tokens);
+  request.prefilled = request.generated = 0;
+  state_.waiting.push_back(requests_, id);
+  if (model_.detail == LlmEngineModel::Detail::Linear) return linear_admit(now);
+  if (!state_.stepping) return begin_step(now);
+  // Only a new head of the queue can change what the next steps do.
+  bool may_enter = state_.waiting.size == 1 && state_.running.size < static_cast<uint32_t>(model_.max_num_seqs);
+  if (may_enter) cut_step(now);
+}
+
+void LlmEngine::on_timer(Time now) {
+  if (model_.detail == LlmEngineModel::Detail::Linear) return linear_on_timer(now);
+  end_step(now);
+  begin_step(now);
+}
+
+Time LlmEngine::timer() const {
+  if (model_.detail == LlmEngineModel::Detail::Linear) return linear_timer();
+  if (!state_.stepping) return Time::max();
+  return state_.step_start + Duration{(state_.step_remainder_ps + duration_ps(state_.step_iterations)) / 1000};
+}
+
+double LlmEngine::kv_usage(Time now) const {
+  int64_t used = cost_.kv_blocks - state_.free_blocks;
+  if (state_.stepping) used += std::max<int64_t>(0, growth(iterations_done(now)) - state_.step_reserved);
+  return static_cast<double>(used) / static_cast<double>(cost_.kv_blocks);
+}
+
+int32_t LlmEngine::generated(const Request& request) const {
+  if (!request.decoding) return request.generated;
+  return request.generated + static_cast<int32_t>(state_.iteration - request.decode_start);
+}
+
+// ---- the iteration level ----
+
+int64_t LlmEngine::context_of(const Request& request) const {
+  return request.prefill_target + static_cast<int64_t>(state_.iteration - request.decode_start);
+}
+
+// Requests of one phase need their next KV block at the same iterations.
+int32_t LlmEngine::phase_of(int64_t context) const {
+  int64_t size = model_.block_size;
+  return static_cast<int32_t>((context + size - static_cast<int64_t>(state_.iteration % size)) % size);
+}
+
+// The phase that needs a block at `offset` iterations from now: those whose context is then a multiple of the block.
+int32_t LlmEngine::phase_due(int64_t offset) const {
+  int64_t size = model_.block_size;
+  return static_cast<int32_t>((2 * size - static_cast<int64_t>(state_.iteration % size) - offset % size) % size);
+}
+
+int64_t LlmEngine::growth(int64_t iterations) const {
+  int64_t blocks = iterations / model_.block_size * state_.decoding;
+  for (int64_t j = 0; j < iterations % model_.block_size; ++j) blocks += state_.phase[phase_due(j)];
+  return blocks;
+}
+
+int64_t LlmEngine::iterations_before_shortage() const {
+  int64_t blocks = state_.free_blocks + state_.step_reserved;
+  int64_t rounds = blocks / state_.decoding, rest = blocks % state_.decoding;
+  int64_t iterations = rounds * model_.block_size;
+  for (int64_t j = 0; j < model_.block_size; ++j) {
+    rest -= state_.phase[phase_due(j)];
+    if (rest < 0) break;
+    ++iterations;
+  }
+  return iterations;
+}
+
+int64_t LlmEngine::duration_ps(int64_t k) const {
+  return k * state_.step_first_ps + state_.step_growth_ps * (k * (k - 1) / 2);
+}
+
+void LlmEngine::begin_step(Time now) {
+  int64_t budget = model_.max_num_batched_tokens;
+  bool preempted = false;
+  Chunks chunks;
+
+  // Running requests first. Blocks for the next token of each; the latest make room.
+  while (state_.decoding > 0 && growth(1) > state_.free_blocks) {
+    preempt_last();
+    preempted = true;
+  }
+  state_.step_reserved = growth(1);
+  state_.free_blocks -= state_.step_reserved;
+  state_.stepping = true;
+  budget -= state_.decoding;
+  grow_chunks(budget, chunks, preempted);
+
+  // A step that preempted admits nobody, unless it would be empty.
+  if (!preempted || state_.running.empty()) admit(budget, chunks, now);
+  if (state_.running.empty()) {
+    state_.stepping = false;
+    state_.step_remainder_ps = 0;
+    return;
+  }
+
+  state_.step_start = now;
+  state_.step_first_ps = cost_.step_ps + cost_.per_sequence_ps * (state_.decoding + chunks.requests) +
+                         cost_.per_kv_token_ps * (state_.context + chunks.context) +
+                         cost_.per_prefill_token_ps * chunks.tokens +
+                         static_cast<int64_t>(std::nearbyint(cost_.per_attention_ps * chunks.attention));
+  state_.step_growth_ps = cost_.per_kv_token_ps * state_.decoding;
+  state_.step_iterations = 1;
+  // With nothing to prefill, whoever waits cannot enter before someone ends: jump.
+  if (model_.jump && chunks.tokens == 0 && !preempted && state_.decoding > 0) {
+    auto to_first_end = static_cast<int64_t>(state_.finish.front().at - state_.iteration);
+    state_.step_iterations = std::max<int64_t>(1, std::min(to_first_end, iterations_before_shortage()));
+  }
+  state_.prefilled_tokens += chunks.tokens;
+}
+
+// The next chunk of every prompt that is under way.
+void LlmEngine::grow_chunks(int64_t& budget, Chunks& chunks, bool& preempted) {
+  for (size_t i = 0; i < state_.prefilling.size() && budget > 0; ++i) {
+    RequestId id = state_.prefilling[i];
+    Request& request = requests_[id];
+    auto tokens = std::min<int64_t>(request.prefill_target - request.prefilled, budget);
+    int64_t need = blocks_for(request.prefilled + tokens) - request.blocks;
+    bool stays = true;
+    while (need > state_.free_blocks && stays) {
+      stays = state_.running.back() != id;
+      preempt_last();
+      preempted = true;
+    }
+    if (!stays) return;  // it was the latest: nobody is behind it
+    state_.free_blocks -= need;
+    request.blocks += static_cast<int32_t>(need);
+    ++chunks.requests;
+    chunks.tokens += tokens;
+    chunks.context += request.prefilled;
+    chunks.attention += static_cast<double>(tokens) * (request.prefilled + 0.5 * static_cast<double>(tokens));
+    request.prefilled += static_cast<int32_t>(tokens);
+    budget -= tokens;
+  }
+}
+
+// First come, first served; stops at the first that does not fit.
+void LlmEngine::admit(int64_t& budget, Chunks& chunks, Time now) {
+  while (!state_.waiting.empty() && budget > 0 && state_.running.size < static_cast<uint32_t>(model_.max_num_seqs)) {
+    RequestId id = state_.waiting.front();
+    Request& request = requests_[id];
+    auto tokens = std::min<int64_t>(request.prefill_target, budget);
+    int64_t need = blocks_for(tokens);
+    if (need > state_.free_blocks) return;
+    state_.waiting.pop_front(requests_);
+    state_.running.push_back(requests_, id);
+    state_.prefilling.push_back(id);
+    request.place = Request::Place::Running;
+    if (request.scheduled == Time::max()) request.scheduled = now;
+    state_.free_blocks -= need;
+    request.blocks = static_cast<int32_t>(need);
+    request.prefilled = static_cast<int32_t>(tokens);
+    ++chunks.requests;
+    chunks.tokens += tokens;
+    chunks.attention += 0.5 * static_cast<double>(tokens) * static_cast<double>(tokens);
+    budget -= tokens;
+  }
+}
+
+// The latest of the running goes back to the head of the queue and will compute everything again.
+void LlmEngine::preempt_last() {
+  RequestId id = state_.running.back();
+  Request& request = requests_[id];
+  state_.running.remove(requests_, id);
+  if (request.decoding) {
+    leave_decoding(request);
+    erase_finish(id);
+  } else {
+    state_.free_blocks += request.blocks;
+    std::erase(state_.prefilling, id);
+  }
+  request.place = Request::Place::Waiting;
+  request.prefilled = request.blocks = 0;
+  request.prefill_target = std::max(1, request.prompt_tokens) + request.generated;
+  state_.waiting.push_front(requests_, id);
+  ++state_.preemptions;
+}
+
+// Settles what it was sent and gives its blocks back, the one reserved for the step under way included.
+void LlmEngine::leave_decoding(Request& request) {
+  int64_t context = context_of(request);
+  request.generated = generated(request);
+  request.decoding = false;
+  state_.free_blocks += blocks_for(context);
+  if (state_.stepping && context % model_.block_size == 0) {
+    ++state_.free_blocks;
+    --state_.step_reserved;
+  }
+  --state_.phase[phase_of(context)];
+  --state_.decoding;
+  state_.context -= context;
+}
+
+void LlmEngine::end_step(Time now) {
+  int64_t k = state_.step_iterations;
+  state_.step_remainder_ps = (state_.step_remainder_ps + duration_ps(k)) % 1000;
+  state_.free_blocks -= growth(k) - state_.step_reserved;
+  state_.stepping = false;
+  state_.step_reserved = 0;
+  state_.iteration += k;
+  state_.steps += k;
+  state_.context += k * state_.decoding;
+  state_.generated_tokens += k * state_.decoding;
+
+  while (!state_.finish.empty() && state_.finish.front().at <= state_.iteration) {
+    RequestId id = state_.finish.front().request;
+    pop_finish();
+    leave_decoding(requests_[id]);
+    state_.running.remove(requests_, id);
+    state_.finished.push_back(id);
+  }
+  size_t kept = 0;
+  for (RequestId id : state_.prefilling) {
+    if (requests_[id].prefilled == requests_[id].prefill_target)
+      prefill_done(id, now);
+    else
+      state_.prefilling[kept++] = id;
+  }
+  state_.prefilling.resize(kept);
+}
+
+// The end of the prefill gives one token.
+void LlmEngine::prefill_done(RequestId id, Time now) {
+  Request& request = requests_[id];
+  ++request.generated;
+  ++state_.generated_tokens;
+  if (request.first_token == Time::max()) request.first_token = now;
+  if (request.generated >= request.output_tokens) {
+    state_.free_blocks += request.blocks;
+    state_.running.remove(requests_, id);
+    state_.finished.push_back(id);
+    return;
+  }
+  request.decoding = true;
+  request.decode_start = state_.iteration;
+  ++state_.decoding;
+  state_.context += request.prefill_target;
+  ++state_.phase[phase_of(request.prefill_target)];
+  push_finish(state_.iteration + (request.output_tokens - request.generated), id);
+}
+
+// Iterations of the step that have ended at or before `now`.
+int64_t LlmEngine::iterations_done(Time now) const {
+  int64_t elapsed_ps = ((now - state_.step_start).ns + 1) * 1000 - state_.step_remainder_ps;
+  int64_t low = 0, high = state_.step_iterations;  // duration(low) < elapsed
+  while (low < high) {
+    int64_t middle = (low + high + 1) / 2;
+    if (duration_ps(middle) < elapsed_ps)
+      low = middle;
+    else
+      high = middle - 1;
+  }
+  return low;
+}
+
+// The jump ends with the iteration that is running now.
+void LlmEngine::cut_step(Time now) {
+  if (state_.step_iterations > 1)
+    state_.step_iterations = std::min(state_.step_iterations, iterations_done(now) + 1);
+}
+
+void LlmEngine::abort(RequestId id, Time now) {
+  Request& request = requests_[id];
+  if (request.place == Request::Place::Waiting) {
+    state_.waiting.remove(requests_, id);
+    return;
+  }
+  if (model_.detail == LlmEngineModel::Detail::Linear) {
+    linear_settle(now);
+    state_.running.remove(requests_, id);
+    state_.free_blocks += request.blocks;
+    erase_finish(id);
+    return linear_admit(now);
+  }
+  int64_t done = 0;
+  if (state_.stepping) {
+    done = iterations_done(now);
+    cut_step(now);
+  }
+  state_.running.remove(requests_, id);
+  if (!request.decoding) {
+    state_.free_blocks += request.blocks;
+    std::erase(state_.prefilling, id);
+    return;
+  }
+  leave_decoding(request);
+  erase_finish(id);
+  request.generated += static_cast<int32_t>(done);
+  state_.generated_tokens += done;
+}
+
+// ---- the linear level ----
+
+void LlmEngine::linear_settle(Time now) {
+  Time from = std::max(state_.progress_at, state_.stalled_until);
+  if (state_.running.empty())
+    state_.progress = 0;
+  else if (now > from)
+    state_.progress += (now - from).to_seconds() / linear_itl();
+  state_.progress_at = now;
+}
+
+void LlmEngine::linear_admit(Time now) {
+  linear_settle(now);
+  while (!state_.waiting.empty() && state_.running.size < static_cast<uint32_t>(model_.max_num_seqs)) {
+    RequestId id = state_.waiting.front();
+    Request& request = requests_[id];
+    int64_t need = blocks_for(static_cast<int64_t>(request.prompt_tokens) + request.output_tokens);
+    if (need > state_.free_blocks) return;
+    state_.waiting.pop_front(requests_);
+    state_.running.push_back(requests_, id);
+    state_.free_blocks -= need;
+    request.blocks = static_cast<int32_t>(need);
+    request.place = Request::Place::Running;
+    request.scheduled = std::max(now, state_.stalled_until);
+    state_.stalled_until = request.scheduled + Duration::seconds(cost_.linear_prefill_base +
+                                                                 cost_.linear_prefill_per_token * request.prompt_tokens);
+    request.first_token = state_.stalled_until;
+    state_.prefilled_tokens += request.prompt_tokens;
+    // Progress is never negative, so its bits order as the number does.
+    push_finish(std::bit_cast<uint64_t>(state_.progress + std::max(0, request.output_tokens - 1)), id);
+  }
+}
+
+Time LlmEngine::linear_timer() const {
+  if (state_.finish.empty()) return Time::max();
+  const LlmEngineState::Finish& next = state_.finish.front();
+  double left = std::bit_cast<double>(next.at) - state_.progress;
+  if (left <= 0) return std::max(state_.progress_at, requests_[next.request].first_token);
+  return std::max(state_.progress_at, state_.stalled_until) + Duration::seconds(left * linear_itl());
+}
+
+void LlmEngine::linear_on_timer(Time now) {
+  linear_settle(now);
+  state_.progress = std::max(state_.progress, std::bit_cast<double>(state_.finish.front().at));
+  while (!state_.finish.empty()) {
+    const LlmEngineState::Finish& next = state_.finish.front();
+    if (std::bit_cast<double>(next.at) > state_.progress || requests_[next.request].first_token > now) break;
+    RequestId id = next.request;
+    pop_finish();
+    Request& request = requests_[id];
+    request.generated = request.output_tokens;
+    state_.generated_tokens += request.output_tokens;
+    state_.free_blocks += request.blocks;
+    state_.running.remove(requests_, id);
+    state_.finished.push_back(id);
+  }
+  linear_admit(now);
+}
+
+// ---- the heap of ends ----
+
+void LlmEngine::push_finish(uint64_t at, RequestId id) {
+  state_.finish.push_back({at, ++state_.epoch, id});
+  std::push_heap(state_.finish.begin(), state_.finish.end(), later);
+}
+
+void LlmEngine::pop_finish() {
+  std::pop_heap(state_.finish.begin(), state_.finish.end(), later);
+  state_.finish.pop_back();
+}
+
+// Rare (preemption, time-out), so a search will do.
+void LlmEngine::erase_finish(RequestId id) {
+  std::erase_if(state_.finish, [&](const LlmEngineState::Finish& f) { return f.request == id; });
+  std::make_heap(state_.finish.begin(), state_.finish.end(), later);
+}
+
+}  // namespace kisim

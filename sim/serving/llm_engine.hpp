@@ -1,0 +1,154 @@
+#pragma once
+// An LLM engine with continuous batching, as vLLM V1 schedules: one queue, running requests first, then admissions
+// first come first served within the token and sequence budgets, chunked prefill, paged KV memory, preemption of the
+// latest by recomputation.
+//
+// Two levels of detail behind one interface:
+//
+//   iteration   every iteration has a duration from physics (LlmCost). Iterations in which nothing can change (no
+//               prefill, nobody to admit, no end, enough KV blocks) are taken in one jump. Durations are integers of
+//               picoseconds and linear in the context, so a jump ends at the same nanosecond as its single steps.
+//   linear      ITL = a + b·batch: one event per change of the batch. A prompt stalls the batch for its prefill.
+//
+// While requests decode, nothing is touched per token: the engine counts iterations and each request remembers at
+// which one it started.
+
+#include "serving/catalog.hpp"
+#include "serving/request.hpp"
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+namespace kisim {
+
+struct LlmEngineModel {
+  enum class Detail : uint8_t { Iteration, Linear } detail = Detail::Iteration;
+  int32_t max_num_seqs = 256, max_num_batched_tokens = 8192, block_size = 16;
+  bool jump = true;  // off: every iteration is an event; only to show that jumps change nothing
+};
+
+// Durations in picoseconds for one (model, engine, GPU, tensorParallel). One iteration that prefills P tokens and
+// decodes n sequences with K tokens of context in all takes
+//   step + per_sequence·(sequences) + per_kv_token·(K + context of the chunks) + per_prefill_token·P
+//   + per_attention·Σ p_i·(c_i + p_i/2)        over chunks of p_i tokens after c_i
+// after serving.md section 2.2: ITL = step + 1.26 Tw + 1.27 Tkv + per_sequence·B + tp·L, prefill at an MFU.
+struct LlmCost {
+  int64_t step_ps = 0;               // engine step and the reading of all weights
+  int64_t per_sequence_ps = 0;
+  int64_t per_kv_token_ps = 0;
+  int64_t per_prefill_token_ps = 0;
+  double per_attention_ps = 0;
+  int64_t kv_blocks = 0;             // that fit beside the weights
+
+  // Linear level, in seconds.
+  double linear_base = 0, linear_per_sequence = 0, linear_prefill_base = 0, linear_prefill_per_token = 0;
+};
+
+// What the engine needs to know of a GPU. `tensor_parallel` GPUs act as one with their sums. Returns a cost with
+// kv_blocks <= 0 if the weights do not fit.
+LlmCost llm_cost(const LlmModel& llm, const EngineProfile& engine, double fp16_tflops, double bandwidth_gbs,
+                 int64_t memory_bytes, double memory_utilization, int32_t tensor_parallel, int32_t block_size);
+
+struct LlmEngineState {
+  struct Finish {
+    uint64_t at;  // iteration (or virtual token count, as bits) at which the request ends
+    uint32_t epoch;
+    RequestId request;
+    bool operator<(const Finish& o) const { return at != o.at ? at < o.at : epoch < o.epoch; }
+  };
+
+  RequestList waiting, running;
+  std::vector<RequestId> prefilling;  // of the running, in order of admission
+  std::vector<Finish> finish;         // binary heap, earliest first
+  std::vector<RequestId> finished;    // for the caller, after each step
+  uint32_t epoch = 0;
+  int64_t free_blocks = 0;
+
+  // the decoding set, all as of iteration `iteration`
+  uint64_t iteration = 0;
+  int32_t decoding = 0;
+  int64_t context = 0;                // Σ tokens of context
+  std::vector<int32_t> phase;         // by (context − iteration) mod block_size: how many decode
+
+  // the step under way
+  bool stepping = false;
+  Time step_start;
+  int64_t step_remainder_ps = 0;      // of step_start below a nanosecond
+  int64_t step_first_ps = 0;          // duration of its first iteration
+  int64_t step_growth_ps = 0;         // each next iteration is longer by this
+  int64_t step_iterations = 0;        // planned
+  int64_t step_reserved = 0;          // KV blocks already taken for its first iteration
+
+  // linear level
+  double progress = 0;                // virtual tokens since the engine was last idle
+  Time progress_at, stalled_until;
+
+  // counters since the start of the replica
+  uint64_t preemptions = 0, generated_tokens = 0, prefilled_tokens = 0, steps = 0;
+};
+
+class LlmEngine {
+ public:
+  LlmEngine(const LlmEngineModel& model, const LlmCost& cost, LlmEngineState& state, RequestSlab& requests)
+      : model_(model), cost_(cost), state_(state), requests_(requests) {}
+
+  void start();
+  // Can this request ever run here? If not it must be refused.
+  bool fits(const Request& request) const;
+  void enqueue(RequestId id, Time now);
+  // The timer has gone off: ends the step and begins the next. Requests that are done are in state.finished.
+  void on_timer(Time now);
+  // Takes the request out, wherever it is; what it was sent stands in Request::generated.
+  void abort(RequestId id, Time now);
+  // When on_timer() wants to be called; max() = idle. Read it again after every call.
+  Time timer() const;
+  bool busy() const { return state_.running.size > 0; }
+  // Share of the KV blocks in use.
+  double kv_usage(Time now) const;
+  // Tokens sent so far for a running request of this engine.
+  int32_t generated(const Request& request) const;
+
+ private:
+  struct Chunks {  // what a step prefills
+    int64_t requests = 0, tokens = 0, context = 0;
+    double attention = 0;  // Σ p·(c + p/2)
+  };
+
+  // iteration level
+  void begin_step(Time now);
+  void end_step(Time now);
+  void grow_chunks(int64_t& budget, Chunks& chunks, bool& preempted);
+  void admit(int64_t& budget, Chunks& chunks, Time now);
+  void preempt_last();
+  void prefill_done(RequestId id, Time now);
+  void leave_decoding(Request& request);
+  void cut_step(Time now);
+  int64_t iterations_done(Time now) const;
+  int64_t iterations_before_shortage() const;
+  // KV blocks that the decoding set needs for its next iterations.
+  int64_t growth(int64_t iterations) const;
+  int32_t phase_of(int64_t context) const;
+  int32_t phase_due(int64_t offset) const;
+  int64_t duration_ps(int64_t iterations) const;
+  int64_t context_of(const Request& request) const;
+  int64_t blocks_for(int64_t tokens) const { return (tokens + model_.block_size - 1) / model_.block_size; }
+
+  // linear level
+  void linear_settle(Time now);
+  void linear_admit(Time now);
+  void linear_on_timer(Time now);
+  Time linear_timer() const;
+  double linear_itl() const { return cost_.linear_base + cost_.linear_per_sequence * state_.running.size; }
+
+  void push_finish(uint64_t at, RequestId id);
+  void pop_finish();
+  void erase_finish(RequestId id);
+
+  const LlmEngineModel& model_;
+  const LlmCost& cost_;
+  LlmEngineState& state_;
+  RequestSlab& requests_;
+};
+
+}  // namespace kisim

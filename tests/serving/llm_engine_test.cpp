@@ -1,0 +1,247 @@
+#include "serving/llm_engine.hpp"
+
+#include "core/distribution.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <map>
+
+using namespace kisim;
+
+namespace {
+
+LlmCost cost_of(int64_t kv_blocks) {
+  LlmCost cost;
+  cost.step_ps = 6'700'123'457;  // about an 8B model on an H100; odd, so that remainders matter
+  cost.per_sequence_ps = 64'400'321;
+  cost.per_kv_token_ps = 49'691;
+  cost.per_prefill_token_ps = 27'064'007;
+  cost.per_attention_ps = 883.7;
+  cost.kv_blocks = kv_blocks;
+  cost.linear_base = 6.7e-3;
+  cost.linear_per_sequence = 0.1e-3;
+  cost.linear_prefill_base = 6.7e-3;
+  cost.linear_prefill_per_token = 27e-6;
+  return cost;
+}
+
+struct Sent {
+  Time at;
+  int32_t prompt, output;
+  Time abort = Time::max();
+};
+
+struct Result {
+  Time scheduled, first_token, finished;
+  int32_t generated = 0;
+  bool operator==(const Result&) const = default;
+};
+
+// Drives one engine without the rest of the simulator: arrivals and aborts in order of time, timers before them.
+struct Bench {
+  LlmEngineModel model;
+  LlmCost cost;
+  LlmEngineState state;
+  RequestSlab slab;
+  LlmEngine engine{model, cost, state, slab};
+  uint64_t calls = 0;
+
+  Bench(LlmEngineModel m, LlmCost c) : model(m), cost(c) { engine.start(); }
+
+  std::vector<Result> run(const std::vector<Sent>& sent) {
+    std::vector<Result> results(sent.size());
+    std::map<RequestId, size_t> index;
+    std::vector<std::pair<Time, size_t>> outside;  // arrivals as 2i, aborts as 2i + 1
+    for (size_t i = 0; i < sent.size(); ++i) {
+      outside.push_back({sent[i].at, 2 * i});
+      if (sent[i].abort != Time::max()) outside.push_back({sent[i].abort, 2 * i + 1});
+    }
+    std::sort(outside.begin(), outside.end());
+    size_t next = 0;
+    for (;;) {
+      Time outer = next < outside.size() ? outside[next].first : Time::max();
+      Time timer = engine.timer();
+      if (timer == Time::max() && outer == Time::max()) break;
+      if (timer <= outer) {
+        ++calls;
+        engine.on_timer(timer);
+        for (RequestId id : state.finished) {
+          Request& r = slab[id];
+          results[index.at(id)] = {r.scheduled, r.first_token, timer, r.generated};
+          index.erase(id);
+          slab.give_back(id);
+        }
+        state.finished.clear();
+      } else {
+        size_t i = outside[next].second / 2;
+        bool abort = outside[next].second % 2 == 1;
+        ++next;
+        if (!abort) {
+          RequestId id = slab.take();
+          slab[id].prompt_tokens = sent[i].prompt;
+          slab[id].output_tokens = sent[i].output;
+          slab[id].scheduled = slab[id].first_token = Time::max();
+          index[id] = i;
+          engine.enqueue(id, outer);
+        } else {
+          auto at = std::find_if(index.begin(), index.end(), [&](const auto& e) { return e.second == i; });
+          if (at == index.end()) continue;
+          engine.abort(at->first, outer);
+          Request& r = slab[at->first];
+          results[i] = {r.scheduled, r.first_token, outer, r.generated};
+          slab.give_back(at->first);
+          index.erase(at);
+        }
+      }
+    }
+    CHECK(index.empty());
+    return results;
+  }
+};
+
+std::vector<Sent> random_load(uint64_t seed, int n, double rate, double abort_share) {
+  Stream stream(seed, 1, Purpose::Arrivals);
+  std::vector<Sent> sent;
+  double t = 0;
+  for (int i = 0; i < n; ++i) {
+    t += draw_exponential(stream, 1 / rate);
+    Sent s{Time{} + Duration::seconds(t), static_cast<int32_t>(stream.below(1500)) + 1,
+           static_cast<int32_t>(stream.below(300)) + 1};
+    if (stream.uniform() < abort_share) s.abort = s.at + Duration::seconds(draw_exponential(stream, 1.0));
+    sent.push_back(s);
+  }
+  return sent;
+}
+
+}  // namespace
+
+TEST_CASE("a single request takes its prefill and one iteration per further token") {
+  Bench bench({}, cost_of(1000));
+  LlmCost c = bench.cost;
+  auto results = bench.run({{Time{1000}, 100, 3}});
+  int64_t prefill = c.step_ps + c.per_sequence_ps + 100 * c.per_prefill_token_ps +
+                    static_cast<int64_t>(std::nearbyint(c.per_attention_ps * 5000));
+  int64_t first = prefill, second = c.step_ps + c.per_sequence_ps + 100 * c.per_kv_token_ps;
+  int64_t third = c.step_ps + c.per_sequence_ps + 101 * c.per_kv_token_ps;
+  CHECK(results[0].scheduled.ns == 1000);
+  CHECK(results[0].first_token.ns == 1000 + first / 1000);
+  CHECK(results[0].finished.ns == 1000 + (first + second + third) / 1000);
+  CHECK(results[0].generated == 3);
+}
+
+TEST_CASE("jumps end at the same nanosecond as single iterations") {
+  struct Case {
+    const char* name;
+    int64_t blocks;
+    int32_t seqs, tokens;
+    double rate, aborts;
+  };
+  Case c = GENERATE(Case{"light", 30000, 256, 8192, 2, 0}, Case{"busy", 30000, 256, 2048, 25, 0.1},
+                    Case{"few sequences", 30000, 8, 8192, 10, 0.1}, Case{"short of memory", 400, 256, 2048, 20, 0.1},
+                    Case{"small budget", 3000, 64, 128, 10, 0.2});
+  INFO(c.name);
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    auto sent = random_load(seed, 400, c.rate, c.aborts);
+    LlmEngineModel model{LlmEngineModel::Detail::Iteration, c.seqs, c.tokens, 16, true};
+    Bench jumping(model, cost_of(c.blocks));
+    model.jump = false;
+    Bench stepping(model, cost_of(c.blocks));
+    auto a = jumping.run(sent), b = stepping.run(sent);
+    CHECK(a == b);
+    CHECK(jumping.state.generated_tokens == stepping.state.generated_tokens);
+    CHECK(jumping.state.preemptions == stepping.state.preemptions);
+    CHECK(jumping.state.steps == stepping.state.steps);
+    CHECK(jumping.calls < stepping.calls);
+    if (c.blocks == 400) CHECK(jumping.state.preemptions > 0);
+    // Books: all memory is back, every token the engine made was sent to somebody.
+    uint64_t sent_tokens = 0;
+    for (const Result& r : a) sent_tokens += r.generated;
+    CHECK(sent_tokens == jumping.state.generated_tokens);
+    CHECK(jumping.state.free_blocks == c.blocks);
+    CHECK(jumping.state.context == 0);
+    CHECK(jumping.state.decoding == 0);
+    CHECK(std::all_of(jumping.state.phase.begin(), jumping.state.phase.end(), [](int32_t n) { return n == 0; }));
+  }
+}
+
+TEST_CASE("a step that preempts admits nobody and the preempted comes first") {
+  // Two requests that fit together at first and outgrow 20 blocks of 16.
+  Bench bench({}, cost_of(20));
+  auto results = bench.run({{Time{0}, 100, 120}, {Time{0}, 100, 120}, {Time{1}, 10, 5}});
+  CHECK(bench.state.preemptions >= 1);
+  CHECK(results[0].finished < results[1].finished);
+  CHECK(results[1].finished > results[2].scheduled);
+  for (const Result& r : results) CHECK(r.generated > 0);
+}
+
+TEST_CASE("a request larger than the KV memory does not fit") {
+  Bench bench({}, cost_of(10));
+  Request request;
+  request.prompt_tokens = 100;
+  request.output_tokens = 60;
+  CHECK(bench.engine.fits(request));
+  request.output_tokens = 61;
+  CHECK_FALSE(bench.engine.fits(request));
+}
+
+TEST_CASE("chunked prefill: no iteration computes more tokens than its budget") {
+  LlmEngineModel model{LlmEngineModel::Detail::Iteration, 256, 512, 16, true};
+  Bench bench(model, cost_of(30000));
+  auto results = bench.run({{Time{0}, 2000, 2}});
+  // 512 + 512 + 512 + 464 tokens, then one iteration.
+  CHECK(bench.state.steps == 5);
+  CHECK(bench.state.prefilled_tokens == 2000);
+  CHECK(results[0].generated == 2);
+}
+
+TEST_CASE("linear level: a batch of n decodes at base + n·slope and a prompt stalls it") {
+  LlmEngineModel model;
+  model.detail = LlmEngineModel::Detail::Linear;
+  Bench bench(model, cost_of(30000));
+  auto alone = bench.run({{Time{0}, 1000, 101}});
+  CHECK(alone[0].first_token.to_seconds() == Approx(6.7e-3 + 27e-3));
+  CHECK((alone[0].finished - alone[0].first_token).to_seconds() == Approx(100 * 6.8e-3));
+
+  Bench pair(model, cost_of(30000));
+  auto two = pair.run({{Time{0}, 1000, 101}, {Time{0}, 1000, 101}});
+  CHECK(two[1].first_token.to_seconds() == Approx(2 * (6.7e-3 + 27e-3)));
+  CHECK(two[0].finished.to_seconds() == Approx(2 * (6.7e-3 + 27e-3) + 100 * 6.9e-3));
+  CHECK(pair.state.free_blocks == 30000);
+}
+
+TEST_CASE("linear level: one timer per change of the batch") {
+  LlmEngineModel model;
+  model.detail = LlmEngineModel::Detail::Linear;
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    Bench bench(model, cost_of(2000));
+    auto sent = random_load(seed, 500, 20, 0.1);
+    auto results = bench.run(sent);
+    CHECK(bench.calls <= sent.size());
+    CHECK(bench.state.free_blocks == 2000);
+    for (size_t i = 0; i < sent.size(); ++i)
+      if (sent[i].abort == Time::max()) CHECK(results[i].generated == sent[i].output);
+  }
+}
+
+TEST_CASE("costs follow the published decode fit") {
+  // serving.md 2.2: ITL ms = 0.68 + 1.26 Tw + 1.27 Tkv + 0.0644 B at 3.35 TB/s.
+  LlmModel llm{"llama-3.1-8b", 8.03e9, 32, 4096, 32, 8, 128};
+  CHECK(llm.kv_bytes_per_token() == 128 * 1024);
+  EngineProfile engine;
+  engine.step_ms = 0.68;
+  engine.weight_factor = 1.26;
+  engine.kv_factor = 1.27;
+  engine.per_sequence_ms = 0.0644;
+  engine.prefill_mfu = 0.6;
+  engine.activation_gib = 5.5;
+  engine.non_torch_gib = 0.15;
+  LlmCost cost = llm_cost(llm, engine, 989, 3350, 80ll << 30, 0.9, 1, 16);
+  double itl_ms = (cost.step_ps + 8 * cost.per_sequence_ps + 8 * 300 * cost.per_kv_token_ps) * 1e-9;
+  CHECK(itl_ms == Approx(0.68 + 1.26 * 16.06 / 3.35 + 1.27 * 8 * 300 * 131072e-9 / 3.35 + 8 * 0.0644).epsilon(1e-3));
+  // Measured by ML.ENERGY at batch 8: 7.3 ms.
+  CHECK(itl_ms == Approx(7.3).epsilon(0.1));
+  // 72 GiB − weights − activations, in blocks of 2 MiB.
+  CHECK(cost.kv_blocks == static_cast<int64_t>((72.0 - 16.06e9 / (1 << 30) - 5.65) * 1024 / 2));
+  CHECK(llm_cost(llm, engine, 65, 320, 16ll << 30, 0.9, 1, 16).kv_blocks < 0);
+}
