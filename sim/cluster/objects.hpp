@@ -86,6 +86,7 @@ struct PodSpec {
   std::vector<PreferredSchedulingTerm> preferred_node_affinity;
   std::vector<Toleration> tolerations;
   int32_t priority = 0;
+  std::string priority_class_name;
   std::string scheduler_name = "default-scheduler", node_name;
   std::vector<std::string> scheduling_gates;
   Duration termination_grace_period{30'000'000'000};
@@ -95,7 +96,8 @@ struct ObjectMeta {
   std::string namespace_ = "default", name;
   Labels labels;
   Labels annotations;
-  SourceMark mark;  // where it was read, for messages
+  std::string owner_kind, owner_name;  // the controller among its ownerReferences; empty: none
+  SourceMark mark;                     // where it was read, for messages
 
   std::string full_name() const { return namespace_ + "/" + name; }
 };
@@ -141,8 +143,8 @@ struct Service {
 // autoscaling/v2. Quantities are in milli-units, as the HPA controller computes with them.
 struct MetricTarget {
   enum class Type : uint8_t { Utilization, AverageValue, Value } type = Type::AverageValue;
-  int64_t milli_value = 0;     // AverageValue, Value
-  int32_t utilization = 0;     // per cent of the request
+  int64_t milli_value = 0;  // AverageValue, Value
+  int32_t utilization = 0;  // per cent of the request
 };
 struct MetricSpec {
   enum class Source : uint8_t { Resource, ContainerResource, Pods, Object, External } source = Source::Resource;
@@ -172,6 +174,20 @@ struct HorizontalPodAutoscaler {
   bool has_behavior() const { return scale_up.has_value() || scale_down.has_value(); }
 };
 
+struct PriorityClass {
+  ObjectMeta meta;
+  int32_t value = 0;
+  bool global_default = false;
+};
+
+// Something the manifests say that kisim does not act on: told once, with the first place and how often.
+struct Ignored {
+  std::string what;   // "kind Secret is not modelled"
+  std::string field;  // may be empty
+  SourceMark mark;
+  int32_t count = 0;
+};
+
 // Everything the manifests say, in the order read.
 struct Manifests {
   std::vector<Node> nodes;
@@ -180,6 +196,8 @@ struct Manifests {
   std::vector<ReplicaSet> replica_sets;
   std::vector<Service> services;
   std::vector<HorizontalPodAutoscaler> hpas;
+  std::vector<PriorityClass> priority_classes;
+  std::vector<Ignored> ignored;
 };
 
 }  // namespace kisim

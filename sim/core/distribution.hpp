@@ -10,19 +10,32 @@
 
 namespace kisim {
 
+// The x that a standard normal variable stays below with probability p, 0 < p < 1 (Wichura, AS 241, PPND16).
+double normal_quantile(double p);
+
 double draw_exponential(Stream&, double mean);
-double draw_normal(Stream&, double mean, double sd);            // inverse method: Wichura, AS 241, PPND16
-double draw_lognormal(Stream&, double median, double sigma);    // sigma of the logarithm
-double draw_gamma(Stream&, double shape, double scale);         // Marsaglia, Tsang, TOMS 2000
-int64_t draw_poisson(Stream&, double mean);                     // inversion below 10, PTRS above (Hoermann 1993)
-int64_t draw_geometric(Stream&, double mean);                   // on 1, 2, …; mean >= 1
-int64_t draw_zipf(Stream&, int64_t n, double exponent);         // on 1 … n; rejection-inversion (Hoermann, Derflinger 1996)
+double draw_normal(Stream&, double mean, double sd);          // by normal_quantile
+double draw_lognormal(Stream&, double median, double sigma);  // sigma of the logarithm
+double draw_gamma(Stream&, double shape, double scale);       // Marsaglia, Tsang, TOMS 2000
+int64_t draw_poisson(Stream&, double mean);                   // inversion below 10, PTRS above (Hoermann 1993)
+int64_t draw_geometric(Stream&, double mean);                 // on 1, 2, …; mean >= 1
+int64_t draw_zipf(Stream&, int64_t n, double exponent);  // on 1 … n; rejection-inversion (Hoermann, Derflinger 1996)
 
 // A number or a random number. Plain value; `values`/`weights` are only used by Discrete and Empirical.
 class Distribution {
  public:
   enum class Kind : uint8_t {
-    Constant, Uniform, Exponential, Normal, Lognormal, Gamma, Geometric, Poisson, Zipf, Discrete, Empirical
+    Constant,
+    Uniform,
+    Exponential,
+    Normal,
+    Lognormal,
+    Gamma,
+    Geometric,
+    Poisson,
+    Zipf,
+    Discrete,
+    Empirical
   };
 
   Distribution() = default;
@@ -41,18 +54,22 @@ class Distribution {
   // Cut draws to [min, max] by clamping (for example token counts at 1).
   Distribution clamped(double min, double max) const;
 
-  double draw(Stream&) const;
-  double mean() const;  // of the unclamped distribution
+  double draw(Stream&) const;  // does not allocate
+  double mean() const;         // of the unclamped distribution
+  // Draws nothing from the stream.
   bool is_constant() const { return kind_ == Kind::Constant; }
   Kind kind() const { return kind_; }
   // "lognormal(median 1020, sigma 0.9)"
   std::string text() const;
 
  private:
+  Distribution(Kind kind, double a, double b);
+  double draw_unclamped(Stream&) const;
+
   Kind kind_ = Kind::Constant;
-  double a_ = 0, b_ = 0;
+  double a_ = 0, b_ = 0;  // its parameters, in the order of its factory
   double min_ = -1.7976931348623157e308, max_ = 1.7976931348623157e308;
-  std::vector<double> values_, cumulative_;
+  std::vector<double> values_, cumulative_;  // cumulative: weights up to and with each value
 };
 
 }  // namespace kisim

@@ -62,8 +62,8 @@ class InvariantError : public std::logic_error {
 
 }  // namespace kisim
 
-#define KISIM_INVARIANT(condition, ...)                                                            \
-  do {                                                                                             \
-    if (!(condition)) [[unlikely]]                                                                 \
-      ::kisim::invariant_failed(__FILE__, __LINE__, #condition, ::fmt::format(__VA_ARGS__));       \
+#define KISIM_INVARIANT(condition, ...)                                                      \
+  do {                                                                                       \
+    if (!(condition)) [[unlikely]]                                                           \
+      ::kisim::invariant_failed(__FILE__, __LINE__, #condition, ::fmt::format(__VA_ARGS__)); \
   } while (0)

@@ -49,8 +49,10 @@ struct PendingEvent {
   constexpr uint32_t slot() const { return static_cast<uint32_t>(order & ((1u << kSlotBits) - 1)); }
 };
 
+// As one 128-bit number: without a branch, since queues compare what cannot be predicted.
 constexpr bool operator<(const PendingEvent& a, const PendingEvent& b) {
-  return a.time != b.time ? a.time < b.time : a.order < b.order;
+  auto key = [](const PendingEvent& e) { return static_cast<__int128>(e.time) << 64 | e.order; };
+  return key(a) < key(b);
 }
 
 // Names a scheduled event so that it can be cancelled; empty when default-constructed or spent.

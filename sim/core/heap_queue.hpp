@@ -13,6 +13,9 @@ class HeapQueue {
  public:
   bool empty() const { return heap_.empty(); }
   size_t size() const { return heap_.size(); }
+  // In no particular order.
+  const std::vector<PendingEvent>& events() const { return heap_; }
+  void clear() { heap_.clear(); }
 
   void push(PendingEvent e) {
     size_t i = heap_.size();
@@ -27,7 +30,7 @@ class HeapQueue {
   }
 
   // Precondition: not empty.
-  const PendingEvent& min() { return heap_.front(); }
+  const PendingEvent& min() const { return heap_.front(); }
 
   void pop() {
     PendingEvent last = heap_.back();
@@ -38,10 +41,9 @@ class HeapQueue {
   // Drops the events that `keep` refuses.
   template <class Keep>
   void filter(Keep keep) {
-    heap_.erase(std::remove_if(heap_.begin(), heap_.end(), [&](const PendingEvent& e) { return !keep(e); }),
-                heap_.end());
-    for (size_t i = heap_.size() / 4 + 1; i-- > 0;)
-      if (i < heap_.size()) sift_down(i, heap_[i]);
+    std::erase_if(heap_, [&](const PendingEvent& e) { return !keep(e); });
+    if (heap_.size() < 2) return;
+    for (size_t i = (heap_.size() - 2) / 4 + 1; i-- > 0;) sift_down(i, heap_[i]);
   }
 
  private:

@@ -1,18 +1,19 @@
 #pragma once
-// Pending-event set as a ladder queue (Tang, Goh, Thng, TOMACS 15(3), 2005): amortised O(1) push and pop.
+// Pending-event set after the ladder queue of Tang, Goh and Thng (TOMACS 15(3), 2005): amortised O(1) push and pop.
 //
 //   top      far future, an unsorted list
 //   rungs    buckets of equal width; each rung splits one crowded bucket of the rung above
-//   bottom   the next events, sorted, latest first, popped from the back
+//   bottom   the next bucket, sorted
+//   late     events pushed into the span of a long bottom, a heap
 //
-// Bucket widths are powers of two, so finding a bucket is a shift. Lists live in one pool of nodes: moving an event
-// down relinks it and nothing is allocated once the pool has reached the largest number pending.
-// Memory: 24 bytes per event and 8 per bucket.
+// Bucket widths are powers of two, so finding a bucket is a shift. Lists are chains of small chunks from one pool:
+// a bucket is read in a few cache lines, and nothing is allocated once the pool is as large as it ever gets.
+// Memory: 18 bytes per event, and up to one chunk of 128 bytes more per bucket in use.
 
 #include "core/event.hpp"
+#include "core/heap_queue.hpp"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cstdint>
 #include <vector>
@@ -26,40 +27,39 @@ class LadderQueue {
 
   void push(PendingEvent e) {
     ++size_;
-    if (e.time >= top_start_) {
-      append(top_, e);
-      top_min_ = std::min(top_min_, e.time);
-      top_max_ = std::max(top_max_, e.time);
-      return;
-    }
+    if (e.time > covered_) return append(top_, e);
     for (int r = 0; r < rungs_; ++r) {
       Rung& rung = ladder_[r];
-      if (e.time >= rung.next_start()) {
-        append(rung.buckets[rung.index(e.time)], e);
-        return;
-      }
+      if (e.time >= rung.next_start()) return append(rung.buckets[rung.index(e.time)], e);
     }
-    insert_bottom(e);
+    if (bottom_.size() - head_ <= kSortAtMost) return insert_into_bottom(e);
+    late_.push(e);
+    if (late_.size() > late_limit_) split_late();
   }
 
   // Precondition: not empty.
   const PendingEvent& min() {
-    if (bottom_.empty()) refill();
-    return bottom_.back();
+    if (head_ == bottom_.size() && late_.empty()) refill();
+    return late_is_next() ? late_.min() : bottom_[head_];
   }
 
   // Precondition: min() was called since the last push or pop.
   void pop() {
-    bottom_.pop_back();
     --size_;
+    if (late_is_next())
+      late_.pop();
+    else
+      ++head_;
   }
 
   // Drops the events that `keep` refuses.
   template <class Keep>
   void filter(Keep keep) {
-    bottom_.erase(std::remove_if(bottom_.begin(), bottom_.end(), [&](const PendingEvent& e) { return !keep(e); }),
-                  bottom_.end());
-    size_ = bottom_.size();
+    bottom_.erase(bottom_.begin(), bottom_.begin() + static_cast<std::ptrdiff_t>(head_));
+    head_ = 0;
+    std::erase_if(bottom_, [&](const PendingEvent& e) { return !keep(e); });
+    late_.filter(keep);
+    size_ = bottom_.size() + late_.size();
     filter_list(top_, keep);
     for (int r = 0; r < rungs_; ++r)
       for (size_t b = ladder_[r].current; b < ladder_[r].used; ++b) filter_list(ladder_[r].buckets[b], keep);
@@ -67,180 +67,210 @@ class LadderQueue {
 
  private:
   static constexpr uint32_t kNil = 0xffffffffu;
-  static constexpr size_t kSortAtMost = 48;    // a bucket up to this size is sorted, a larger one is split
-  static constexpr size_t kBottomAtMost = 512;  // a longer bottom becomes a rung
+  static constexpr uint32_t kChunkEvents = 7;
+  static constexpr uint32_t kSortAtMost = 48;  // a list up to this size is sorted, a larger one is dealt into a rung
+  static constexpr size_t kLateAtMost = 512;   // more late events become a rung
   static constexpr int kMaxRungs = 10;
   static constexpr size_t kMaxBuckets = 1 << 16;
 
-  struct Node {
-    PendingEvent event;
+  struct Chunk {
+    PendingEvent events[kChunkEvents];
     uint32_t next;
   };
+  // First in, first out: events of one instant mostly come out in the order wanted. The last chunk alone is partly
+  // filled.
   struct List {
-    uint32_t head = kNil;
+    uint32_t head = kNil, tail = kNil;
     uint32_t count = 0;
   };
   struct Rung {
     int64_t start = 0;
     int shift = 0;
-    size_t current = 0;  // the first bucket not yet taken
-    size_t used = 0;     // buckets in use
+    size_t current = 0;  // the first bucket not yet taken; always below `used` between calls
+    size_t used = 0;
     std::vector<List> buckets;
 
-    int64_t bucket_start(size_t b) const {
-      // saturates: the last bucket may end beyond the clock
-      uint64_t t = static_cast<uint64_t>(start) + (static_cast<uint64_t>(b) << shift);
-      return t > static_cast<uint64_t>(INT64_MAX) ? INT64_MAX : static_cast<int64_t>(t);
+    int64_t next_start() const {
+      return static_cast<int64_t>(static_cast<uint64_t>(start) + (static_cast<uint64_t>(current) << shift));
     }
-    int64_t next_start() const { return current >= used ? INT64_MAX : bucket_start(current); }
+    // The last bucket also takes what lies between this rung and the one above.
     size_t index(int64_t time) const {
-      return std::min<size_t>(static_cast<uint64_t>(time - start) >> shift, used - 1);
+      return std::min<size_t>((static_cast<uint64_t>(time) - static_cast<uint64_t>(start)) >> shift, used - 1);
     }
   };
+  struct Span {
+    int64_t first, last;
+  };
 
-  uint32_t take_node() {
+  bool late_is_next() const { return !late_.empty() && (head_ == bottom_.size() || late_.min() < bottom_[head_]); }
+
+  uint32_t take_chunk() {
     if (free_ == kNil) {
-      pool_.push_back({});
+      pool_.emplace_back();
       return static_cast<uint32_t>(pool_.size() - 1);
     }
-    uint32_t n = free_;
-    free_ = pool_[n].next;
-    return n;
+    uint32_t chunk = free_;
+    free_ = pool_[chunk].next;
+    return chunk;
   }
 
   void append(List& list, PendingEvent e) {
-    uint32_t n = take_node();
-    pool_[n] = {e, list.head};
-    list.head = n;
-    ++list.count;
+    uint32_t at = list.count++ % kChunkEvents;
+    if (at == 0) {
+      uint32_t chunk = take_chunk();
+      pool_[chunk].next = kNil;
+      (list.tail == kNil ? list.head : pool_[list.tail].next) = chunk;
+      list.tail = chunk;
+    }
+    pool_[list.tail].events[at] = e;
+  }
+
+  template <class Visit>
+  void for_each(const List& list, Visit visit) const {
+    uint32_t left = list.count;
+    for (uint32_t chunk = list.head; chunk != kNil; chunk = pool_[chunk].next) {
+      uint32_t n = std::min(left, kChunkEvents);
+      for (uint32_t i = 0; i < n; ++i) visit(pool_[chunk].events[i]);
+      left -= n;
+    }
+  }
+
+  // Visits every event and gives the chunks back. The visitor may take chunks.
+  template <class Visit>
+  void drain(const List& list, Visit visit) {
+    uint32_t left = list.count;
+    for (uint32_t chunk = list.head; chunk != kNil;) {
+      uint32_t n = std::min(left, kChunkEvents), next = pool_[chunk].next;
+      for (uint32_t i = 0; i < n; ++i) visit(PendingEvent(pool_[chunk].events[i]));
+      pool_[chunk].next = free_;
+      free_ = chunk;
+      left -= n;
+      chunk = next;
+    }
   }
 
   template <class Keep>
   void filter_list(List& list, Keep keep) {
     List kept;
-    for (uint32_t n = list.head; n != kNil;) {
-      uint32_t next = pool_[n].next;
-      if (keep(pool_[n].event)) {
-        pool_[n].next = kept.head;
-        kept.head = n;
-        ++kept.count;
-      } else {
-        pool_[n].next = free_;
-        free_ = n;
-      }
-      n = next;
-    }
+    drain(list, [&](const PendingEvent& e) {
+      if (keep(e)) append(kept, e);
+    });
     list = kept;
     size_ += kept.count;
   }
 
-  void insert_bottom(PendingEvent e) {
-    // latest first: find the first element that is earlier than e
-    auto at = std::partition_point(bottom_.begin(), bottom_.end(), [&](const PendingEvent& b) { return e < b; });
-    bottom_.insert(at, e);
-    if (bottom_.size() > kBottomAtMost && rungs_ < kMaxRungs) split_bottom();
+  Span span_of(const List& list) const {
+    Span span{INT64_MAX, INT64_MIN};
+    for_each(list, [&](const PendingEvent& e) {
+      span.first = std::min(span.first, e.time);
+      span.last = std::max(span.last, e.time);
+    });
+    return span;
   }
 
-  // A crowded bottom whose events are spread in time becomes the lowest rung.
-  void split_bottom() {
-    int64_t earliest = bottom_.back().time, latest = bottom_.front().time;
-    if (earliest == latest) return;
-    int64_t end = top_start_;
-    for (int r = 0; r < rungs_; ++r) end = std::min(end, ladder_[r].next_start());
-    List list;
-    for (const PendingEvent& e : bottom_) append(list, e);
+  // Brings the earliest events into the empty bottom.
+  void refill() {
     bottom_.clear();
-    // The rung must reach up to the next higher one, or an event between them would find no bucket.
-    spread(list, earliest, end - 1);
+    head_ = 0;
+    late_limit_ = kLateAtMost;
+    while (bottom_.empty()) {
+      List list = rungs_ == 0 ? take_top() : take_bucket();
+      if (list.count <= kSortAtMost) {
+        sort_into_bottom(list);
+        continue;
+      }
+      Span span = span_of(list);
+      if (span.first == span.last || rungs_ == kMaxRungs)
+        sort_into_bottom(list);
+      else
+        add_rung(list, span);
+    }
   }
 
-  // Makes a rung over [first, last] and deals the list into its buckets.
-  void spread(List list, int64_t first, int64_t last) {
+  List take_top() {
+    List list = top_;
+    top_ = {};
+    covered_ = span_of(list).last;
+    return list;
+  }
+
+  // The next bucket of the lowest rung, perhaps empty. A rung without buckets left goes.
+  List take_bucket() {
+    Rung& rung = ladder_[rungs_ - 1];
+    while (rung.current + 1 < rung.used && rung.buckets[rung.current].count == 0) ++rung.current;
+    List list = rung.buckets[rung.current];
+    rung.buckets[rung.current] = {};
+    if (++rung.current == rung.used) --rungs_;
+    return list;
+  }
+
+  // Deals the list into a new lowest rung.
+  void add_rung(const List& list, Span span) {
     if (static_cast<size_t>(rungs_) == ladder_.size()) ladder_.emplace_back();
     Rung& rung = ladder_[rungs_++];
-    uint64_t span = static_cast<uint64_t>(last - first);
-    size_t wanted = std::clamp<size_t>(std::bit_ceil(static_cast<size_t>(list.count)), 16, kMaxBuckets);
-    rung.shift = 0;
-    while ((span >> rung.shift) >= wanted) ++rung.shift;
-    rung.start = first;
+    uint64_t width = static_cast<uint64_t>(span.last) - static_cast<uint64_t>(span.first);
+    size_t wanted = std::clamp<size_t>(std::bit_ceil(list.count), 16, kMaxBuckets);
+    rung.shift = std::max(0, static_cast<int>(std::bit_width(width)) - (static_cast<int>(std::bit_width(wanted)) - 1));
+    rung.start = span.first;
     rung.current = 0;
-    rung.used = static_cast<size_t>(span >> rung.shift) + 1;
+    rung.used = static_cast<size_t>(width >> rung.shift) + 1;
     if (rung.buckets.size() < rung.used) rung.buckets.resize(rung.used);
-    std::fill_n(rung.buckets.begin(), rung.used, List{});
-    for (uint32_t n = list.head; n != kNil;) {
-      uint32_t next = pool_[n].next;
-      List& bucket = rung.buckets[rung.index(pool_[n].event.time)];
-      pool_[n].next = bucket.head;
-      bucket.head = n;
-      ++bucket.count;
-      n = next;
+    drain(list, [&](const PendingEvent& e) { append(rung.buckets[rung.index(e.time)], e); });
+  }
+
+  void sort_into_bottom(const List& list) {
+    drain(list, [&](const PendingEvent& e) { bottom_.push_back(e); });
+    if (bottom_.size() > kSortAtMost) {
+      if (!std::is_sorted(bottom_.begin(), bottom_.end())) std::sort(bottom_.begin(), bottom_.end());
+      return;
+    }
+    for (size_t i = 1; i < bottom_.size(); ++i) {
+      PendingEvent e = bottom_[i];
+      size_t j = i;
+      for (; j > 0 && e < bottom_[j - 1]; --j) bottom_[j] = bottom_[j - 1];
+      bottom_[j] = e;
     }
   }
 
-  void sort_into_bottom(List list) {
-    for (uint32_t n = list.head; n != kNil;) {
-      uint32_t next = pool_[n].next;
-      bottom_.push_back(pool_[n].event);
-      pool_[n].next = free_;
-      free_ = n;
-      n = next;
+  // Moves the earlier events into the room that popped ones have left.
+  void insert_into_bottom(PendingEvent e) {
+    if (head_ == 0) {
+      bottom_.insert(std::upper_bound(bottom_.begin(), bottom_.end(), e), e);
+      return;
     }
-    // Few events: insertion sort. They come latest-inserted first, which for ties is already the wanted order.
-    if (bottom_.size() <= kSortAtMost) {
-      for (size_t i = 1; i < bottom_.size(); ++i) {
-        PendingEvent e = bottom_[i];
-        size_t j = i;
-        for (; j > 0 && bottom_[j - 1] < e; --j) bottom_[j] = bottom_[j - 1];
-        bottom_[j] = e;
-      }
-    } else {
-      std::sort(bottom_.begin(), bottom_.end(), [](const PendingEvent& a, const PendingEvent& b) { return b < a; });
-    }
+    size_t i = --head_;
+    for (; i + 1 < bottom_.size() && bottom_[i + 1] < e; ++i) bottom_[i] = bottom_[i + 1];
+    bottom_[i] = e;
   }
 
-  void refill() {
-    while (bottom_.empty()) {
-      if (rungs_ == 0) {
-        // Everything pending is in top.
-        List list = top_;
-        int64_t first = top_min_, last = top_max_;
-        top_ = {};
-        top_min_ = INT64_MAX;
-        top_max_ = INT64_MIN;
-        top_start_ = last == INT64_MAX ? INT64_MAX : last + 1;
-        if (list.count <= kSortAtMost || first == last)
-          sort_into_bottom(list);
-        else
-          spread(list, first, last);
-        continue;
-      }
-      Rung& rung = ladder_[rungs_ - 1];
-      while (rung.current < rung.used && rung.buckets[rung.current].count == 0) ++rung.current;
-      if (rung.current == rung.used) {
-        --rungs_;
-        continue;
-      }
-      List list = rung.buckets[rung.current];
-      rung.buckets[rung.current] = {};
-      int64_t first = rung.bucket_start(rung.current);
-      int shift = rung.shift;
-      ++rung.current;
-      if (list.count > kSortAtMost && shift > 0 && rungs_ < kMaxRungs) {
-        int64_t last = first + static_cast<int64_t>((1ull << shift) - 1);
-        spread(list, first, last);
-      } else {
-        sort_into_bottom(list);
-      }
+  // Many events pushed into the present bucket: if they are spread in time, bottom and late become the lowest rung.
+  void split_late() {
+    if (rungs_ == kMaxRungs) return;
+    List list;
+    for (size_t i = head_; i < bottom_.size(); ++i) append(list, bottom_[i]);
+    for (const PendingEvent& e : late_.events()) append(list, e);
+    Span span = span_of(list);
+    if (span.first == span.last) {
+      late_limit_ *= 2;
+      drain(list, [](const PendingEvent&) {});
+      return;
     }
+    bottom_.clear();
+    head_ = 0;
+    late_.clear();
+    add_rung(list, span);
   }
 
   size_t size_ = 0;
   List top_;
-  int64_t top_start_ = INT64_MIN, top_min_ = INT64_MAX, top_max_ = INT64_MIN;
+  int64_t covered_ = INT64_MIN;  // top holds what comes after
   int rungs_ = 0;
-  std::vector<Rung> ladder_;
+  std::vector<Rung> ladder_;  // coarsest first
   std::vector<PendingEvent> bottom_;
-  std::vector<Node> pool_;
+  size_t head_ = 0;  // of bottom
+  HeapQueue late_;
+  size_t late_limit_ = kLateAtMost;
+  std::vector<Chunk> pool_;
   uint32_t free_ = kNil;
 };
 

@@ -4,10 +4,13 @@
 
 namespace kisim::math {
 
-double log(double x);          // x > 0
-double exp(double x);          // |x| < 700
-double pow(double x, double y);  // x > 0
-double sin(double x);          // |x| < 1e6
-double lgamma(double x);       // x > 0; Lanczos, relative error 1e-13
+inline constexpr double kPi = 3.14159265358979323846;
+
+double log(double x);            // x > 0; -inf at 0, NaN below
+double exp(double x);            // any x; gradual underflow, inf beyond 709.78
+double pow(double x, double y);  // x >= 0; |y log x| < 1e6
+double sin(double x);            // |x| < 1e6
+double cos(double x);            // |x| < 1e6
+double lgamma(double x);         // x > 0; Stirling's series, error 1e-13 of max(1, |result|)
 
 }  // namespace kisim::math

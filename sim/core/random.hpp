@@ -44,7 +44,8 @@ class Stream {
   // In [0, 1), 53 bits.
   double uniform() { return static_cast<double>(next_u64() >> 11) * 0x1p-53; }
   // In (0, 1): safe under log and in inverse distribution functions.
-  double uniform_open() { return (static_cast<double>(next_u64() >> 11) + 0.5) * 0x1p-53; }
+  // 52 bits, since a half added to 53 of them would round up to 1.
+  double uniform_open() { return (static_cast<double>(next_u64() >> 12) + 0.5) * 0x1p-52; }
   // In [0, n), without bias (Lemire, TOMACS 2019). Precondition: n > 0.
   uint32_t below(uint32_t n);
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -17,27 +18,38 @@ struct ReadOptions {
   std::vector<std::pair<std::string, std::string>> overrides;  // --set path=value, relative to spec
   std::optional<uint64_t> seed;                                // --seed
   bool strict = false;
+  bool files = true;  // false: nothing that the document names is opened (includes, manifests, traces)
 };
 
-// Reads one or several files (or "-") that together hold exactly one Scenario, with its manifests, traces and the
-// built-in catalogues. Relative paths are relative to the file that names them. Throws InputError, IoError.
+// Reads one or several files (or "-") and folders of manifests that together hold exactly one Scenario, with its
+// manifests, traces and the built-in catalogues. Relative paths are relative to the file that names them. Throws
+// InputError, IoError.
 Scenario read_scenario(const std::vector<std::string>& paths, const ReadOptions& options = {});
+// The same from text that stands for the file `name`.
+Scenario read_scenario_text(const std::string& text, const std::string& name, const ReadOptions& options = {});
 
-// Adds the objects of one document (or of a List) to `out`. Unknown kinds and fields are warnings.
+// Adds the objects of one document (or of a List) to `out`. Complaints that count (unknown or unmodelled kinds and
+// fields) are collected in out.ignored; finish_manifests tells them.
 void read_manifest(const Value& document, Diagnostics& diagnostics, Manifests& out);
 // A file, or every *.yaml, *.yml and *.json of a directory in alphabetical order.
 void read_manifests(const std::string& path, Diagnostics& diagnostics, Manifests& out);
+// Once, after the last document: refuses duplicates, gives pods the priority of their class, drops pods and ReplicaSets
+// that a workload of the same input makes itself, and tells what was ignored.
+void finish_manifests(Diagnostics& diagnostics, Manifests& manifests);
 
 // How the columns of a trace are named.
 struct TraceFormat {
-  std::string name = "auto";      // auto, azure, csv, jsonl
+  std::string name = "auto";                                        // auto, azure, csv, jsonl
   std::string time = "time", prompt = "prompt", output = "output";  // column names
-  std::string time_unit = "s";    // s, ms, us, ns, or "datetime"
+  std::string time_unit = "s";                                      // s, ms, us, ns, or "datetime"
 };
 // Plain or gzip. Throws InputError with file:line:column on a bad row, IoError if it cannot be read. Rows are sorted by
 // time (stably) and the first row is time 0.
 std::shared_ptr<const TraceColumns> read_trace(const std::string& path, const TraceFormat& format,
                                                const SourceMark& mark);
+// The same from a text; `name` stands for the file in messages and, under "auto", tells JSON Lines by its extension.
+std::shared_ptr<const TraceColumns> parse_trace(std::string_view text, const std::string& name,
+                                                const TraceFormat& format, const SourceMark& mark);
 
 // The catalogues that are built into the program (sim/cluster/catalog, sim/serving/catalog).
 std::vector<GpuModel> read_gpu_catalogue();

@@ -4,6 +4,7 @@
 #include "core/error.hpp"
 
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,7 +12,7 @@
 namespace kisim {
 
 // A node of the tree. Scalars keep their text; the reader of a field decides what it means. A plain (unquoted) `~`,
-// `null` or empty scalar is Null.
+// `null` or empty scalar is Null. Columns count bytes, as compilers do.
 struct Value {
   enum class Kind : uint8_t { Null, Scalar, Sequence, Mapping };
   struct Member;
@@ -22,7 +23,7 @@ struct Value {
   std::vector<Value> items;     // Sequence
   std::vector<Member> members;  // Mapping, in the order written, keys unique
   std::shared_ptr<const std::string> file;
-  int line = 0, column = 0;     // from 1
+  int line = 0, column = 0;  // from 1
 
   // nullptr if this is no mapping or has no such key.
   const Value* find(const std::string& key) const;
@@ -44,6 +45,14 @@ std::vector<Value> parse_yaml(const std::string& text, const std::string& file);
 // The same from a file; "-" is standard input. Throws IoError if it cannot be read.
 std::vector<Value> read_yaml(const std::string& path);
 
+// Block-style YAML that parses to the same tree (comments, anchors and layout are gone).
+std::string to_yaml(const Value& value);
+
+// "found 'poison', allowed: poisson, constant (did you mean 'poisson'?)". The hint is left out where nothing is close.
+std::string not_allowed(const std::string& found, const std::vector<std::string>& allowed);
+// The candidate that `text` is most likely a slip or the beginning of; "" where none or several are as close.
+std::string closest(const std::string& text, const std::vector<std::string>& candidates);
+
 // Collects complaints while a document is read; `strict` turns warnings into errors.
 class Diagnostics {
  public:
@@ -59,9 +68,12 @@ class Diagnostics {
   void throw_if_errors() const;
 
  private:
+  void add(Severity severity, const SourceMark& mark, const std::string& field, const std::string& message);
+
   bool strict_;
   size_t errors_ = 0;
   std::vector<Diagnostic> diagnostics_;
+  std::set<std::string> seen_;  // their texts
 };
 
 }  // namespace kisim

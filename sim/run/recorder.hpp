@@ -53,19 +53,22 @@ class Recorder : public RequestSink {
   std::vector<ScalingRecord> scalings;
 
  private:
+  void sample_traffic(const World& world, double interval_s);
   void point(const std::string& metric, const std::string& unit,
-             std::vector<std::pair<std::string, std::string>> labels, Time at, double value);
+             const std::vector<std::pair<std::string, std::string>>& labels, Time at, double value);
 
   Record mode_;
   RequestSink* rows_;
   uint64_t threshold_ = ~0ull;  // rows with a larger hash are not in the sample
   std::map<std::string, size_t> index_;
   struct Interval {
-    uint64_t arrived = 0, completed = 0;
+    uint64_t completed = 0;
     Histogram e2e, ttft, tpot;
   };
   std::vector<Interval> intervals_;  // by source, since the last sample
   std::vector<uint64_t> arrived_before_;
+  std::vector<double> busy_before_;  // GPU-seconds
+  Time last_sample_;
 };
 
 }  // namespace kisim

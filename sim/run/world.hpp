@@ -45,6 +45,9 @@ class World {
   const State& state() const { return state_; }
   void set_recorder(Recorder* recorder);
 
+  ReplicaGauges replica_gauges(ReplicaId id) const { return serving_.gauges(id); }
+  std::string pod_name(PodId id) const { return cluster_.pod_name(id); }
+
  private:
   enum class Code : uint8_t { WarmupEnd, Sample, End };
 

@@ -353,7 +353,14 @@ ReplicaId Serving::add_replica(ServingModelId model_id, ServiceId service, PodId
   const PodState& p = cluster_.state.pods[pod];
   replica.busy.reset(engine_.now());
   if (m.llm) {
-    replica.gpu = cluster_.model.nodes[p.node].gpu_model.valid() ? cluster_.model.nodes[p.node].gpu_model : m.gpu;
+    const NodeModel& node = cluster_.model.nodes[p.node];
+    replica.gpu = node.gpu_model.valid() ? node.gpu_model : m.gpu;
+    if (!replica.gpu.valid() || !m.cost[replica.gpu.value])
+      throw InputError({Severity::Error, node.object.meta.mark, "spec.models." + m.name,
+                        fmt::format("pod {} landed on node {}, whose GPU {} {}; keep it away with a nodeSelector or affinity",
+                                    cluster_.pod_name(pod), node.object.meta.name,
+                                    replica.gpu.valid() ? cluster_.model.gpu_models[replica.gpu].name : "is unknown",
+                                    replica.gpu.valid() ? "is too small for its weights" : "(no product label, no spec.models gpu)")});
     engine(replica).start();
   } else {
     replica.batch.instances.resize(m.batch.instances);

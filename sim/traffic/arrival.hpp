@@ -5,7 +5,8 @@
 
 namespace kisim {
 
-// A request as its source makes it. `ordinal` counts the source's requests: (source, ordinal) is its identity.
+// A request as its source makes it. (source, ordinal) is its identity. `ordinal` counts the source's requests from 0;
+// in a closed loop the k-th request of user u has ordinal k · users + u, whatever the other users do.
 struct Arrival {
   uint32_t source = 0;
   uint64_t ordinal = 0;

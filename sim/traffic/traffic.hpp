@@ -2,10 +2,13 @@
 // Traffic: when requests arrive and what they ask for. Knows nothing of who serves them.
 //
 // The n-th request of a source has sizes drawn from (seed, source, n): two policies on one seed see the same requests.
+// A diurnal rate is mean + (peak - mean) sin(2 pi (t + phase)/period), never below 0; with a peak above twice the mean
+// it is cut at 0 and its average lies above `mean`.
 
 #include "core/distribution.hpp"
 #include "core/engine.hpp"
 #include "traffic/arrival.hpp"
+#include "traffic/diurnal.hpp"
 
 #include <memory>
 #include <optional>
@@ -14,7 +17,7 @@
 
 namespace kisim {
 
-// Columns of a trace, sorted by time since its first row.
+// Columns of a trace, sorted by time since its first row. Without a token column the source's distribution is used.
 struct TraceColumns {
   std::vector<int64_t> time_ns;
   std::vector<int32_t> prompt_tokens, output_tokens;
@@ -24,13 +27,13 @@ struct SourceModel {
   enum class Pattern : uint8_t { Constant, Diurnal, Trace, Users } pattern = Pattern::Constant;
   enum class Arrivals : uint8_t { Poisson, Constant } arrivals = Arrivals::Poisson;
   std::string name;
-  uint64_t entity = 0;        // hash of Traffic/<name>
-  double rate = 0;            // 1/s; Diurnal: the mean
-  double peak = 0;            // 1/s; Diurnal
-  Duration period, phase;     // Diurnal
+  uint64_t entity = 0;     // hash of Traffic/<name>
+  double rate = 0;         // 1/s; Diurnal: the mean; 0: no arrivals
+  double peak = 0;         // 1/s; Diurnal
+  Duration period, phase;  // Diurnal
   std::shared_ptr<const TraceColumns> trace;
-  double time_scale = 1;      // of the trace's clock
-  double rate_scale = 1;      // requests per row, on average
+  double time_scale = 1;  // of the trace's clock
+  double rate_scale = 1;  // requests per row, on average; each a copy of the row's
   int32_t users = 0;
   Distribution think, prompt, output;
 };
@@ -40,12 +43,17 @@ struct TrafficModel {
   uint64_t seed = 0;
 };
 
+struct UserState {
+  Stream think;
+  uint64_t sent = 0;
+};
+
 struct SourceState {
-  Stream arrivals;       // of the arrival process
-  uint64_t ordinal = 0;  // requests made so far
-  uint64_t row = 0;      // trace: the next row
-  uint32_t copies = 0;   // trace: copies of it still to send
-  double unit_time = 0;  // Diurnal with constant arrivals: integral of the rate so far
+  Stream arrivals;               // of the arrival process
+  uint64_t ordinal = 0;          // requests made so far
+  uint64_t row = 0;              // trace: rows opened so far
+  uint64_t copies = 0;           // trace: copies of the last of them still to send
+  std::vector<UserState> users;  // closed loop
 };
 
 struct TrafficState {
@@ -56,12 +64,12 @@ class Traffic {
  public:
   enum class Code : uint8_t { Arrival, UserReady };
 
-  Traffic(const TrafficModel& model, TrafficState& state, Engine& engine)
-      : model(model), state(state), engine_(engine) {}
+  Traffic(const TrafficModel& model, TrafficState& state, Engine& engine);
 
+  // Precondition: the clock stands at 0.
   void start();
   // The request that arrives with this event; also schedules the source's next event. Empty if the event only moved
-  // the process on (a thinned arrival).
+  // the process on (a long row of thinned arrivals).
   std::optional<Arrival> on_event(const Event& event);
   // A closed-loop user's request has left: the user thinks, then sends again.
   void completed(uint32_t source, uint32_t user);
@@ -70,7 +78,20 @@ class Traffic {
   TrafficState& state;
 
  private:
+  void schedule_next(uint32_t source);
+  void schedule_arrival(uint32_t source, std::optional<Time> at, bool accepted = true);
+  void schedule_poisson(uint32_t source);
+  void schedule_thinned(uint32_t source);
+  void schedule_regular(uint32_t source);
+  void schedule_row(uint32_t source);
+  void schedule_user(uint32_t source, uint32_t user);
+  uint64_t copies_of(const SourceModel& source, uint64_t row) const;
+  Arrival next_request(uint32_t source);
+  Arrival request_of_user(uint32_t source, uint32_t user);
+  void draw_sizes(const SourceModel& source, Arrival& arrival) const;
+
   Engine& engine_;
+  std::vector<DiurnalRate> diurnal_;  // by source
 };
 
 }  // namespace kisim

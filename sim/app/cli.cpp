@@ -1,0 +1,209 @@
+#include "cli.hpp"
+
+#include "core/error.hpp"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <numeric>
+#include <sstream>
+#include <system_error>
+
+namespace kisim::app {
+
+namespace po = boost::program_options;
+
+namespace {
+
+const std::vector<Verb>& verbs() {
+  static const std::vector<Verb> verbs = {
+      {"run", "Simulate a scenario", cmd_run},
+      {"validate", "Check a scenario without running it", cmd_validate},
+      {"list", "List policies, models, gpus, engines or metrics", cmd_list},
+      {"describe", "Show one of these in detail, or the scenario's parameters", cmd_describe},
+      {"schema", "Print the JSON Schema of the Scenario document", cmd_schema},
+      {"bench", "Run the benchmarks", cmd_bench},
+      {"version", "Print the version", cmd_version},
+  };
+  return verbs;
+}
+
+std::string general_help() {
+  std::string out =
+      "kisim simulates Kubernetes inference clusters: decisions, GPU serving and policies.\n\n"
+      "Usage:\n  kisim VERB [arguments] [flags]\n\nVerbs:\n";
+  for (const Verb& verb : verbs()) out += fmt::format("  {:<10}{}\n", verb.name, verb.doc);
+  return out +
+         "\nExit codes:\n"
+         "  0 ok, 1 a check failed, 2 usage, 3 invalid input, 4 input or output failed,\n"
+         "  5 a defect of kisim, 130 interrupted\n"
+         "\nUse 'kisim VERB --help' for the flags of a verb.\n";
+}
+
+const Verb& find_verb(const std::string& name) {
+  std::vector<std::string> names;
+  for (const Verb& verb : verbs()) {
+    if (verb.name == name) return verb;
+    names.push_back(verb.name);
+  }
+  throw UsageError(fmt::format("unknown verb '{}'.{}", name, did_you_mean(name, names)));
+}
+
+int run_verb(const Arguments& arguments) {
+  if (arguments.empty()) throw UsageError("no verb given");
+  const std::string& first = arguments[0];
+  if (first == "--version") return cmd_version({});
+  const bool wants_help = first == "help" || first == "--help" || first == "-h";
+  if (!wants_help) return find_verb(first).run({arguments.begin() + 1, arguments.end()});
+  if (arguments.size() > 1) return find_verb(arguments[1]).run({"--help"});
+  print(general_help());
+  return kOk;
+}
+
+// Levenshtein's distance.
+size_t edit_distance(const std::string& a, const std::string& b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), 0);
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      size_t substitute = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({substitute, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+int dispatch(const Arguments& arguments) {
+  try {
+    return run_verb(arguments);
+  } catch (const UsageError& error) {
+    print_error(error.what());
+    const bool has_verb = !arguments.empty() && std::any_of(verbs().begin(), verbs().end(), [&](const Verb& verb) {
+      return verb.name == arguments[0];
+    });
+    std::fprintf(stderr, "See 'kisim %s--help'.\n", has_verb ? (arguments[0] + " ").c_str() : "");
+    return kUsage;
+  } catch (const InputError& error) {
+    for (const Diagnostic& diagnostic : error.diagnostics()) {
+      if (diagnostic.severity == Severity::Error) print_error(diagnostic.text());
+    }
+    return kInvalidInput;
+  } catch (const IoError& error) {
+    print_error(error.what());
+    return kIo;
+  } catch (const std::bad_alloc&) {
+    print_error("out of memory");
+    return kInternal;
+  } catch (const std::exception& error) {
+    print_error(error.what());
+    std::fprintf(stderr, "This is a defect of kisim, not of your input. Please report it with the scenario.\n");
+    return kInternal;
+  }
+}
+
+CommandLine::CommandLine(Help help) : help_(std::move(help)), flags_("Flags", 80, 40) {
+  flags_.add_options()("help,h", "print this help");
+}
+
+std::string CommandLine::help_text() const {
+  std::ostringstream flags;
+  flags << flags_;
+  std::string out = help_.doc + "\n\nUsage:\n  kisim " + help_.usage + "\n\n" + flags.str();
+  if (!help_.examples.empty()) out += "\nExamples:\n" + help_.examples;
+  return out;
+}
+
+std::string CommandLine::unknown_flag(const std::string& flag) const {
+  std::vector<std::string> names;
+  for (const auto& option : flags_.options()) names.push_back("--" + option->long_name());
+  return fmt::format("unknown flag '{}'.{}", flag, did_you_mean(flag, names));
+}
+
+bool CommandLine::parse(const Arguments& arguments, Arguments& positional) {
+  po::options_description all;
+  all.add(flags_).add_options()("positional", po::value(&positional));
+  po::positional_options_description positions;
+  positions.add("positional", -1);
+  try {
+    const int style = po::command_line_style::default_style & ~po::command_line_style::allow_guessing;
+    po::variables_map values;
+    po::store(po::command_line_parser(arguments).options(all).positional(positions).style(style).run(), values);
+    if (values.count("help")) {
+      print(help_text());
+      return false;
+    }
+    po::notify(values);
+  } catch (const po::unknown_option& error) {
+    throw UsageError(unknown_flag(error.get_option_name()));
+  } catch (const po::error& error) {
+    throw UsageError(error.what());
+  }
+  return true;
+}
+
+void check_choice(const std::string& what, const std::string& value, const std::vector<std::string>& allowed) {
+  if (std::find(allowed.begin(), allowed.end(), value) != allowed.end()) return;
+  throw UsageError(fmt::format("{}: found '{}', allowed: {}.{}", what, value, fmt::join(allowed, ", "),
+                               did_you_mean(value, allowed)));
+}
+
+uint64_t parse_seed(const std::string& text) {
+  uint64_t seed = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
+  if (error != std::errc{} || end != text.data() + text.size() || text.empty())
+    throw UsageError(fmt::format("--seed: found '{}', allowed: 0 to {}", text, UINT64_MAX));
+  return seed;
+}
+
+std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates) {
+  const std::string* best = nullptr;
+  size_t least = std::max<size_t>(2, word.size() / 3) + 1;
+  for (const std::string& candidate : candidates) {
+    size_t distance = edit_distance(word, candidate);
+    if (distance < least) {
+      least = distance;
+      best = &candidate;
+    }
+  }
+  return best ? fmt::format(" Did you mean '{}'?", *best) : "";
+}
+
+void print(const std::string& text) {
+  errno = 0;
+  const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
+  if (std::fflush(stdout) == 0 && written) return;
+  throw IoError("cannot write standard output: " + std::generic_category().message(errno));
+}
+
+void print_error(const std::string& message) { std::fprintf(stderr, "error: %s\n", message.c_str()); }
+
+void print_warnings(const std::vector<std::string>& warnings) {
+  constexpr size_t kShown = 10;
+  for (size_t i = 0; i < std::min(warnings.size(), kShown); ++i)
+    std::fprintf(stderr, "warning: %s\n", warnings[i].c_str());
+  if (warnings.size() > kShown)
+    std::fprintf(stderr, "warning: and %zu more; the summary (-o json) lists all %zu\n", warnings.size() - kShown,
+                 warnings.size());
+}
+
+TextStyle output_style() {
+  TextStyle style;
+  if (!isatty(STDOUT_FILENO)) return style;
+  const char *no_colour = std::getenv("NO_COLOR"), *terminal = std::getenv("TERM");
+  style.colour = (!no_colour || *no_colour == '\0') && (!terminal || std::string(terminal) != "dumb");
+  winsize size{};
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) style.width = std::max<size_t>(size.ws_col, 40);
+  return style;
+}
+
+}  // namespace kisim::app

@@ -1,0 +1,84 @@
+#pragma once
+// What the verbs of the command line share: flags, help, exit codes, printing.
+
+#include "io/text_table.hpp"
+
+#include <boost/program_options.hpp>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace kisim::app {
+
+enum ExitCode : int {
+  kOk = 0,
+  kCheckFailed = 1,
+  kUsage = 2,
+  kInvalidInput = 3,
+  kIo = 4,
+  kInternal = 5,
+  kInterrupted = 130,
+};
+
+using Arguments = std::vector<std::string>;
+
+struct Verb {
+  std::string name, doc;
+  int (*run)(const Arguments& arguments);  // what follows the verb; returns an ExitCode
+};
+
+int cmd_bench(const Arguments& arguments);
+int cmd_describe(const Arguments& arguments);
+int cmd_list(const Arguments& arguments);
+int cmd_run(const Arguments& arguments);
+int cmd_schema(const Arguments& arguments);
+int cmd_validate(const Arguments& arguments);
+int cmd_version(const Arguments& arguments);
+
+// Runs the verb that the arguments name and turns whatever goes wrong into a message and an ExitCode.
+int dispatch(const Arguments& arguments);
+
+// The flags of one verb, and its help.
+class CommandLine {
+ public:
+  struct Help {
+    std::string usage;     // "run FILE... [flags]"
+    std::string doc;       // a few lines
+    std::string examples;  // lines, indented
+  };
+  explicit CommandLine(Help help);
+
+  boost::program_options::options_description& flags() { return flags_; }
+
+  // False if help was asked for, and printed. Throws UsageError.
+  bool parse(const Arguments& arguments, Arguments& positional);
+
+ private:
+  std::string help_text() const;
+  std::string unknown_flag(const std::string& flag) const;
+
+  Help help_;
+  boost::program_options::options_description flags_;
+};
+
+// Throws UsageError unless `value` is one of `allowed`.
+void check_choice(const std::string& what, const std::string& value, const std::vector<std::string>& allowed);
+
+// The whole text as a number. Throws UsageError.
+uint64_t parse_seed(const std::string& text);
+
+// " Did you mean 'run'?", or nothing where no candidate is near.
+std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates);
+
+// To standard output, at once. Throws IoError if it does not get there.
+void print(const std::string& text);
+
+// Lines on standard error.
+void print_error(const std::string& message);  // "error: …"
+void print_warnings(const std::vector<std::string>& warnings);
+
+// Colour and width of standard output: plain and 80 columns unless it is a terminal; NO_COLOR is obeyed.
+TextStyle output_style();
+
+}  // namespace kisim::app

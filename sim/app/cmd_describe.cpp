@@ -1,0 +1,197 @@
+#include "cli.hpp"
+#include "core/error.hpp"
+#include "io/humanize.hpp"
+#include "io/input.hpp"
+#include "policy_docs.hpp"
+
+namespace kisim::app {
+
+namespace {
+
+const char* type_name(ParamSpec::Type type) {
+  switch (type) {
+    case ParamSpec::Type::Bool:
+      return "bool";
+    case ParamSpec::Type::Integer:
+      return "integer";
+    case ParamSpec::Type::Number:
+      return "number";
+    case ParamSpec::Type::Duration:
+      return "duration";
+    case ParamSpec::Type::Text:
+      return "text";
+  }
+  return "";
+}
+
+std::string bounds(const ParamSpec& param) {
+  if (!param.allowed.empty()) return fmt::format("one of {}", fmt::join(param.allowed, ", "));
+  const char* unit = param.type == ParamSpec::Type::Duration ? "s" : "";
+  if (param.min && param.max) return fmt::format("{}{} to {}{}", *param.min, unit, *param.max, unit);
+  if (param.min) return fmt::format("at least {}{}", *param.min, unit);
+  if (param.max) return fmt::format("at most {}{}", *param.max, unit);
+  return "";
+}
+
+// The entry of that name, or a UsageError that names the nearest.
+template <class Entry>
+const Entry& find_named(const char* kind, const std::vector<Entry>& entries, const std::string& name) {
+  std::vector<std::string> names;
+  for (const Entry& entry : entries) {
+    if (entry.name == name) return entry;
+    names.push_back(entry.name);
+  }
+  throw UsageError(
+      fmt::format("no {} '{}'.{} Known: {}", kind, name, did_you_mean(name, names), fmt::join(names, ", ")));
+}
+
+// "Name:  value" lines, the values in one column.
+class Details {
+ public:
+  void add(const std::string& name, const std::string& value) { lines_.push_back({name + ':', value}); }
+  void add(const std::string& name, double value, const std::string& unit) {
+    if (value != 0) add(name, fmt::format("{}{}{}", value, unit.empty() ? "" : " ", unit));
+  }
+  std::string text(size_t width) const {
+    size_t indent = 0;
+    for (const Line& line : lines_) indent = std::max(indent, line.name.size() + 2);
+    std::string out;
+    for (const Line& line : lines_) {
+      std::string head = line.name;
+      for (const std::string& part : wrap_text(line.value, width > indent + 20 ? width - indent : 20)) {
+        out += fmt::format("{:<{}}{}\n", head, indent, part);
+        head.clear();
+      }
+    }
+    return out;
+  }
+
+ private:
+  struct Line {
+    std::string name, value;
+  };
+  std::vector<Line> lines_;
+};
+
+// What a parameter is and may be, in one line of words.
+std::string explain(const std::string& type, const std::string& allowed, const std::string& doc) {
+  std::string out = doc;
+  std::string form = type + (allowed.empty() || allowed == type ? "" : "; " + allowed);
+  return out.empty() ? form : out + " (" + form + ")";
+}
+
+std::string describe_policy(const std::string& name, const TextStyle& style) {
+  const std::vector<PolicyDoc> policies = policy_docs();
+  const PolicyDoc& policy = find_named("policy", policies, name);
+  Details details;
+  details.add("Name", policy.name);
+  details.add("Role", policy.role);
+  details.add("Description", policy.doc);
+  std::string out = details.text(style.width);
+  if (policy.params.empty()) return out + "\nIt has no parameters.\n";
+  TextTable table({{"PARAMETER"}, {"DEFAULT"}, {"DESCRIPTION"}});
+  for (const ParamSpec& p : policy.params)
+    table.row({p.name, p.default_text, explain(type_name(p.type), bounds(p), p.doc)});
+  return out + '\n' + table.text(style);
+}
+
+std::string describe_gpu(const std::string& name, const TextStyle& style) {
+  const std::vector<GpuModel> gpus = read_gpu_catalogue();
+  const GpuModel& g = find_named("GPU", gpus, name);
+  Details details;
+  details.add("Name", g.name);
+  details.add("Products", fmt::format("{}", fmt::join(g.products, ", ")));
+  details.add("Memory", human_bytes(static_cast<double>(g.memory_bytes)));
+  details.add("Bandwidth", g.bandwidth_gbs, "GB/s");
+  details.add("FP16, dense", g.fp16_tflops, "TFLOPS");
+  details.add("FP8, dense", g.fp8_tflops, "TFLOPS");
+  details.add("SMs", g.sm, "");
+  details.add("TDP", g.tdp_watts, "W");
+  details.add("Idle power", g.idle_watts, "W");
+  details.add("NVLink", g.nvlink_gbs, "GB/s, both directions");
+  details.add("MIG slices", g.mig_slices, "");
+  return details.text(style.width);
+}
+
+std::string describe_model(const std::string& name, const TextStyle& style) {
+  const std::vector<LlmModel> models = read_llm_catalogue();
+  const LlmModel& m = find_named("model", models, name);
+  Details details;
+  details.add("Name", m.name);
+  details.add("Parameters", human_number(m.parameters));
+  details.add("Weights", human_bytes(m.weight_bytes()));
+  details.add("Layers", m.layers, "");
+  details.add("Hidden size", m.hidden, "");
+  details.add("Heads", m.heads, "");
+  details.add("KV heads", m.kv_heads, "");
+  details.add("Head dimension", m.head_dim, "");
+  details.add("KV per token", human_bytes(m.kv_bytes_per_token()));
+  return details.text(style.width);
+}
+
+std::string describe_engine(const std::string& name, const TextStyle& style) {
+  const std::vector<EngineProfile> engines = read_engine_catalogue();
+  const EngineProfile& e = find_named("engine", engines, name);
+  Details details;
+  details.add("Name", e.name);
+  details.add("Kind", e.kind);
+  if (e.kind == "llm") {
+    details.add("Step", e.step_ms, "ms per iteration");
+    details.add("Weight reads", e.weight_factor, "times the ideal time");
+    details.add("KV reads", e.kv_factor, "times the ideal time");
+    details.add("Per sequence", e.per_sequence_ms, "ms");
+    details.add("Tensor parallel", e.tp_layer_ms, "ms per layer and iteration");
+    details.add("Prefill MFU", e.prefill_mfu, "");
+    details.add("Per request", e.request_overhead_ms, "ms before the queue");
+    details.add("Activations", e.activation_gib, "GiB");
+    details.add("Outside PyTorch", e.non_torch_gib, "GiB");
+    details.add("Block size", e.block_size, "tokens");
+    details.add("Sequences", e.max_num_seqs, "at most in a batch");
+    details.add("Batched tokens", e.max_num_batched_tokens, "at most in an iteration");
+  }
+  details.add("Source", e.source);
+  return details.text(style.width);
+}
+
+std::string describe_parameters(const TextStyle& style) {
+  std::string out;
+  for (const FieldDoc& field : scenario_fields()) {
+    out += bold(field.path, style);
+    if (!field.default_text.empty()) out += dim(" = " + field.default_text, style);
+    out += '\n';
+    for (const std::string& part : wrap_text(explain(field.type, field.allowed, field.doc), style.width - 4))
+      out += "    " + part + '\n';
+  }
+  return out;
+}
+
+struct Kind {
+  const char* name;
+  std::string (*text)(const std::string& name, const TextStyle&);
+};
+constexpr Kind kKinds[] = {
+    {"policy", describe_policy}, {"gpu", describe_gpu}, {"model", describe_model}, {"engine", describe_engine}};
+
+}  // namespace
+
+int cmd_describe(const Arguments& arguments) {
+  Arguments words;
+  CommandLine line({"describe policy|gpu|model|engine NAME\n  kisim describe parameters",
+                    "Shows one thing in detail, or every parameter of the Scenario document.",
+                    "  kisim describe policy hpa\n  kisim describe parameters | less\n"});
+  if (!line.parse(arguments, words)) return kOk;
+  const TextStyle style = output_style();
+  if (words.size() == 1 && words[0] == "parameters") {
+    print(describe_parameters(style));
+    return kOk;
+  }
+  if (words.empty()) throw UsageError("describe what? One of: policy, gpu, model, engine, parameters");
+  check_choice("describe", words[0], {"policy", "gpu", "model", "engine", "parameters"});
+  if (words.size() != 2) throw UsageError(fmt::format("describe {} takes one name", words[0]));
+  for (const Kind& kind : kKinds) {
+    if (words[0] == kind.name) print(kind.text(words[1], style));
+  }
+  return kOk;
+}
+
+}  // namespace kisim::app

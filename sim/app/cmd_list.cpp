@@ -1,0 +1,99 @@
+#include "cli.hpp"
+#include "core/error.hpp"
+#include "io/humanize.hpp"
+#include "io/input.hpp"
+#include "kube/metrics_pipeline.hpp"
+#include "policy_docs.hpp"
+
+namespace kisim::app {
+
+namespace {
+
+struct SeriesDoc {
+  const char *metric, *unit, *doc;  // the metric with its labels
+};
+
+// What the recorder writes to run.h5 at every scrape interval.
+constexpr SeriesDoc kSeries[] = {
+    {"kisim_requests_arrived_per_second{source}", "1/s", "requests sent by clients, retries not counted"},
+    {"kisim_requests_completed_per_second{source}", "1/s", "requests answered in full"},
+    {"kisim_e2e_seconds{source,quantile}", "s", "from the client's send to the last token"},
+    {"kisim_ttft_seconds{source,quantile}", "s", "from the client's send to the first token"},
+    {"kisim_tpot_seconds{source,quantile}", "s", "per output token after the first"},
+    {"kube_deployment_spec_replicas{workload}", "1", "replicas wanted"},
+    {"kube_deployment_status_replicas_ready{workload}", "1", "replicas ready"},
+    {"kisim_pods{workload,phase}", "1", "pods that are starting, pending or terminating"},
+    {"kisim_requests_waiting{service}", "1", "requests in queues"},
+    {"kisim_requests_running{service}", "1", "requests in batches"},
+    {"kisim_kv_cache_usage{service}", "1", "share of KV blocks in use, mean over replicas"},
+    {"kisim_gpu_allocated", "1", "GPUs held by pods"},
+    {"kisim_gpu_busy", "1", "GPUs computing, mean of the interval"},
+};
+
+std::string list_policies(const TextStyle& style) {
+  TextTable table({{"NAME"}, {"ROLE"}, {"DESCRIPTION"}});
+  for (const PolicyDoc& policy : policy_docs()) table.row({policy.name, policy.role, policy.doc});
+  return table.text(style);
+}
+
+std::string list_models(const TextStyle& style) {
+  TextTable table({{"NAME"}, {"PARAMETERS", true}, {"WEIGHTS", true}, {"KV PER TOKEN", true}, {"LAYERS", true}});
+  for (const LlmModel& m : read_llm_catalogue())
+    table.row({m.name, human_number(m.parameters), human_bytes(m.weight_bytes()), human_bytes(m.kv_bytes_per_token()),
+               std::to_string(m.layers)});
+  return table.text(style);
+}
+
+std::string list_gpus(const TextStyle& style) {
+  TextTable table({{"NAME"}, {"MEMORY", true}, {"BANDWIDTH", true}, {"FP16", true}, {"FP8", true}, {"TDP", true}});
+  for (const GpuModel& g : read_gpu_catalogue())
+    table.row({g.name, human_bytes(static_cast<double>(g.memory_bytes)), human_number(g.bandwidth_gbs) + " GB/s",
+               fmt::format("{:.0f} TFLOPS", g.fp16_tflops),
+               g.fp8_tflops > 0 ? fmt::format("{:.0f} TFLOPS", g.fp8_tflops) : "-",
+               fmt::format("{:.0f} W", g.tdp_watts)});
+  return table.text(style);
+}
+
+std::string list_engines(const TextStyle& style) {
+  TextTable table({{"NAME"}, {"KIND"}, {"SOURCE"}});
+  for (const EngineProfile& e : read_engine_catalogue()) table.row({e.name, e.kind, e.source});
+  return table.text(style);
+}
+
+std::string list_metrics(const TextStyle& style) {
+  TextTable exported({{"FOR AUTOSCALERS"}, {"UNIT"}, {"DESCRIPTION"}});
+  for (const MetricDoc& m : metric_docs()) exported.row({std::string(m.name), std::string(m.unit), std::string(m.doc)});
+  TextTable recorded({{"IN RUN.H5"}, {"UNIT"}, {"DESCRIPTION"}});
+  for (const SeriesDoc& s : kSeries) recorded.row({s.metric, s.unit, s.doc});
+  return exported.text(style) + '\n' + recorded.text(style);
+}
+
+struct Topic {
+  const char* name;
+  std::string (*text)(const TextStyle&);
+};
+constexpr Topic kTopics[] = {{"policies", list_policies},
+                             {"models", list_models},
+                             {"gpus", list_gpus},
+                             {"engines", list_engines},
+                             {"metrics", list_metrics}};
+
+}  // namespace
+
+int cmd_list(const Arguments& arguments) {
+  Arguments topics;
+  CommandLine line(
+      {"list policies|models|gpus|engines|metrics", "Lists what a scenario can name.", "  kisim list policies\n"});
+  if (!line.parse(arguments, topics)) return kOk;
+
+  std::vector<std::string> names;
+  for (const Topic& topic : kTopics) names.push_back(topic.name);
+  if (topics.size() != 1) throw UsageError(fmt::format("list what? One of: {}", fmt::join(names, ", ")));
+  check_choice("list", topics[0], names);
+  for (const Topic& topic : kTopics) {
+    if (topics[0] == topic.name) print(topic.text(output_style()));
+  }
+  return kOk;
+}
+
+}  // namespace kisim::app

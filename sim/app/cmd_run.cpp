@@ -1,0 +1,121 @@
+#include "cli.hpp"
+#include "core/error.hpp"
+#include "io/output.hpp"
+#include "progress.hpp"
+#include "result_files.hpp"
+#include "run/world.hpp"
+#include "scenario_flags.hpp"
+
+#include <atomic>
+#include <csignal>
+
+namespace kisim::app {
+
+namespace po = boost::program_options;
+
+namespace {
+
+std::atomic<bool> stop_requested{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "written by a signal handler");
+
+// The first signal ends the run in order; the second one, with the default action back, ends the program.
+void stop_on_signals() {
+  struct sigaction action {};
+  action.sa_handler = [](int) { stop_requested = true; };
+  action.sa_flags = SA_RESETHAND | SA_RESTART;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+struct Flags {
+  ScenarioFlags scenario;
+  Arguments files;
+  std::string output = "table", record = "sample", directory, report;
+  bool no_files = false, quiet = false, signature = false;
+};
+
+CommandLine::Help help() {
+  return {"run FILE... [flags]",
+          "Simulates the scenario that the files hold together and prints its summary. Writes run.h5 and report.html "
+          "into\na folder named after the scenario. Progress and warnings go to standard error.",
+          "  kisim run scenarios/quickstart.yaml\n"
+          "  kisim run azure-conv.yaml --set traffic.trace=conv.csv --seed 7 -o json\n"
+          "  kisim run quickstart.yaml --no-files -o wide\n"};
+}
+
+bool parse(const Arguments& arguments, Flags& flags) {
+  CommandLine line(help());
+  flags.scenario.add_to(line);
+  line.flags().add_options()("output,o", po::value(&flags.output)->value_name("format"),
+                             "table (default), wide, json or yaml")(
+      "record", po::value(&flags.record)->value_name("rows"),
+      "requests to keep in run.h5: none, sample (default) or all")(
+      "output-dir", po::value(&flags.directory)->value_name("dir"), "folder for run.h5 and report.html")(
+      "no-files", po::bool_switch(&flags.no_files), "write no files but those named by other flags")(
+      "report", po::value(&flags.report)->value_name("file"), "where to write the report")(
+      "quiet,q", po::bool_switch(&flags.quiet), "nothing on standard error but errors")(
+      "signature", po::bool_switch(&flags.signature), "print the signature of the run and nothing else");
+  if (!line.parse(arguments, flags.files)) return false;
+  if (flags.files.empty()) throw UsageError("no file given");
+  check_choice("--output", flags.output, {"table", "wide", "json", "yaml"});
+  check_choice("--record", flags.record, {"none", "sample", "all"});
+  if (flags.no_files && !flags.directory.empty()) throw UsageError("--no-files and --output-dir exclude each other");
+  return true;
+}
+
+Record record_mode(const std::string& name) {
+  if (name == "none") return Record::None;
+  return name == "all" ? Record::All : Record::Sample;
+}
+
+std::string result_text(const Flags& flags, const Summary& summary) {
+  if (flags.signature) return signature_text(summary.signature) + '\n';
+  if (flags.output == "json") return summary_json(summary);
+  if (flags.output == "yaml") return summary_yaml(summary);
+  return summary_table(summary, flags.output == "wide", output_style());
+}
+
+std::string directory_of(const Flags& flags, const Scenario& scenario) {
+  if (flags.no_files) return "";
+  return flags.directory.empty() ? default_directory(scenario.name) : flags.directory;
+}
+
+}  // namespace
+
+int cmd_run(const Arguments& arguments) {
+  Flags flags;
+  if (!parse(arguments, flags)) return kOk;
+
+  const Scenario scenario = read_scenario(flags.files, flags.scenario.options());
+  const std::shared_ptr<const Model> model = compile(scenario);
+  if (!flags.quiet) print_warnings(model->warnings);
+
+  ResultFiles files(directory_of(flags, scenario), flags.report);
+  Recorder recorder(record_mode(flags.record), files.rows());
+  Progress progress(scenario.name, flags.quiet);
+  stop_on_signals();
+  RunOptions options;
+  options.recorder = files.wanted() ? &recorder : nullptr;
+  options.stop = &stop_requested;
+  options.progress = [&](Time now, Time end) { progress.update(now, end); };
+  const Summary summary = run(model, options);
+  progress.clear();
+
+  // Neither a broken output nor a broken file may cost the other result.
+  std::vector<std::string> failures;
+  try {
+    print(result_text(flags, summary));
+  } catch (const IoError& error) {
+    failures.push_back(error.what());
+  }
+  files.write(scenario, summary, recorder);
+  if (!flags.quiet)
+    for (const std::string& path : files.written()) std::fprintf(stderr, "wrote %s\n", path.c_str());
+  failures.insert(failures.end(), files.failures().begin(), files.failures().end());
+  for (const std::string& failure : failures) print_error(failure);
+  if (summary.interrupted) std::fprintf(stderr, "interrupted: the results are partial\n");
+  if (!failures.empty()) return kIo;
+  return summary.interrupted ? kInterrupted : kOk;
+}
+
+}  // namespace kisim::app

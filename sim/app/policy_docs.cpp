@@ -1,0 +1,28 @@
+#include "policy_docs.hpp"
+
+#include "policy/autoscaler.hpp"
+#include "policy/registry.hpp"
+#include "policy/router.hpp"
+#include "policy/scheduler.hpp"
+
+namespace kisim::app {
+
+namespace {
+
+template <class Role>
+void add_role(const char* role, std::vector<PolicyDoc>& out) {
+  for (const auto& [name, entry] : Registry<Role>::instance().entries())
+    out.push_back({role, name, entry.doc, entry.params});
+}
+
+}  // namespace
+
+std::vector<PolicyDoc> policy_docs() {
+  std::vector<PolicyDoc> out;
+  add_role<Autoscaler>("autoscaler", out);
+  add_role<Router>("router", out);
+  add_role<SchedulerPlugin>("scheduler plugin", out);
+  return out;
+}
+
+}  // namespace kisim::app

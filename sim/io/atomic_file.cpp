@@ -1,0 +1,48 @@
+#include "io/atomic_file.hpp"
+
+#include "core/error.hpp"
+
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <system_error>
+
+namespace kisim {
+namespace {
+
+[[noreturn]] void cannot(const char* what, const std::string& path, int error) {
+  throw IoError(fmt::format("cannot {} {}: {}", what, path, std::generic_category().message(error)));
+}
+
+struct CloseFile {
+  void operator()(std::FILE* file) const { std::fclose(file); }
+};
+
+}  // namespace
+
+void make_directories(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) cannot("create directory", path, error.value());
+}
+
+PartFile::~PartFile() {
+  if (!committed_) std::remove(part_path().c_str());
+}
+
+void PartFile::commit() {
+  if (std::rename(part_path().c_str(), path_.c_str()) != 0) cannot("write", path_, errno);
+  committed_ = true;
+}
+
+void write_text_file(const std::string& path, const std::string& text) {
+  PartFile part(path);
+  std::unique_ptr<std::FILE, CloseFile> file(std::fopen(part.part_path().c_str(), "wb"));
+  if (!file) cannot("write", path, errno);
+  if (std::fwrite(text.data(), 1, text.size(), file.get()) != text.size()) cannot("write", path, errno);
+  if (std::fclose(file.release()) != 0) cannot("write", path, errno);
+  part.commit();
+}
+
+}  // namespace kisim

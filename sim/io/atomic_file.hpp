@@ -1,0 +1,32 @@
+#pragma once
+// Results appear under their final name only when they are whole.
+
+#include <string>
+
+namespace kisim {
+
+// Creates a directory and those above it. Throws IoError with the path and the system's reason.
+void make_directories(const std::string& path);
+
+// A file that is written as `<path>.part`: renamed by commit(), removed if that never comes.
+class PartFile {
+ public:
+  explicit PartFile(std::string path) : path_(std::move(path)) {}
+  ~PartFile();
+  PartFile(const PartFile&) = delete;
+  PartFile& operator=(const PartFile&) = delete;
+
+  const std::string& final_path() const { return path_; }
+  std::string part_path() const { return path_ + ".part"; }
+  // Throws IoError.
+  void commit();
+
+ private:
+  std::string path_;
+  bool committed_ = false;
+};
+
+// A whole text file at once. Throws IoError with the path and the system's reason; nothing is left behind then.
+void write_text_file(const std::string& path, const std::string& text);
+
+}  // namespace kisim

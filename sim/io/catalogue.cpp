@@ -1,0 +1,222 @@
+#include "io/catalogue.hpp"
+
+#include "io/input.hpp"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <optional>
+#include <set>
+#include <string_view>
+
+namespace kisim {
+
+namespace embedded {
+extern const std::string_view gpus_yaml, models_yaml, engines_yaml;
+}
+
+namespace {
+
+std::optional<double> to_number(const Value& value) {
+  if (value.kind != Value::Kind::Scalar || value.quoted) return std::nullopt;
+  double number = 0;
+  const char* end = value.text.data() + value.text.size();
+  auto [stop, error] = std::from_chars(value.text.data(), end, number);
+  if (error != std::errc{} || stop != end || !std::isfinite(number) || number <= 0) return std::nullopt;
+  return number;
+}
+
+// One entry of a catalogue: its figures are positive numbers, each with a source of the file.
+class Entry {
+ public:
+  Entry(const Value& value, std::string path, const Value* sources, Diagnostics& diagnostics)
+      : value_(value), path_(std::move(path)), sources_(sources), diagnostics_(diagnostics) {}
+
+  // {value: N, source: KEY}; 0 if it may be and is absent.
+  double figure(const char* key, bool optional = false) {
+    const Value* field = find(key, optional);
+    if (!field) return 0;
+    const Value *value = field->find("value"), *source = field->find("source");
+    std::string path = path_ + "." + key;
+    const Value* told = source && sources_ ? sources_->find(source->text) : nullptr;
+    if (told)
+      used_.insert(told->text);
+    else
+      error(source ? *source : *field, path + ".source", "allowed: a key of `sources`");
+    for (const Value::Member& member : field->members)
+      if (member.key != "value" && member.key != "source") error(member.value, path, "allowed: value and source");
+    return number(value ? *value : *field, path + ".value");
+  }
+
+  double plain(const char* key) {
+    const Value* field = find(key, false);
+    return field ? number(*field, path_ + "." + key) : 0;
+  }
+
+  template <class Integer>
+  void whole(const char* key, double amount, Integer& out) {
+    out = static_cast<Integer>(amount);
+    if (static_cast<double>(out) != amount) error(value_, path_ + "." + key, "allowed: a whole number");
+  }
+
+  std::string text(const char* key) {
+    const Value* field = find(key, false);
+    if (!field) return {};
+    if (field->kind != Value::Kind::Scalar || field->text.empty()) error(*field, path_ + "." + key, "allowed: a text");
+    return field->text;
+  }
+
+  std::vector<std::string> texts(const char* key) {
+    const Value* field = find(key, false);
+    std::vector<std::string> out;
+    if (!field) return out;
+    for (const Value& item : field->items) out.push_back(item.text);
+    if (out.empty()) error(*field, path_ + "." + key, "allowed: a list of texts");
+    return out;
+  }
+
+  // The sources of all figures read so far.
+  std::string used_sources() const { return fmt::format("{}", fmt::join(used_, "; ")); }
+
+  void refuse(const char* key, const std::string& allowed) {
+    const Value* field = value_.find(key);
+    error(field ? *field : value_, path_ + "." + key, allowed);
+  }
+
+  void finish() {
+    for (const Value::Member& member : value_.members)
+      if (std::find(known_.begin(), known_.end(), member.key) == known_.end())
+        error(member.value, path_ + "." + member.key, "unknown field");
+  }
+
+ private:
+  const Value* find(const char* key, bool optional) {
+    known_.push_back(key);
+    const Value* field = value_.find(key);
+    if (!field && !optional) diagnostics_.error(value_.mark(), path_ + "." + key, "missing: required");
+    return field;
+  }
+
+  double number(const Value& value, const std::string& path) {
+    std::optional<double> read = to_number(value);
+    if (!read) error(value, path, "allowed: a number above 0");
+    return read.value_or(0);
+  }
+
+  void error(const Value& value, const std::string& path, const std::string& allowed) {
+    diagnostics_.error(value.mark(), path, "found " + value.describe() + ", " + allowed);
+  }
+
+  const Value& value_;
+  std::string path_;
+  const Value* sources_;
+  Diagnostics& diagnostics_;
+  std::vector<std::string_view> known_;
+  std::set<std::string> used_;
+};
+
+// Calls read(name, Entry&) for every entry of the section.
+template <class Read>
+void read_entries(const std::string& text, const std::string& file, const char* section, Read read) {
+  Diagnostics diagnostics;
+  std::vector<Value> documents = parse_yaml(text, file);
+  const Value* entries = documents.size() == 1 ? documents[0].find(section) : nullptr;
+  if (!entries || entries->kind != Value::Kind::Mapping || entries->members.empty())
+    throw InputError({Severity::Error, {file, 1, 1}, section, "missing: a mapping of entries"});
+  for (const Value::Member& member : documents[0].members)
+    if (member.key != section && member.key != "sources")
+      diagnostics.error(member.value.mark(), member.key, "unknown field");
+  for (const Value::Member& member : entries->members) {
+    Entry entry(member.value, std::string(section) + "." + member.key, documents[0].find("sources"), diagnostics);
+    read(member.key, entry);
+    entry.finish();
+  }
+  diagnostics.throw_if_errors();
+}
+
+}  // namespace
+
+std::vector<GpuModel> parse_gpu_catalogue(const std::string& text, const std::string& file) {
+  std::vector<GpuModel> out;
+  read_entries(text, file, "gpus", [&](const std::string& name, Entry& entry) {
+    GpuModel gpu;
+    gpu.name = name;
+    gpu.products = entry.texts("products");
+    gpu.fp16_tflops = entry.figure("fp16DenseTflops");
+    gpu.fp8_tflops = entry.figure("fp8DenseTflops", true);
+    entry.whole("memoryGib", entry.figure("memoryGib") * 0x1p30, gpu.memory_bytes);
+    gpu.bandwidth_gbs = entry.figure("bandwidthGBs");
+    gpu.tdp_watts = entry.figure("tdpWatts");
+    gpu.idle_watts = entry.figure("idleWatts", true);
+    entry.whole("sm", entry.figure("sm"), gpu.sm);
+    gpu.nvlink_gbs = entry.figure("nvlinkGBs", true);
+    entry.whole("migSlices", entry.figure("migSlices", true), gpu.mig_slices);
+    out.push_back(std::move(gpu));
+  });
+  return out;
+}
+
+std::vector<LlmModel> parse_llm_catalogue(const std::string& text, const std::string& file) {
+  std::vector<LlmModel> out;
+  read_entries(text, file, "models", [&](const std::string& name, Entry& entry) {
+    LlmModel model;
+    model.name = name;
+    entry.text("source");
+    model.parameters = entry.plain("parameters");
+    entry.whole("layers", entry.plain("layers"), model.layers);
+    entry.whole("hidden", entry.plain("hidden"), model.hidden);
+    entry.whole("heads", entry.plain("heads"), model.heads);
+    entry.whole("kvHeads", entry.plain("kvHeads"), model.kv_heads);
+    entry.whole("headDim", entry.plain("headDim"), model.head_dim);
+    model.bytes_per_parameter = entry.plain("bytesPerParameter");
+    model.kv_bytes_per_element = entry.plain("kvBytesPerElement");
+    out.push_back(std::move(model));
+  });
+  return out;
+}
+
+std::vector<EngineProfile> parse_engine_catalogue(const std::string& text, const std::string& file) {
+  std::vector<EngineProfile> out;
+  read_entries(text, file, "engines", [&](const std::string& name, Entry& entry) {
+    EngineProfile engine;
+    engine.name = name;
+    engine.kind = entry.text("kind");
+    if (engine.kind == "llm") {
+      engine.step_ms = entry.figure("stepMs");
+      engine.weight_factor = entry.figure("weightFactor");
+      engine.kv_factor = entry.figure("kvFactor");
+      engine.per_sequence_ms = entry.figure("perSequenceMs");
+      engine.tp_layer_ms = entry.figure("tpLayerMs");
+      engine.prefill_mfu = entry.figure("prefillMfu");
+      engine.request_overhead_ms = entry.figure("requestOverheadMs");
+      engine.activation_gib = entry.figure("activationGib");
+      engine.non_torch_gib = entry.figure("nonTorchGib");
+      entry.whole("blockSize", entry.figure("blockSize"), engine.block_size);
+      entry.whole("maxNumSeqs", entry.figure("maxNumSeqs"), engine.max_num_seqs);
+      entry.whole("maxNumBatchedTokens", entry.figure("maxNumBatchedTokens"), engine.max_num_batched_tokens);
+      engine.source = entry.used_sources();
+    } else if (engine.kind == "batch") {
+      engine.source = entry.text("source");
+    } else {
+      entry.refuse("kind", "allowed: llm, batch");
+    }
+    out.push_back(std::move(engine));
+  });
+  return out;
+}
+
+std::vector<GpuModel> read_gpu_catalogue() {
+  return parse_gpu_catalogue(std::string(embedded::gpus_yaml), "sim/cluster/catalog/gpus.yaml");
+}
+
+std::vector<LlmModel> read_llm_catalogue() {
+  return parse_llm_catalogue(std::string(embedded::models_yaml), "sim/serving/catalog/models.yaml");
+}
+
+std::vector<EngineProfile> read_engine_catalogue() {
+  return parse_engine_catalogue(std::string(embedded::engines_yaml), "sim/serving/catalog/engines.yaml");
+}
+
+}  // namespace kisim

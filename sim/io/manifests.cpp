@@ -1,0 +1,275 @@
+// Documents and lists of Kubernetes objects, and what can only be said when all of them are read.
+
+#include "core/error.hpp"
+#include "io/input.hpp"
+#include "io/kube_names.hpp"
+#include "io/manifest_kinds.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <set>
+
+namespace kisim {
+
+namespace {
+
+struct ModelledKind {
+  std::string_view kind, api_version;
+  void (*read)(ObjectReader&, Manifests&);
+};
+constexpr ModelledKind kModelled[] = {
+    {"Node", "v1", read_node},
+    {"Pod", "v1", read_pod},
+    {"Service", "v1", read_service},
+    {"Deployment", "apps/v1", read_deployment},
+    {"ReplicaSet", "apps/v1", read_replica_set},
+    {"HorizontalPodAutoscaler", "autoscaling/v2", read_hpa_v2},
+    {"HorizontalPodAutoscaler", "autoscaling/v1", read_hpa_v1},
+    {"PriorityClass", "scheduling.k8s.io/v1", read_priority_class},
+};
+
+// Kinds of Kubernetes that say nothing kisim acts on. Kinds of other API groups are told by their group.
+constexpr std::string_view kOtherKinds[] = {"Namespace",
+                                            "ServiceAccount",
+                                            "ConfigMap",
+                                            "Secret",
+                                            "PersistentVolume",
+                                            "PersistentVolumeClaim",
+                                            "Endpoints",
+                                            "Event",
+                                            "LimitRange",
+                                            "ResourceQuota",
+                                            "PodTemplate",
+                                            "ReplicationController",
+                                            "StatefulSet",
+                                            "DaemonSet",
+                                            "ControllerRevision",
+                                            "Job",
+                                            "CronJob",
+                                            "Ingress",
+                                            "IngressClass",
+                                            "NetworkPolicy",
+                                            "PodDisruptionBudget",
+                                            "Role",
+                                            "RoleBinding",
+                                            "ClusterRole",
+                                            "ClusterRoleBinding",
+                                            "StorageClass",
+                                            "CSINode",
+                                            "CSIDriver",
+                                            "VolumeAttachment",
+                                            "Lease",
+                                            "RuntimeClass",
+                                            "EndpointSlice",
+                                            "CustomResourceDefinition",
+                                            "APIService",
+                                            "ResourceClaim",
+                                            "ResourceClaimTemplate",
+                                            "ResourceSlice",
+                                            "DeviceClass",
+                                            "ServiceMonitor",
+                                            "PodMonitor"};
+
+std::string_view group_of(std::string_view api_version) {
+  size_t slash = api_version.find('/');
+  return slash == api_version.npos ? std::string_view() : api_version.substr(0, slash);
+}
+
+void ignore_kind(ObjectContext& context, const SourceMark& mark, const std::string& api_version) {
+  const std::string& kind = context.kind;
+  bool known = std::find(std::begin(kOtherKinds), std::end(kOtherKinds), kind) != std::end(kOtherKinds);
+  if (known) return context.ignore(mark, "", "kind " + kind + " is not modelled");
+  std::vector<std::string> kinds(std::begin(kOtherKinds), std::end(kOtherKinds));
+  for (const ModelledKind& modelled : kModelled) kinds.emplace_back(modelled.kind);
+  std::string near = closest(kind, kinds);
+  std::string hint = near.empty() || near == kind ? "" : "; did you mean " + near + "?";
+  context.ignore(mark, "", fmt::format("unknown kind {} of apiVersion {}{}", kind, api_version, hint));
+}
+
+void read_object(const Value& document, std::string kind, std::string api_version, Diagnostics& diagnostics,
+                 Manifests& out) {
+  ObjectContext context{diagnostics, out, kind};
+  std::string versions;
+  for (const ModelledKind& modelled : kModelled) {
+    if (modelled.kind != kind || group_of(modelled.api_version) != group_of(api_version)) continue;
+    if (modelled.api_version == api_version) {
+      ObjectReader object(context, document, "");
+      object.harmless({"apiVersion", "kind"});
+      return modelled.read(object, out);
+    }
+    versions += (versions.empty() ? "" : ", ") + std::string(modelled.api_version);
+  }
+  if (!versions.empty())
+    return context.error(document.mark(), "apiVersion", fmt::format("found '{}', allowed: {}", api_version, versions));
+  ignore_kind(context, document.mark(), api_version);
+}
+
+void read_list(const Value& list, const std::string& item_kind, const std::string& item_version,
+               Diagnostics& diagnostics, Manifests& out) {
+  const Value* items = list.find("items");
+  if (!items || items->kind == Value::Kind::Null) return;
+  if (items->kind != Value::Kind::Sequence)
+    return diagnostics.error(items->mark(), "items", found_allowed(*items, "a list"));
+  for (const Value& item : items->items) {
+    // The API leaves kind and apiVersion out of the items of a NodeList; kubectl writes them.
+    if (item.kind == Value::Kind::Mapping && !item.find("kind") && !item_kind.empty())
+      read_object(item, item_kind, item_version, diagnostics, out);
+    else
+      read_manifest(item, diagnostics, out);
+  }
+}
+
+void read_file(const std::string& path, Diagnostics& diagnostics, Manifests& out) {
+  for (const Value& document : read_yaml(path)) read_manifest(document, diagnostics, out);
+}
+
+template <class Object>
+void refuse_duplicates(const std::vector<Object>& objects, const char* kind, Diagnostics& diagnostics) {
+  std::map<std::string, const ObjectMeta*> seen;
+  for (const Object& object : objects) {
+    if (object.meta.name.empty()) continue;
+    auto [first, is_new] = seen.emplace(object.meta.full_name(), &object.meta);
+    if (is_new) continue;
+    const SourceMark& mark = first->second->mark;
+    diagnostics.error(object.meta.mark, "metadata.name",
+                      fmt::format("found {} '{}' twice, first at {}:{}:{}", kind, object.meta.name, mark.file,
+                                  mark.line, mark.column));
+  }
+}
+
+class Priorities {
+ public:
+  Priorities(const std::vector<PriorityClass>& classes, Diagnostics& diagnostics) : diagnostics_(diagnostics) {
+    for (const PriorityClass& c : classes) {
+      values_[c.meta.name] = c.value;
+      if (c.global_default) default_ = c.value;
+    }
+  }
+
+  // As the priority admission plugin does. A dump names the value beside a class that it may not hold.
+  void resolve(const ObjectMeta& meta, PodSpec& spec) const {
+    if (spec.priority_class_name.empty()) {
+      if (spec.priority == 0) spec.priority = default_;
+      return;
+    }
+    auto found = values_.find(spec.priority_class_name);
+    if (found == values_.end()) {
+      if (spec.priority == 0)
+        diagnostics_.error(meta.mark, "priorityClassName",
+                           fmt::format("no PriorityClass with name {} was found", spec.priority_class_name));
+      return;
+    }
+    if (spec.priority != 0 && spec.priority != found->second)
+      diagnostics_.error(
+          meta.mark, "priority",
+          fmt::format("found {}, but PriorityClass {} has the value {}", spec.priority, found->first, found->second));
+    spec.priority = found->second;
+  }
+
+ private:
+  Diagnostics& diagnostics_;
+  std::map<std::string, int32_t> values_{{"system-cluster-critical", 2000000000}, {"system-node-critical", 2000001000}};
+  int32_t default_ = 0;
+};
+
+void resolve_priorities(Diagnostics& diagnostics, Manifests& manifests) {
+  Priorities priorities(manifests.priority_classes, diagnostics);
+  for (Pod& pod : manifests.pods) priorities.resolve(pod.meta, pod.spec);
+  for (Deployment& d : manifests.deployments) priorities.resolve(d.meta, d.pod_template.spec);
+  for (ReplicaSet& r : manifests.replica_sets) priorities.resolve(r.meta, r.pod_template.spec);
+}
+
+template <class Object>
+std::set<std::string> names(const std::vector<Object>& objects) {
+  std::set<std::string> out;
+  for (const Object& object : objects) out.insert(object.meta.full_name());
+  return out;
+}
+
+// The Deployment behind a ReplicaSet that is not in the input: <deployment>-<pod-template-hash>.
+std::string deployment_of(const ObjectMeta& pod) {
+  const std::string* hash = find_label(pod.labels, "pod-template-hash");
+  if (!hash || !pod.owner_name.ends_with("-" + *hash)) return {};
+  return pod.namespace_ + "/" + pod.owner_name.substr(0, pod.owner_name.size() - hash->size() - 1);
+}
+
+// A dump holds what its workloads made. The simulated workloads make their own.
+void drop_owned(Manifests& manifests) {
+  std::set<std::string> deployments = names(manifests.deployments), replica_sets = names(manifests.replica_sets);
+  auto drop = [&](auto& objects, const char* what, auto&& is_owned) {
+    auto kept = std::stable_partition(objects.begin(), objects.end(), [&](auto& o) { return !is_owned(o.meta); });
+    if (kept == objects.end()) return;
+    manifests.ignored.push_back({fmt::format("{} that a workload of this input creates itself", what), "",
+                                 kept->meta.mark, static_cast<int32_t>(objects.end() - kept)});
+    objects.erase(kept, objects.end());
+  };
+  drop(manifests.pods, "Pods", [&](const ObjectMeta& meta) {
+    return meta.owner_kind == "ReplicaSet" && (replica_sets.count(meta.namespace_ + "/" + meta.owner_name) > 0 ||
+                                               deployments.count(deployment_of(meta)) > 0);
+  });
+  drop(manifests.replica_sets, "ReplicaSets", [&](const ObjectMeta& meta) {
+    return meta.owner_kind == "Deployment" && deployments.count(meta.namespace_ + "/" + meta.owner_name) > 0;
+  });
+}
+
+void tell_ignored(Diagnostics& diagnostics, const std::vector<Ignored>& ignored) {
+  for (const Ignored& i : ignored) {
+    std::string message = i.what;
+    if (i.field.empty())
+      message += fmt::format(": {} {} ignored", i.count, i.count == 1 ? "object" : "objects");
+    else if (i.count > 1)
+      message += fmt::format(" ({} times)", i.count);
+    diagnostics.warn(i.mark, i.field, message);
+  }
+}
+
+}  // namespace
+
+void read_manifest(const Value& document, Diagnostics& diagnostics, Manifests& out) {
+  if (document.kind == Value::Kind::Null) return;
+  if (document.kind != Value::Kind::Mapping)
+    return diagnostics.error(document.mark(), "", found_allowed(document, "a Kubernetes object"));
+
+  ObjectContext context{diagnostics, out, ""};
+  ObjectReader object(context, document, "");
+  std::string kind = object.text("kind"), api_version = object.text("apiVersion");
+  if (kind.empty()) return object.required("kind");
+  if (api_version.empty()) return object.required("apiVersion");
+  if (api_version.starts_with("kisim.dev/"))
+    return object.error("kind", fmt::format("found a {}, allowed: Kubernetes objects; name the scenario itself on the "
+                                            "command line",
+                                            kind));
+  if (kind.ends_with("List"))
+    return read_list(document, kind.substr(0, kind.size() - 4), api_version, diagnostics, out);
+  read_object(document, kind, api_version, diagnostics, out);
+}
+
+void read_manifests(const std::string& path, Diagnostics& diagnostics, Manifests& out) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (!fs::is_directory(path, error)) return read_file(path, diagnostics, out);
+  std::vector<std::string> files;
+  for (fs::directory_iterator at(path, error), end; !error && at != end; at.increment(error)) {
+    std::string extension = at->path().extension().string();
+    if (extension == ".yaml" || extension == ".yml" || extension == ".json") files.push_back(at->path().string());
+  }
+  if (error) throw IoError(fmt::format("cannot read directory '{}': {}", path, error.message()));
+  std::sort(files.begin(), files.end());
+  for (const std::string& file : files) read_file(file, diagnostics, out);
+}
+
+void finish_manifests(Diagnostics& diagnostics, Manifests& manifests) {
+  refuse_duplicates(manifests.nodes, "Node", diagnostics);
+  refuse_duplicates(manifests.pods, "Pod", diagnostics);
+  refuse_duplicates(manifests.deployments, "Deployment", diagnostics);
+  refuse_duplicates(manifests.replica_sets, "ReplicaSet", diagnostics);
+  refuse_duplicates(manifests.services, "Service", diagnostics);
+  refuse_duplicates(manifests.hpas, "HorizontalPodAutoscaler", diagnostics);
+  refuse_duplicates(manifests.priority_classes, "PriorityClass", diagnostics);
+  drop_owned(manifests);
+  resolve_priorities(diagnostics, manifests);
+  tell_ignored(diagnostics, manifests.ignored);
+}
+
+}  // namespace kisim

@@ -1,0 +1,547 @@
+#include "io/report.hpp"
+
+#include "io/atomic_file.hpp"
+#include "io/humanize.hpp"
+#include "io/output.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <set>
+#include <string_view>
+
+namespace kisim {
+
+namespace embedded {
+extern const std::string_view report_html, report_css, report_js;
+}
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr size_t kMaxPoints = 2000;      // per line
+constexpr size_t kMaxAllPoints = 40000;  // of the page: about 600 kB
+constexpr size_t kMaxLines = 12;         // per chart
+constexpr size_t kMaxRows = 200;         // per table
+constexpr size_t kMaxText = 300;         // per reason or warning
+
+// ---- charts
+
+struct Line {
+  std::string name, color, dash;
+  bool step = false, fill = false;
+  const Series* series = nullptr;
+};
+
+struct Mark {
+  std::string name;
+  double y = 0;
+};
+
+struct Chart {
+  std::string title, note, unit;
+  bool whole = false;  // counts of things: no fractions on the axis
+  std::vector<Line> lines;
+  std::vector<Mark> marks;
+};
+
+// How the lines of one metric look. Where a metric has several entities, each entity has its colour and `dash` tells
+// the metrics apart; a lone entity needs no dashes, its lines differ by colour.
+struct Look {
+  std::string name, color, dash;
+  bool step = false, fill = false;
+};
+
+std::string label_of(const Series& series, std::string_view name) {
+  for (const auto& [label, value] : series.labels)
+    if (label == name) return value;
+  return "";
+}
+
+bool has_values(const Series& series) {
+  return std::any_of(series.value.begin(), series.value.end(), [](double v) { return std::isfinite(v); });
+}
+
+bool ever_positive(const Series& series) {
+  return std::any_of(series.value.begin(), series.value.end(), [](double v) { return v > 0; });
+}
+
+class Charts {
+ public:
+  Charts(const Scenario& scenario, const std::vector<Series>& series) : scenario_(scenario), series_(series) {
+    load();
+    replicas();
+    latency("End-to-end latency", "from send to the last token, per scrape interval", "kisim_e2e_seconds",
+            &SloSpec::e2e);
+    latency("Time to first token", "from send, per scrape interval", "kisim_ttft_seconds", &SloSpec::ttft);
+    latency("Time per output token", "after the first, per scrape interval", "kisim_tpot_seconds", &SloSpec::tpot);
+    queue();
+    gpus();
+    kv_cache();
+  }
+  const std::vector<Chart>& all() const { return charts_; }
+
+ private:
+  void load() {
+    Chart chart{"Load", "requests per second", "1/s"};
+    add(chart, "kisim_requests_arrived_per_second", "source", {"arriving", "c0", "", false, true});
+    add(chart, "kisim_requests_completed_per_second", "source", {"completing", "c1", "5 4"});
+    keep(std::move(chart));
+  }
+
+  void replicas() {
+    Chart chart{"Replicas", "pods by state", "count", true};
+    add(chart, "kube_deployment_status_replicas_ready", "workload", {"ready", "c0", "", true, true});
+    add(chart, "kube_deployment_spec_replicas", "workload", {"wanted", "c1", "5 4", true});
+    struct Phase {
+      const char *name, *color, *dash;
+    };
+    for (const Phase& phase :
+         {Phase{"starting", "c4", "2 4"}, {"pending", "c3", "1 3"}, {"terminating", "c7", "8 3"}}) {
+      add(chart, "kisim_pods", "workload", {phase.name, phase.color, phase.dash, true},
+          [&](const Series& s) { return label_of(s, "phase") == phase.name && ever_positive(s); });
+    }
+    keep(std::move(chart));
+  }
+
+  void latency(const char* title, const char* note, const char* metric, std::optional<Duration> SloSpec::*target) {
+    Chart chart{title, note, "s"};
+    struct Quantile {
+      const char *name, *label, *color, *dash;
+    };
+    for (const Quantile& q :
+         {Quantile{"p50", "0.5", "q0", "1 4"}, {"p95", "0.95", "q1", ""}, {"p99", "0.99", "q2", "6 4"}}) {
+      add(chart, metric, "source", {q.name, q.color, q.dash},
+          [&](const Series& s) { return label_of(s, "quantile") == q.label; });
+    }
+    for (const SloSpec& slo : scenario_.slo) {
+      const std::optional<Duration>& limit = slo.*target;
+      if (!limit) continue;
+      chart.marks.push_back({scenario_.slo.size() > 1 ? "SLO of " + slo.traffic : "SLO", limit->to_seconds()});
+    }
+    keep(std::move(chart));
+  }
+
+  void queue() {
+    Chart chart{"Requests in the system", "at the replicas", "count", true};
+    add(chart, "kisim_requests_running", "service", {"running", "c0", "", false, true});
+    add(chart, "kisim_requests_waiting", "service", {"waiting", "c1", "5 4"});
+    keep(std::move(chart));
+  }
+
+  void gpus() {
+    Chart chart{"GPUs", "held by pods, and of these computing", "count", true};
+    add(chart, "kisim_gpu_allocated", "", {"allocated", "c7", "", true});
+    add(chart, "kisim_gpu_busy", "", {"busy", "c2", "", false, true});
+    keep(std::move(chart));
+  }
+
+  void kv_cache() {
+    Chart chart{"KV cache in use", "mean over the replicas of a service", "share"};
+    add(chart, "kisim_kv_cache_usage", "service", {"used", "c3", "", false, true}, ever_positive);
+    keep(std::move(chart));
+  }
+
+  using Filter = std::function<bool(const Series&)>;
+
+  void add(
+      Chart& chart, std::string_view metric, std::string_view entity_label, const Look& look,
+      const Filter& filter = [](const Series&) { return true; }) {
+    std::vector<std::string> entities = entities_of(metric, entity_label);
+    for (const Series& series : series_) {
+      if (series.metric != metric || !has_values(series) || !filter(series)) continue;
+      Line line{look.name, look.color, "", look.step, look.fill, &series};
+      if (entities.size() > 1) {
+        std::string entity = label_of(series, entity_label);
+        size_t index = std::find(entities.begin(), entities.end(), entity) - entities.begin();
+        line.name = entity + " " + look.name;
+        line.color = fmt::format("c{}", index % 8);
+        line.dash = look.dash;
+        line.fill = false;
+      }
+      chart.lines.push_back(std::move(line));
+    }
+  }
+
+  std::vector<std::string> entities_of(std::string_view metric, std::string_view label) const {
+    std::set<std::string> names;
+    for (const Series& series : series_)
+      if (series.metric == metric) names.insert(label_of(series, label));
+    return {names.begin(), names.end()};
+  }
+
+  void keep(Chart chart) {
+    if (!chart.lines.empty()) charts_.push_back(std::move(chart));
+  }
+
+  const Scenario& scenario_;
+  const std::vector<Series>& series_;
+  std::vector<Chart> charts_;
+};
+
+double round_digits(double value, int digits) {
+  if (!std::isfinite(value)) return value;
+  std::string text = fmt::format("{:.{}g}", value, digits);
+  double rounded = value;
+  std::from_chars(text.data(), text.data() + text.size(), rounded);
+  return rounded;
+}
+
+Json numbers(const std::vector<double>& values, int digits) {
+  Json out = Json::array();
+  for (double value : values) {
+    if (std::isfinite(value))
+      out.push_back(round_digits(value, digits));
+    else
+      out.push_back(nullptr);
+  }
+  return out;
+}
+
+// An interval in which nothing happened has no sample. Where samples are further apart than usual, a NaN between them
+// keeps the line from bridging the gap.
+Series with_gaps(const Series& series) {
+  constexpr double kGap = 1.5;  // usual distances
+  const size_t n = series.t.size();
+  if (n < 3) return series;
+  std::vector<double> distances;
+  for (size_t i = 1; i < n; ++i) distances.push_back(series.t[i] - series.t[i - 1]);
+  std::nth_element(distances.begin(), distances.begin() + n / 2 - 1, distances.end());
+  const double usual = distances[n / 2 - 1];
+
+  Series out{series.metric, series.unit, series.labels, {}, {}};
+  for (size_t i = 0; i < n; ++i) {
+    if (i > 0 && series.t[i] - series.t[i - 1] > kGap * usual) {
+      out.t.push_back(series.t[i - 1] + usual);
+      out.value.push_back(std::numeric_limits<double>::quiet_NaN());
+    }
+    out.t.push_back(series.t[i]);
+    out.value.push_back(series.value[i]);
+  }
+  return out;
+}
+
+Json chart_json(const Chart& chart, size_t points) {
+  Json lines = Json::array(), marks = Json::array();
+  size_t shown = std::min(chart.lines.size(), kMaxLines);
+  for (size_t i = 0; i < shown; ++i) {
+    const Line& line = chart.lines[i];
+    Series thinned = thin(with_gaps(*line.series), points);
+    lines.push_back({{"name", line.name},
+                     {"color", line.color},
+                     {"dash", line.dash},
+                     {"step", line.step},
+                     {"fill", line.fill},
+                     {"t", numbers(thinned.t, 8)},
+                     {"v", numbers(thinned.value, 5)}});
+  }
+  for (const Mark& mark : chart.marks) marks.push_back({{"name", mark.name}, {"y", mark.y}});
+  return {{"title", chart.title},
+          {"note", chart.note},
+          {"unit", chart.unit},
+          {"whole", chart.whole},
+          {"lines", lines},
+          {"marks", marks},
+          {"omitted", chart.lines.size() - shown}};
+}
+
+// Inside <script>, so that no text can end the element.
+std::string script_safe(std::string json) {
+  for (size_t at = 0; (at = json.find('<', at)) != std::string::npos;) json.replace(at, 1, "\\u003c");
+  return json;
+}
+
+std::string data_json(const Scenario& scenario, const Summary& summary, const std::vector<Series>& series) {
+  Charts charts(scenario, series);
+  size_t lines = 1;
+  for (const Chart& chart : charts.all()) lines += std::min(chart.lines.size(), kMaxLines);
+  const size_t points = std::min(kMaxPoints, kMaxAllPoints / lines);
+
+  Json data = {{"end", summary.simulated_s},
+               {"warmup", std::min(scenario.warmup.to_seconds(), summary.simulated_s)},
+               {"charts", Json::array()}};
+  for (const Chart& chart : charts.all()) data["charts"].push_back(chart_json(chart, points));
+  return script_safe(data.dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
+// ---- text
+
+std::string cut(const std::string& text) {
+  if (text.size() <= kMaxText) return text;
+  size_t end = kMaxText;
+  while ((static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;  // between two characters
+  return text.substr(0, end) + "…";
+}
+
+// No line break between a number and its unit.
+std::string keep_units(std::string text) {
+  for (const char* unit : {" %", " s", " ms", " µs"}) {
+    for (size_t at = 0; (at = text.find(unit, at)) != std::string::npos; ++at) {
+      const size_t end = at + std::strlen(unit);
+      const bool whole = end == text.size() || text[end] == ' ' || text[end] == ',';
+      if (at > 0 && std::isdigit(static_cast<unsigned char>(text[at - 1])) && whole) text.replace(at, 1, "\u00a0");
+    }
+  }
+  return text;
+}
+
+class Tiles {
+ public:
+  void add(const std::string& name, const std::string& value, const std::string& note) {
+    out_ += fmt::format(
+        "<div class=\"tile\"><div class=\"name\">{}</div><div class=\"value\">{}</div><div "
+        "class=\"note\">{}</div></div>\n",
+        escape_html(name), escape_html(value), escape_html(keep_units(note)));
+  }
+  const std::string& html() const { return out_; }
+
+ private:
+  std::string out_;
+};
+
+std::string plural(uint64_t count, const std::string& noun) {
+  return human_count(count) + " " + noun + (count == 1 ? "" : "s");
+}
+
+std::string tiles_html(const Summary& s) {
+  Tiles tiles;
+  const Summary::Requests& r = s.requests;
+  if (s.slo)
+    tiles.add("SLO met", human_percent(s.slo->attainment), human_number(s.slo->goodput_per_s) + " good requests/s");
+  tiles.add("Requests completed", human_number(static_cast<double>(r.completed)), "of " + human_count(r.arrived));
+  tiles.add("Requests lost", human_number(static_cast<double>(r.failed + r.dropped + r.timed_out)),
+            fmt::format("{} timed out, {} dropped, {} failed", human_number(static_cast<double>(r.timed_out)),
+                        human_number(static_cast<double>(r.dropped)), human_number(static_cast<double>(r.failed))));
+  auto latency = [&](const char* name, const std::optional<LatencySummary>& l) {
+    if (l)
+      tiles.add(name, human_duration(l->p95), "median " + human_duration(l->p50) + ", p99 " + human_duration(l->p99));
+  };
+  latency("Latency, p95", s.latency_s.e2e);
+  latency("TTFT, p95", s.latency_s.ttft);
+  latency("TPOT, p95", s.latency_s.tpot);
+  if (s.tokens)
+    tiles.add("Tokens per second", human_number(s.tokens->per_s),
+              human_number(static_cast<double>(s.tokens->generated)) + " generated");
+  if (s.gpu)
+    tiles.add(
+        "GPU utilization", human_percent(s.gpu->utilization),
+        fmt::format("{} of {} GPU-hours busy", human_number(s.gpu->hours_busy), human_number(s.gpu->hours_allocated)));
+  if (s.energy_kwh) tiles.add("Energy", human_number(*s.energy_kwh) + " kWh", "of the GPUs");
+  if (s.cost) tiles.add("Cost", fmt::format("{:.2f}", *s.cost), "at the scenario's prices");
+  return tiles.html();
+}
+
+// "default/llama had 1–4 ready replicas …": the range from the series, after warm-up.
+std::string findings_html(const Scenario& scenario, const Summary& summary, const std::vector<Series>& all) {
+  constexpr size_t kMaxWorkloads = 3;
+  std::string out;
+  size_t shown = 0;
+  for (const Series& series : all) {
+    if (series.metric != "kube_deployment_status_replicas_ready" || shown == kMaxWorkloads) continue;
+    const std::string workload = label_of(series, "workload");
+    auto replicas = summary.replicas.find(workload);
+    if (replicas == summary.replicas.end()) continue;
+    double least = std::numeric_limits<double>::infinity(), most = -least;
+    for (size_t i = 0; i < series.t.size(); ++i) {
+      if (series.t[i] < scenario.warmup.to_seconds()) continue;
+      least = std::min(least, series.value[i]);
+      most = std::max(most, series.value[i]);
+    }
+    if (least > most) continue;
+    const Summary::Replicas& r = replicas->second;
+    std::string range = least == most ? fmt::format("{:.0f}", most) : fmt::format("{:.0f}–{:.0f}", least, most);
+    out += fmt::format("<p class=\"finding\">{} ran on {} ready replicas ({:.1f} on average), with {} and {}.</p>\n",
+                       escape_html(workload), range, r.mean, plural(r.scale_ups, "scale-up"),
+                       plural(r.scale_downs, "scale-down"));
+    ++shown;
+  }
+  return out;
+}
+
+// ---- tables
+
+struct HtmlColumn {
+  std::string header, css;  // class of the cells
+};
+
+class HtmlTable {
+ public:
+  HtmlTable(std::string title, std::vector<HtmlColumn> columns)
+      : title_(std::move(title)), columns_(std::move(columns)) {}
+
+  void row(const std::vector<std::string>& cells) {
+    if (++rows_ > kMaxRows) return;
+    body_ += "<tr>";
+    for (size_t c = 0; c < cells.size(); ++c)
+      body_ += fmt::format("<td class=\"{}\">{}</td>", columns_[c].css, escape_html(cells[c]));
+    body_ += "</tr>\n";
+  }
+  std::string html() const {
+    if (rows_ == 0) return "";
+    std::string head;
+    for (const HtmlColumn& column : columns_)
+      head += fmt::format("<th class=\"{}\">{}</th>", column.css, escape_html(column.header));
+    std::string after = rows_ <= kMaxRows
+                            ? ""
+                            : fmt::format("<p class=\"after\">The first {} of {}; all are in run.h5.</p>\n", kMaxRows,
+                                          human_count(rows_));
+    return fmt::format(
+        "<section class=\"panel\"><h2>{}</h2>\n<div class=\"card\"><table>\n<thead><tr>{}</tr></thead>\n<tbody>\n{}"
+        "</tbody></table></div>\n{}</section>\n",
+        escape_html(title_), head, body_, after);
+  }
+
+ private:
+  std::string title_, body_;
+  std::vector<HtmlColumn> columns_;
+  size_t rows_ = 0;
+};
+
+std::string scalings_html(const std::vector<ScalingRecord>& scalings) {
+  HtmlTable table("Scaling decisions", {{"Time", ""}, {"Workload", ""}, {"Replicas", ""}, {"Reason", "reason"}});
+  for (const ScalingRecord& s : scalings)
+    table.row({human_clock(s.t), s.workload, fmt::format("{} → {}", s.from, s.to), cut(s.reason)});
+  return table.html();
+}
+
+std::string pods_html(const std::vector<PodRecord>& pods) {
+  auto span = [](double from, double to) { return std::isfinite(to - from) ? human_duration(to - from) : "–"; };
+  HtmlTable table("Pods", {{"Pod", ""},
+                           {"Node", ""},
+                           {"Phase at the end", ""},
+                           {"Created", "number"},
+                           {"Waited for a node", "number"},
+                           {"Cold start", "number"},
+                           {"Deleted", "number"}});
+  for (const PodRecord& p : pods)
+    table.row({p.name, p.node.empty() ? "–" : p.node, p.phase, human_clock(p.created), span(p.created, p.scheduled),
+               span(p.scheduled, p.ready), human_clock(p.deleted)});
+  return table.html();
+}
+
+std::string decisions_html(const std::map<std::string, uint64_t>& decisions) {
+  HtmlTable table("Decisions", {{"Reason", "reason"}, {"Count", "number"}});
+  for (const auto& [reason, count] : decisions) table.row({cut(reason), human_count(count)});
+  return table.html();
+}
+
+std::string warnings_html(const std::vector<std::string>& warnings) {
+  if (warnings.empty()) return "";
+  std::string items;
+  for (size_t i = 0; i < std::min(warnings.size(), kMaxRows); ++i)
+    items += "<li>" + escape_html(cut(warnings[i])) + "</li>\n";
+  return fmt::format("<section class=\"panel\"><h2>{}</h2>\n<ul class=\"card warnings\">\n{}</ul></section>\n",
+                     plural(warnings.size(), "warning"), items);
+}
+
+// ---- the page
+
+// Fills {{name}} in one pass, so that no text of a scenario is taken for a placeholder.
+std::string fill_template(std::string_view text, const std::map<std::string_view, std::string>& values) {
+  std::string out;
+  while (true) {
+    size_t open = text.find("{{"), close = text.find("}}", open);
+    if (open == std::string_view::npos || close == std::string_view::npos) return out.append(text);
+    out.append(text.substr(0, open));
+    out.append(values.at(text.substr(open + 2, close - open - 2)));
+    text.remove_prefix(close + 2);
+  }
+}
+
+std::string eyebrow_html(const Scenario& scenario, const Summary& summary) {
+  std::string out = fmt::format("<strong>{}</strong> · {} simulated", escape_html(summary.scenario),
+                                human_duration(summary.simulated_s));
+  if (scenario.warmup.ns > 0)
+    out += fmt::format(", statistics after {} of warm-up", human_duration(scenario.warmup.to_seconds()));
+  return out + fmt::format(" · seed {}", summary.seed);
+}
+
+std::string capitalised(std::string text) {
+  if (!text.empty()) text[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(text[0])));
+  return text;
+}
+
+}  // namespace
+
+std::string escape_html(const std::string& text) {
+  std::string out;
+  out.reserve(text.size());
+  for (char c : text) {
+    switch (c) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += c;
+    }
+  }
+  return out;
+}
+
+Series thin(const Series& series, size_t points) {
+  const size_t n = series.t.size(), buckets = std::max<size_t>(points / 2, 1);
+  if (n <= 2 * buckets) return series;
+  Series out{series.metric, series.unit, series.labels, {}, {}};
+  auto add = [&](size_t i) {
+    out.t.push_back(series.t[i]);
+    out.value.push_back(series.value[i]);
+  };
+  for (size_t b = 0; b < buckets; ++b) {
+    const size_t begin = b * n / buckets, end = (b + 1) * n / buckets;
+    size_t least = end, most = end;
+    for (size_t i = begin; i < end; ++i) {
+      if (!std::isfinite(series.value[i])) continue;
+      if (least == end || series.value[i] < series.value[least]) least = i;
+      if (most == end || series.value[i] > series.value[most]) most = i;
+    }
+    if (least == end) {
+      add(begin);
+      continue;
+    }
+    add(std::min(least, most));
+    if (least != most) add(std::max(least, most));
+  }
+  return out;
+}
+
+std::string render_report(const Scenario& scenario, const Summary& summary, const Recorder& recorder) {
+  std::string tables = scalings_html(recorder.scalings) + pods_html(recorder.pods) + decisions_html(summary.decisions) +
+                       warnings_html(summary.warnings);
+  return fill_template(embedded::report_html,
+                       {{"title", escape_html(summary.scenario)},
+                        {"css", std::string(embedded::report_css)},
+                        {"eyebrow", eyebrow_html(scenario, summary)},
+                        {"headline", escape_html(keep_units(capitalised(headline(summary))))},
+                        {"findings", findings_html(scenario, summary, recorder.series)},
+                        {"tiles", tiles_html(summary)},
+                        {"tables", tables},
+                        {"footer", fmt::format("kisim {} · signature {} · {} events", version(),
+                                               signature_text(summary.signature), human_count(summary.events))},
+                        {"data", data_json(scenario, summary, recorder.series)},
+                        {"js", std::string(embedded::report_js)}});
+}
+
+void write_report(const std::string& path, const Scenario& scenario, const Summary& summary, const Recorder& recorder) {
+  write_text_file(path, render_report(scenario, summary, recorder));
+}
+
+}  // namespace kisim

@@ -1,0 +1,280 @@
+#include "io/field_reader.hpp"
+#include "io/input.hpp"
+#include "io/scenario_document.hpp"
+#include "io/scenario_fields.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+
+namespace kisim {
+
+namespace {
+
+using Kind = Value::Kind;
+using Path = std::vector<std::string>;
+
+template <class Items>
+Path names_of(const Items& items) {
+  Path names;
+  for (const auto& item : items) names.push_back(item.name);
+  return names;
+}
+
+template <class Items>
+void add_object_names(const Items& items, Path& names) {
+  for (const auto& item : items) names.push_back(item.meta.name);
+}
+
+bool contains(const Path& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+uint64_t seed_of(const Value& root) {
+  const Value* spec = root.find("spec");
+  const Value* seed = spec ? spec->find("seed") : nullptr;
+  uint64_t number = 0;
+  // A bad seed is complained about where it is read.
+  if (seed) std::from_chars(seed->text.data(), seed->text.data() + seed->text.size(), number);
+  return number;
+}
+
+// Everything after the fields: files that the document names, and what must hold between fields.
+class ScenarioBuilder {
+ public:
+  ScenarioBuilder(ScenarioDocument document, std::vector<std::string> manifest_folders, const ReadOptions& options)
+      : document_(std::move(document)),
+        manifest_folders_(std::move(manifest_folders)),
+        options_(options),
+        diagnostics_(options.strict) {}
+
+  Scenario build() {
+    const Value& root = document_.root;
+    FieldReader(seed_of(root), diagnostics_).read(root, "", declare(draft_));
+    scenario_.mark = root.mark();
+    scenario_.gpus = read_gpu_catalogue();
+    scenario_.llms = read_llm_catalogue();
+    scenario_.engines = read_engine_catalogue();
+    check_times();
+    for (const ModelSpec& model : scenario_.models) check_model(model);
+    for (size_t i = 0; i < scenario_.traffic.size(); i++) finish_source(scenario_.traffic[i], draft_.sources[i]);
+    for (const SloSpec& slo : scenario_.slo) check_slo(slo);
+    for (const auto& [gpu, price] : scenario_.prices) check_name({"prices", gpu}, gpu, names_of(scenario_.gpus));
+    read_manifest_documents();
+    if (options_.files) read_named_files();
+    finish_manifests(diagnostics_, scenario_.manifests);
+    if (options_.files) check_references();
+    diagnostics_.throw_if_errors();
+    scenario_.text = to_yaml(root);
+    scenario_.warnings = diagnostics_.all();
+    return std::move(scenario_);
+  }
+
+ private:
+  // The value at a path below spec, or the last one on the way to it.
+  const Value& at(const Path& path) const {
+    const Value* value = document_.root.find("spec");
+    if (!value) return document_.root;
+    for (const std::string& name : path) {
+      const Value* next = value->find(name);
+      if (!next) break;
+      value = next;
+    }
+    return *value;
+  }
+
+  void error(const Path& path, const std::string& message) {
+    diagnostics_.error(at(path).mark(), fmt::format("spec.{}", fmt::join(path, ".")), message);
+  }
+  void warn(const Path& path, const std::string& message) {
+    diagnostics_.warn(at(path).mark(), fmt::format("spec.{}", fmt::join(path, ".")), message);
+  }
+  void check_name(const Path& path, const std::string& found, const Path& allowed) {
+    if (!contains(allowed, found)) error(path, not_allowed(found, allowed));
+  }
+  bool given(const Path& path) const {
+    const Value& parent = at({path.begin(), path.end() - 1});
+    const Value* value = parent.find(path.back());
+    return value && value->kind != Kind::Null;
+  }
+
+  // Runs something that reads a named file; what it complains about joins the rest.
+  template <class F>
+  void collect(F read) {
+    try {
+      read();
+    } catch (const InputError& e) {
+      for (const Diagnostic& d : e.diagnostics()) diagnostics_.error(d.mark, d.field, d.message);
+    }
+  }
+
+  // The path of a named file, or nothing after a complaint.
+  std::optional<std::string> existing(const Value& file_name, const std::string& field) {
+    std::string path = resolve_path(file_name);
+    std::error_code ignored;
+    if (std::filesystem::exists(path, ignored)) return path;
+    diagnostics_.error(file_name.mark(), field,
+                       fmt::format("found {}, which does not exist ({})", file_name.describe(), path));
+    return {};
+  }
+
+  void check_times() {
+    if (scenario_.duration.ns > 0 && scenario_.warmup >= scenario_.duration)
+      error({"warmup"}, fmt::format("found '{}', allowed: less than the duration", at({"warmup"}).text));
+  }
+
+  void check_model(const ModelSpec& model) {
+    auto below = [&](const char* field) { return Path{"models", model.name, field}; };
+    if (!model.gpu.empty()) check_name(below("gpu"), model.gpu, names_of(scenario_.gpus));
+    auto engine = std::find_if(scenario_.engines.begin(), scenario_.engines.end(),
+                               [&](const EngineProfile& e) { return e.name == model.engine; });
+    if (engine == scenario_.engines.end())
+      return check_name(below("engine"), model.engine, names_of(scenario_.engines));
+    if (engine->kind == "batch") return check_batch_model(model);
+    if (model.model.empty())
+      error(below("model"), fmt::format("missing, needed: one of {}", fmt::join(names_of(scenario_.llms), ", ")));
+    else
+      check_name(below("model"), model.model, names_of(scenario_.llms));
+    if (model.latency && model.detail == "iteration")
+      warn(below("latency"), "has no effect at detail iteration, which computes its own times");
+  }
+
+  void check_batch_model(const ModelSpec& model) {
+    auto below = [&](const char* field) { return Path{"models", model.name, field}; };
+    if (!model.model.empty())
+      error(below("model"), fmt::format("found '{}', allowed: none with the engine '{}'", model.model, model.engine));
+    if (!model.latency)
+      error(below("latency"), fmt::format("missing, needed: base or perItem with the engine '{}'", model.engine));
+    for (int32_t size : model.preferred_batch_sizes)
+      if (size > model.max_batch_size)
+        error(below("preferredBatchSizes"),
+              fmt::format("found {}, allowed: at most maxBatchSize ({})", size, model.max_batch_size));
+  }
+
+  void finish_source(TrafficSpec& source, const SourceDraft& draft) {
+    auto below = [&](const char* field) { return Path{"traffic", source.name, field}; };
+    source.arrivals = draft.arrivals == "constant" ? TrafficSpec::Arrivals::Constant : TrafficSpec::Arrivals::Poisson;
+    if (!given(below("pattern")) && !given(below("trace")))
+      return error(below("pattern"), "missing, needed: one of constant, diurnal, trace, users");
+    if (source.pattern == TrafficSpec::Pattern::Diurnal && source.diurnal_peak > 0 &&
+        source.diurnal_peak < source.diurnal_mean)
+      error({"traffic", source.name, "pattern", "diurnal", "peak"},
+            "found less than the mean, allowed: at least the mean");
+    if (source.pattern == TrafficSpec::Pattern::Trace) return finish_trace(source, draft);
+    for (const char* field : {"timeScale", "rateScale"})
+      if (given(below(field))) warn(below(field), "has no effect without a trace");
+    if (source.pattern == TrafficSpec::Pattern::Users && given(below("arrivals")))
+      warn(below("arrivals"), "has no effect on users, who wait for their answers");
+  }
+
+  void finish_trace(TrafficSpec& source, const SourceDraft& draft) {
+    for (const char* field : {"arrivals", "request"})
+      if (given({"traffic", source.name, field}))
+        warn({"traffic", source.name, field}, "has no effect: the trace has its own");
+    const std::string field = fmt::format("spec.traffic.{}.trace", source.name);
+    if (draft.trace_file.kind == Kind::Null)
+      return diagnostics_.error(
+          at({"traffic", source.name, "pattern", "trace"}).mark(), field,
+          fmt::format("missing, needed: a trace file; give it here or with --set traffic.{}trace=FILE",
+                      scenario_.traffic.size() > 1 ? source.name + "." : ""));
+    if (!options_.files) return;
+    auto path = existing(draft.trace_file, field);
+    if (path) collect([&] { source.trace = read_trace(*path, draft.trace_format, draft.trace_file.mark()); });
+  }
+
+  void check_slo(const SloSpec& slo) {
+    check_name({"slo", slo.traffic}, slo.traffic, names_of(scenario_.traffic));
+    if (!slo.ttft && !slo.tpot && !slo.e2e)
+      error({"slo", slo.traffic}, "missing, needed: at least one of ttft, tpot, e2e");
+  }
+
+  // Those in the same files, and those written inline.
+  void read_manifest_documents() {
+    for (const Value& document : document_.manifests)
+      collect([&] { read_manifest(document, diagnostics_, scenario_.manifests); });
+    for (const Value& manifest : draft_.manifests)
+      if (manifest.kind == Kind::Mapping) collect([&] { read_manifest(manifest, diagnostics_, scenario_.manifests); });
+  }
+
+  void read_named_files() {
+    for (const std::string& folder : manifest_folders_)
+      collect([&] { read_manifests(folder, diagnostics_, scenario_.manifests); });
+    for (const Value& manifest : draft_.manifests) {
+      if (manifest.kind != Kind::Scalar) continue;
+      if (auto path = existing(manifest, "spec.manifests"))
+        collect([&] { read_manifests(*path, diagnostics_, scenario_.manifests); });
+    }
+    if (draft_.scheduler_configuration.kind == Kind::Scalar) read_scheduler_configuration();
+  }
+
+  void read_scheduler_configuration() {
+    const std::string field = "spec.kubernetes.schedulerConfiguration";
+    auto path = existing(draft_.scheduler_configuration, field);
+    if (path)
+      collect([&] {
+        const SourceMark mark = draft_.scheduler_configuration.mark();
+        std::vector<Value> documents = read_yaml(*path);
+        const Value* kind = documents.size() == 1 ? documents[0].find("kind") : nullptr;
+        if (kind && kind->text == "KubeSchedulerConfiguration")
+          return diagnostics_.warn(mark, field, "not supported yet: the default profile is used");
+        diagnostics_.error(mark, field,
+                           fmt::format("found {}, allowed: one document of kind KubeSchedulerConfiguration in {}",
+                                       kind ? kind->describe() : "something else", *path));
+      });
+  }
+
+  // Names of objects; only known once every manifest is read.
+  void check_references() {
+    Path services, workloads, nodes;
+    add_object_names(scenario_.manifests.services, services);
+    add_object_names(scenario_.manifests.deployments, workloads);
+    add_object_names(scenario_.manifests.replica_sets, workloads);
+    add_object_names(scenario_.manifests.nodes, nodes);
+    for (const TrafficSpec& source : scenario_.traffic)
+      if (!source.service.empty()) check_object({"traffic", source.name, "service"}, source.service, services);
+    for (const auto& [service, policy] : scenario_.routers)
+      check_object({"policies", "router", service}, service, services);
+    for (const auto& [workload, policy] : scenario_.autoscalers)
+      check_object({"policies", "autoscaler", workload}, workload, workloads);
+    for (const FaultSpec& fault : scenario_.faults)
+      if (!fault.node.empty() && !contains(nodes, fault.node))
+        diagnostics_.error(fault.mark, "spec.faults.node", not_allowed(fault.node, nodes));
+  }
+
+  // With or without the namespace: "chat" or "prod/chat".
+  void check_object(const Path& path, const std::string& found, const Path& names) {
+    check_name(path, found.substr(found.find('/') + 1), names);
+  }
+
+  ScenarioDocument document_;
+  std::vector<std::string> manifest_folders_;
+  const ReadOptions& options_;
+  Diagnostics diagnostics_;
+  ScenarioDraft draft_;
+  Scenario& scenario_ = draft_.scenario;
+};
+
+}  // namespace
+
+Scenario read_scenario(const std::vector<std::string>& paths, const ReadOptions& options) {
+  if (paths.empty()) throw UsageError("a scenario file is needed");
+  std::vector<Value> documents;
+  std::vector<std::string> folders;
+  std::error_code ignored;
+  for (const std::string& path : paths) {
+    if (std::filesystem::is_directory(path, ignored)) {
+      folders.push_back(path);
+      continue;
+    }
+    std::vector<Value> more = read_yaml(path);
+    documents.insert(documents.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+  }
+  return ScenarioBuilder(assemble_scenario(std::move(documents), paths[0], options), std::move(folders), options)
+      .build();
+}
+
+Scenario read_scenario_text(const std::string& text, const std::string& name, const ReadOptions& options) {
+  return ScenarioBuilder(assemble_scenario(parse_yaml(text, name), name, options), {}, options).build();
+}
+
+}  // namespace kisim

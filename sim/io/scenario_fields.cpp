@@ -1,0 +1,287 @@
+#include "io/scenario_fields.hpp"
+
+namespace kisim {
+
+namespace {
+
+using Shape = Nested::Shape;
+
+template <class F>
+Nested one(F declare_entry, std::string shorthand = "") {
+  return {Shape::One, [=](const std::string&, const SourceMark&) { return declare_entry(); }, std::move(shorthand)};
+}
+
+template <class F>
+Nested by_name(F declare_entry, std::string shorthand = "") {
+  return {Shape::ByName, declare_entry, std::move(shorthand)};
+}
+
+Fields declare(ModelSpec::Latency& latency) {
+  Fields f;
+  f.add("base", &latency.base, "time per batch or iteration").in(Unit::Seconds);
+  f.add("perItem", &latency.per_item, "time per request in the batch").in(Unit::Seconds);
+  f.add("prefillBase", &latency.prefill_base, "LLM: time per prompt").in(Unit::Seconds);
+  f.add("prefillPerToken", &latency.prefill_per_token, "LLM: time per prompt token").in(Unit::Seconds);
+  return f;
+}
+
+Fields declare(ModelSpec::Startup& startup) {
+  Fields f;
+  f.add("image", &startup.image, "container image to pull where the node lacks it").in(Unit::Bytes);
+  f.add("weights", &startup.weights, "weights to load").in(Unit::Bytes);
+  f.add("imageBandwidth", &startup.image_bandwidth, "registry to node").in(Unit::BytesPerSecond).min(1);
+  f.add("weightsBandwidth", &startup.weights_bandwidth, "storage to GPU").in(Unit::BytesPerSecond).min(1);
+  f.add("container", &startup.container, "sandbox, container and CUDA start").in(Unit::Seconds);
+  f.add("engine", &startup.engine, "compilation, graph capture and warm-up").in(Unit::Seconds);
+  return f;
+}
+
+Fields declare(ModelSpec& model) {
+  Fields f;
+  f.add("selector", &model.selector, "labels of the pods that serve so; without it, pods annotated kisim.dev/model");
+  f.add("engine", &model.engine, "serving engine, see `kisim list engines`");
+  f.add("model", &model.model, "language model, see `kisim list models`; none for batch engines");
+  f.add("gpu", &model.gpu, "GPU model, see `kisim list gpus`");
+  f.add("detail", &model.detail, "how closely an LLM engine is followed")
+      .one_of({"linear", "iteration"})
+      .later({"fluid", "tables"});
+  f.add("tensorParallel", &model.tensor_parallel, "GPUs that one replica splits the model over").min(1).max(1024);
+  f.add("maxNumSeqs", &model.max_num_seqs, "LLM: sequences in an iteration; 0 = the engine's default");
+  f.add("maxNumBatchedTokens", &model.max_num_batched_tokens, "LLM: tokens in an iteration; 0 = the engine's default");
+  f.add("blockSize", &model.block_size, "LLM: tokens in a KV block; 0 = the engine's default");
+  f.add("kvMemoryUtilization", &model.kv_memory_utilization, "LLM: share of GPU memory for weights and KV cache")
+      .above(0)
+      .max(1);
+  f.add("maxBatchSize", &model.max_batch_size, "batch engine: requests in a batch").min(1);
+  f.add("instances", &model.instances, "batch engine: batches at a time").min(1).max(1024);
+  f.add("preferredBatchSizes", &model.preferred_batch_sizes, "batch engine: sizes sent without delay").min(1);
+  f.add("maxQueueDelay", &model.max_queue_delay, "batch engine: longest wait for a larger batch");
+  f.add("maxQueueSize", &model.max_queue_size, "requests waiting at a replica beyond this are dropped; 0 = no limit");
+  f.add("latency", one([&model] { return declare(*(model.latency = ModelSpec::Latency())); }),
+        "law that replaces the catalogue's: base + perItem per request of the batch");
+  f.add("startup", one([&model] { return declare(model.startup); }), "cold start, drawn per pod");
+  return f;
+}
+
+Fields declare_trace(SourceDraft& draft) {
+  Fields f;
+  f.add("file", &draft.trace_file, "CSV or JSON lines, plain or gzip; relative to the file that names it");
+  f.add("format", &draft.trace_format.name, "how the file is written").one_of({"auto", "azure", "csv", "jsonl"});
+  f.add("columns", one([&draft] {
+          Fields columns;
+          columns.add("time", &draft.trace_format.time, "column of the arrival time");
+          columns.add("prompt", &draft.trace_format.prompt, "column of the prompt's tokens");
+          columns.add("output", &draft.trace_format.output, "column of the answer's tokens");
+          return columns;
+        }),
+        "names of the columns");
+  f.add("timeUnit", &draft.trace_format.time_unit, "unit of the time column")
+      .one_of({"s", "ms", "us", "ns", "datetime"});
+  return f;
+}
+
+Fields declare_pattern(TrafficSpec& source, SourceDraft& draft) {
+  Fields f;
+  f.add("constant",
+        one(
+            [&source] {
+              source.pattern = TrafficSpec::Pattern::Constant;
+              Fields constant;
+              constant.add("rate", &source.rate, "requests per time").in(Unit::PerSecond).above(0).required();
+              return constant;
+            },
+            "rate"),
+        "the same rate all the time");
+  f.add("diurnal", one([&source] {
+          source.pattern = TrafficSpec::Pattern::Diurnal;
+          Fields diurnal;
+          diurnal.add("mean", &source.diurnal_mean, "rate in the middle").in(Unit::PerSecond).above(0).required();
+          diurnal.add("peak", &source.diurnal_peak, "rate at the top").in(Unit::PerSecond).above(0).required();
+          diurnal.add("period", &source.diurnal_period, "from peak to peak").above(0);
+          diurnal.add("phase", &source.diurnal_phase, "how far into the period the run starts");
+          return diurnal;
+        }),
+        "mean + (peak - mean) * sin(2 pi (t + phase) / period), never below 0");
+  f.add("trace",
+        one(
+            [&source, &draft] {
+              source.pattern = TrafficSpec::Pattern::Trace;
+              return declare_trace(draft);
+            },
+            "file"),
+        "recorded arrivals");
+  f.add("users",
+        one(
+            [&source] {
+              source.pattern = TrafficSpec::Pattern::Users;
+              Fields users;
+              users.add("count", &source.users, "users at a time").min(1).required();
+              users.add("think", &source.think, "from an answer to the user's next request").in(Unit::Seconds);
+              return users;
+            },
+            "count"),
+        "a closed loop: every user waits for the answer, thinks and asks again");
+  return f;
+}
+
+Fields declare_request(TrafficSpec& source) {
+  constexpr double kMaxTokens = 10'000'000;
+  Fields f;
+  f.add("prompt", &source.prompt, "prompt tokens").min(0).max(kMaxTokens);
+  f.add("output", &source.output, "answer tokens").min(1).max(kMaxTokens);
+  return f;
+}
+
+Fields declare_source(TrafficSpec& source, SourceDraft& draft) {
+  Fields f;
+  f.add("service", &source.service, "Service that the requests go to").required();
+  f.add("pattern", Nested{Shape::OneOf, [&source, &draft](auto&, auto&) { return declare_pattern(source, draft); }, ""},
+        "when requests arrive");
+  f.add("trace", declare_pattern(source, draft).find("trace")->target, "short for pattern.trace, and wins over it");
+  f.add("timeScale", &source.time_scale, "of a trace: more than 1 stretches time").above(0).max(1e6);
+  f.add("rateScale", &source.rate_scale, "of a trace: copies of each request, or the share kept").above(0).max(1e6);
+  f.add("arrivals", &draft.arrivals, "how requests scatter around the rate").one_of({"poisson", "constant"});
+  f.add("request", one([&source] { return declare_request(source); }), "sizes; a trace has its own");
+  f.add("timeout", &source.timeout, "of one attempt; 0 = none");
+  f.add("retries", &source.retries, "attempts after the first has timed out, failed or been dropped").max(1000);
+  f.add("retryBackoff", &source.retry_backoff, "wait before each retry");
+  return f;
+}
+
+Fields declare(SloSpec& slo) {
+  Fields f;
+  f.add("ttft", &slo.ttft, "time to first token").above(0);
+  f.add("tpot", &slo.tpot, "time per output token after the first").above(0);
+  f.add("e2e", &slo.e2e, "from send to last token").above(0);
+  f.add("target", &slo.target, "share of requests that must meet all of them").above(0).max(1);
+  return f;
+}
+
+Fields declare(PolicyChoice& policy) {
+  Fields f;
+  f.add("name", &policy.name, "see `kisim list policies`; further fields are its parameters").required();
+  f.others = &policy.params;
+  return f;
+}
+
+Nested declare(std::map<std::string, PolicyChoice>& policies) {
+  return by_name(
+      [&policies](const std::string& name, const SourceMark& mark) {
+        PolicyChoice& policy = policies[name];
+        policy.mark = mark;
+        return declare(policy);
+      },
+      "name");
+}
+
+Fields declare(FaultSpec& fault) {
+  Fields f;
+  f.add("at", &fault.at, "when it begins").required();
+  f.add("kind", &fault.kind, "what happens").one_of({"node-loss"}).required();
+  f.add("node", &fault.node, "the node that is lost").required();
+  f.add("for", &fault.for_, "how long it lasts").above(0).required();
+  return f;
+}
+
+Fields declare(MetricsSpec& metrics) {
+  Fields f;
+  f.add("scrapeInterval", &metrics.scrape_interval, "from scrape to scrape of a target").above(0);
+  f.add("offset", &metrics.offset, "of the scrapes; random: per target, within the interval").one_of({"random"});
+  f.add("delay", &metrics.delay, "from a scrape until its values are seen");
+  f.add("window", &metrics.window, "over which rates are taken").above(0);
+  return f;
+}
+
+Fields declare_kubernetes(ScenarioDraft& draft) {
+  Fields f;
+  f.add("version", &draft.scenario.kubernetes_version, "whose control plane is followed")
+      .one_of({"1.34", "1.35", "1.36"});
+  f.add("schedulerConfiguration", &draft.scheduler_configuration, "file with a KubeSchedulerConfiguration");
+  f.add("latencies", &draft.scenario.latencies, "of the control plane: none, or as measured upstream")
+      .one_of({"none", "upstream"})
+      .later({"a mapping"});
+  return f;
+}
+
+Fields declare_policies(Scenario& scenario) {
+  Fields f;
+  f.add("autoscaler", declare(scenario.autoscalers), "by workload");
+  f.add("scheduler", one([&scenario] { return declare(scenario.scheduler); }, "name"), "of the cluster");
+  f.add("router", declare(scenario.routers), "by Service");
+  return f;
+}
+
+Nested declare_models(Scenario& scenario) {
+  return by_name([&scenario](const std::string& name, const SourceMark& mark) {
+    ModelSpec& model = scenario.models.emplace_back();
+    model.name = name;
+    model.mark = mark;
+    return declare(model);
+  });
+}
+
+Nested declare_traffic(ScenarioDraft& draft) {
+  return by_name([&draft](const std::string& name, const SourceMark& mark) {
+    TrafficSpec& source = draft.scenario.traffic.emplace_back();
+    source.name = name;
+    source.mark = mark;
+    return declare_source(source, draft.sources.emplace_back());
+  });
+}
+
+Nested declare_slos(Scenario& scenario) {
+  return by_name([&scenario](const std::string& name, const SourceMark& mark) {
+    SloSpec& slo = scenario.slo.emplace_back();
+    slo.traffic = name;
+    slo.mark = mark;
+    return declare(slo);
+  });
+}
+
+Nested declare_faults(Scenario& scenario) {
+  return {Shape::List,
+          [&scenario](const std::string&, const SourceMark& mark) {
+            FaultSpec& fault = scenario.faults.emplace_back();
+            fault.mark = mark;
+            return declare(fault);
+          },
+          ""};
+}
+
+Fields declare_spec(ScenarioDraft& draft) {
+  Scenario& scenario = draft.scenario;
+  Fields f;
+  f.add("include", &draft.include, "YAML files whose spec lies beneath this one; later ones above earlier ones");
+  f.add("duration", &scenario.duration, "how much time is simulated").above(0).required();
+  f.add("warmup", &scenario.warmup, "simulated, but left out of the statistics");
+  f.add("seed", &scenario.seed, "of every random number");
+  f.add("kubernetes", one([&draft] { return declare_kubernetes(draft); }), "the control plane");
+  f.add("manifests", &draft.manifests, "files, directories and inline objects: the cluster and its workloads");
+  f.add("models", declare_models(scenario), "how the pods of a workload serve");
+  f.add("traffic", declare_traffic(draft), "sources of requests");
+  f.add("slo", declare_slos(scenario), "targets, by traffic source");
+  f.add("policies", one([&scenario] { return declare_policies(scenario); }), "who decides");
+  f.add("metrics", one([&scenario] { return declare(scenario.metrics); }), "what controllers see, and when");
+  f.add("faults", declare_faults(scenario), "what goes wrong");
+  f.add("prices", &scenario.prices, "of a GPU model; without prices there is no cost").in(Unit::PerHour);
+  return f;
+}
+
+}  // namespace
+
+Fields declare(ScenarioDraft& draft) {
+  Fields f;
+  f.add("apiVersion", &draft.api_version, "of this form of document").one_of({"kisim.dev/v1"}).required();
+  f.add("kind", &draft.kind, "of this document").one_of({"Scenario"}).required();
+  f.add("metadata", one([&draft] {
+          Fields metadata;
+          metadata.add("name", &draft.scenario.name, "of the scenario").required();
+          return metadata;
+        }),
+        "about this document")
+      .required();
+  f.add("spec", one([&draft] { return declare_spec(draft); }), "what is simulated").required();
+  return f;
+}
+
+}  // namespace kisim

@@ -1,0 +1,116 @@
+#pragma once
+// kube-scheduler: takes pods from the scheduling queue, runs the scheduling cycle and binds. It owns the event codes
+// 0x40 – 0x4f of Room::Kube. Its owner reports pods and nodes that come, go and change, hands it its events and drains
+// SchedulerState::bound after each of them.
+
+#include "cluster/cluster.hpp"
+#include "core/engine.hpp"
+#include "kube/scheduler_model.hpp"
+#include "kube/scheduling_cycle.hpp"
+#include "kube/scheduling_queue.hpp"
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace kisim {
+
+struct SchedulerState {
+  struct Pod {
+    enum class Stage : uint8_t { None, Waiting, Binding } stage = Stage::None;  // None: not assumed
+    bool gates_removed = false;
+    bool of_every_node = false;                       // pod_reason came from PreFilter, so it stands for every node
+    uint8_t waits_for = 0;                            // Waiting: the plugin whose Permit said so
+    NodeId node;                                      // assumed: charged, not yet bound
+    NodeId nominated;                                 // by PostFilter
+    EventHandle timer;                                // end of Waiting or Binding
+    uint32_t pod_reason = SchedulingCycle::kPerNode;  // last failure, if it was the pod's as a whole
+    uint32_t failure_row = kNoRow;                    // last failure: counts by reason
+    static constexpr uint32_t kNoRow = 0xffffffffu;
+  };
+
+  SchedulingQueueState queue;
+  IdVector<PodId, Pod> pods;
+  std::vector<PodId> bound;  // since the owner last drained it, in order
+  uint32_t next_start = 0;   // of the node order
+  EventHandle cycle, flush;
+  Time flush_at;                         // when `flush` is due
+  std::vector<PolicyMemoryBox> memory;   // by plugin
+  std::vector<uint32_t> failure_counts;  // rows by pod that failed, columns by reason: nodes
+  std::vector<uint32_t> free_rows;
+  uint64_t scheduled = 0, attempts = 0, unschedulable = 0, errors = 0;
+  std::vector<uint64_t> decisions;  // by reason: attempts that failed for it, among others
+};
+
+class Scheduler : private QueueingPolicy {
+ public:
+  Scheduler(const SchedulerModel& model, SchedulerState& state, Cluster& cluster, Engine& engine);
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  void start();
+  static bool owns(uint8_t code) { return code >= 0x40 && code <= 0x4f; }
+  void on_event(const Event& event);
+
+  // A pod to schedule. Precondition: it is not bound.
+  void pod_added(PodId pod);
+  // Somebody emptied the pod's scheduling gates.
+  void gates_removed(PodId pod);
+  // A pod was deleted, bound or not; its node's resources are free by now (those of an assumed pod are freed here).
+  void pod_removed(PodId pod);
+  // A node became ready or not ready.
+  void node_changed(NodeId node);
+  // Anything else that may help a waiting pod.
+  void cluster_event(const ClusterEvent& event);
+  // Ends the wait that a Permit plugin asked for. Nothing happens to pods that do not wait.
+  void allow(PodId pod);
+  void reject(PodId pod);
+
+  // The message of the event FailedScheduling, as kubectl shows it: of the pod's last failure; empty if it never failed
+  // or is bound.
+  std::string failure_message(PodId pod) const;
+  const std::vector<std::string>& reasons() const { return model_.reasons; }
+  // Pods known and not bound, those in flight left out.
+  size_t pending() const { return queue_.pending(); }
+
+ private:
+  enum Code : uint8_t { kCycle = 0x40, kBound = 0x41, kPermitTimeout = 0x42, kFlush = 0x43 };
+  using Stage = SchedulerState::Pod::Stage;
+
+  bool less(const QueueEntry& a, const QueueEntry& b) const override;
+  bool hint(PodId pod, uint64_t plugins, const ClusterEvent& event) override;
+
+  void arm();
+  bool passes_gates(PodId pod);
+  void schedule_one(PodId pod);
+  void post_filter(PodId pod);
+  void give_up(PodId pod, StatusCode code, uint64_t rejected_by, uint64_t pending_by);
+  void assume(PodId pod, NodeId node);
+  // False: the pod was sent back.
+  bool reserve(PodId pod);
+  // False: the pod waits or was sent back.
+  bool permit(PodId pod);
+  void bind(PodId pod);
+  void finish_binding(PodId pod);
+  void unreserve(PodId pod);
+  // Frees what was assumed.
+  void forget(PodId pod);
+  void send_back(PodId pod, size_t plugin, ExtensionPoint point, StatusCode code);
+  void charge(PodId pod, NodeId node, int64_t sign);
+  void note_pod_failure(PodId pod, uint32_t reason, bool of_every_node = false);
+  void note_node_failures(PodId pod);
+  std::span<uint32_t> failure_row(PodId pod);
+  void clear_failure(PodId pod);
+  EventHandle schedule(Time at, Code code, PodId pod = {});
+
+  const SchedulerModel& model_;
+  SchedulerState& state_;
+  Cluster& cluster_;
+  Engine& engine_;
+  SchedulingQueue queue_;
+  SchedulingCycle cycle_;  // scratch, not state
+  PermitOutcome permit_;   // scratch
+};
+
+}  // namespace kisim

@@ -1,0 +1,64 @@
+#pragma once
+// What the control plane did, counted: for the summary and the report.
+
+#include "cluster/cluster.hpp"
+#include "stats/time_weighted.hpp"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace kisim {
+
+// Decisions by reason, "reason" or "reason: detail". The list is short and grows only when a reason is new.
+class DecisionCounts {
+ public:
+  struct Entry {
+    std::string reason, detail;
+    uint64_t count = 0;
+    std::string text() const { return detail.empty() ? reason : reason + ": " + detail; }
+  };
+
+  void add(std::string_view reason, std::string_view detail = {}) {
+    for (Entry& e : entries_)
+      if (e.reason == reason && e.detail == detail) return void(++e.count);
+    entries_.push_back({std::string(reason), std::string(detail), 1});
+  }
+  // In order of first appearance.
+  const std::vector<Entry>& entries() const { return entries_; }
+  // 0 if it never came.
+  uint64_t count(std::string_view text) const {
+    for (const Entry& e : entries_)
+      if (e.text() == text) return e.count;
+    return 0;
+  }
+
+ private:
+  std::vector<Entry> entries_;
+};
+
+// One change of spec.replicas.
+struct Scaling {
+  Time at;
+  WorkloadId workload;
+  int32_t from = 0, to = 0;
+  std::string reason;
+};
+
+struct KubeStatistics {
+  // Since the end of warm-up.
+  struct Workload {
+    TimeWeighted ready;
+    uint64_t scale_ups = 0, scale_downs = 0;
+  };
+  IdVector<WorkloadId, Workload> workloads;
+  TimeWeighted pending;  // pods not bound
+
+  // Of the whole run: pods and decisions are told one by one, and those of the warm-up explain the rest.
+  uint64_t scheduled = 0, preempted = 0, evicted = 0;
+  DecisionCounts decisions;
+  std::vector<Scaling> scalings;
+};
+
+}  // namespace kisim

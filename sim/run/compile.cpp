@@ -1,0 +1,490 @@
+// Scenario to Model: names become ids, manifests become workloads, specifications become costs.
+
+#include "core/hash.hpp"
+#include "policy/registry.hpp"
+#include "run/model.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace kisim {
+
+namespace {
+
+constexpr double kGiB = 1024.0 * 1024 * 1024;
+
+template <class Names>
+std::string list(const Names& names) {
+  std::string out;
+  for (const std::string& name : names) out += (out.empty() ? "" : ", ") + name;
+  return out.empty() ? "none" : out;
+}
+
+bool selects(const Labels& selector, const Labels& labels) {
+  return !selector.empty() && std::all_of(selector.begin(), selector.end(), [&](const auto& want) {
+    const std::string* have = find_label(labels, want.first);
+    return have && *have == want.second;
+  });
+}
+
+class Compiler {
+ public:
+  explicit Compiler(const Scenario& scenario) : scenario_(scenario), builder_(scenario.gpus) {}
+
+  std::shared_ptr<const Model> compile() {
+    model_->name = scenario_.name;
+    model_->seed = scenario_.seed;
+    model_->end = Time{} + scenario_.duration;
+    model_->warmup_end = Time{} + scenario_.warmup;
+    model_->sample_interval = scenario_.metrics.scrape_interval;
+    cluster();
+    services();
+    models();
+    workloads();
+    traffic();
+    kube();
+    faults();
+    prices();
+    finish();
+    return model_;
+  }
+
+ private:
+  void error(const SourceMark& mark, const std::string& field, const std::string& message) {
+    diagnostics_.push_back({Severity::Error, mark, field, message});
+  }
+  void warn(const SourceMark& mark, const std::string& field, const std::string& message) {
+    diagnostics_.push_back({Severity::Warning, mark, field, message});
+  }
+
+  // ---- nodes and workloads ----
+
+  void cluster() {
+    const Manifests& m = scenario_.manifests;
+    for (const Node& node : m.nodes) builder_.add_node(node);
+    if (m.nodes.empty())
+      error(scenario_.mark, "spec.manifests", "found no Node, allowed: at least one (kubectl get nodes -o yaml)");
+    using Kind = WorkloadModel::Kind;
+    for (const Deployment& d : m.deployments) workload(Kind::Deployment, d.meta, d.pod_template, d.replicas);
+    for (const ReplicaSet& r : m.replica_sets) workload(Kind::ReplicaSet, r.meta, r.pod_template, r.replicas);
+    for (const Pod& p : m.pods) workload(Kind::Pod, p.meta, {p.meta.labels, p.meta.annotations, p.spec}, 1);
+    for (const Diagnostic& d : builder_.warnings()) diagnostics_.push_back(d);
+    model_->cluster = std::move(builder_).build();
+  }
+
+  void workload(WorkloadModel::Kind kind, const ObjectMeta& meta, const PodTemplate& pods, int32_t replicas) {
+    TemplateId id = builder_.add_template(pods.labels, pods.spec);
+    builder_.add_workload({kind, meta.namespace_, meta.name, id, replicas, {}});
+    metas_.push_back(&meta);
+    const std::string* wanted = find_label(pods.annotations, "kisim.dev/model");
+    if (!wanted) wanted = find_label(meta.annotations, "kisim.dev/model");
+    annotated_.push_back(wanted ? *wanted : "");
+  }
+
+  // ---- serving ----
+
+  std::shared_ptr<const Router> router(const PolicyChoice& choice) {
+    return make<Router>(choice, "router");
+  }
+
+  // The policy of a role by name, with its parameters checked against their declaration.
+  template <class Role>
+  std::shared_ptr<const Role> make(const PolicyChoice& choice, const std::string& role) {
+    const auto* entry = Registry<Role>::instance().find(choice.name);
+    if (!entry) {
+      std::vector<std::string> names;
+      for (const auto& [name, e] : Registry<Role>::instance().entries()) names.push_back(name);
+      error(choice.mark, "spec.policies." + role, fmt::format("found '{}', allowed: {}", choice.name, list(names)));
+      return nullptr;
+    }
+    Params params;
+    if (auto complaint = fill_params(entry->params, choice.params, params)) {
+      error(choice.mark, "spec.policies." + role, fmt::format("policy {}: {}", choice.name, *complaint));
+      return nullptr;
+    }
+    return std::shared_ptr<const Role>(entry->make(params));
+  }
+
+  void add_service(const std::string& namespace_, const std::string& name, const Labels& selector) {
+    ServiceModel service;
+    service.namespace_ = namespace_;
+    service.name = name;
+    service.entity = hash_text("Service/" + namespace_ + "/" + name);
+    auto choice = scenario_.routers.find(name);
+    // kube-proxy spreads connections at random.
+    service.router = router(choice == scenario_.routers.end() ? PolicyChoice{"random", {}, scenario_.mark} : choice->second);
+    model_->serving.services.push_back(std::move(service));
+    selectors_.push_back(selector);
+  }
+
+  void services() {
+    model_->serving.seed = scenario_.seed;
+    model_->serving.warmup_end = model_->warmup_end;
+    for (const Service& s : scenario_.manifests.services)
+      if (!s.selector.empty()) add_service(s.meta.namespace_, s.meta.name, s.selector);
+    // Traffic may name a model directly: then its pods stand behind a service of that name.
+    for (const TrafficSpec& t : scenario_.traffic) {
+      if (find_service(t.service).valid()) continue;
+      for (const ModelSpec& m : scenario_.models)
+        if (m.name == t.service && !m.selector.empty()) add_service("default", m.name, m.selector);
+    }
+    std::vector<std::string> names;
+    for (const ServiceModel& s : model_->serving.services) names.push_back(s.name);
+    for (const auto& [name, choice] : scenario_.routers)
+      if (!find_service(name).valid())
+        error(choice.mark, "spec.policies.router." + name, fmt::format("no Service has this name, allowed: {}", list(names)));
+  }
+
+  // By "name" or "namespace/name".
+  ServiceId find_service(const std::string& name) const {
+    for (size_t i = 0; i < model_->serving.services.size(); ++i) {
+      const ServiceModel& s = model_->serving.services[ServiceId(i)];
+      if (s.name == name || s.namespace_ + "/" + s.name == name) return ServiceId(i);
+    }
+    return {};
+  }
+
+  void models() {
+    for (const ModelSpec& spec : scenario_.models) {
+      const EngineProfile* engine = find(scenario_.engines, spec.engine);
+      KISIM_INVARIANT(engine, "engine {} was accepted and is not in the catalogue", spec.engine);
+      ServingModelModel m;
+      m.name = spec.name;
+      m.max_queue_size = spec.max_queue_size;
+      m.llm = engine->kind == "llm";
+      if (m.llm)
+        llm(spec, *engine, m);
+      else
+        batch(spec, m);
+      model_->serving.models.push_back(std::move(m));
+    }
+  }
+
+  template <class T>
+  static const T* find(const std::vector<T>& items, const std::string& name) {
+    auto at = std::find_if(items.begin(), items.end(), [&](const T& item) { return item.name == name; });
+    return at == items.end() ? nullptr : &*at;
+  }
+
+  void batch(const ModelSpec& spec, ServingModelModel& m) {
+    m.batch.max_batch_size = spec.max_batch_size;
+    m.batch.instances = spec.instances;
+    m.batch.preferred = spec.preferred_batch_sizes;
+    std::sort(m.batch.preferred.begin(), m.batch.preferred.end());
+    m.batch.max_queue_delay = spec.max_queue_delay;
+    m.batch.seed = scenario_.seed;
+    m.batch.base = spec.latency->base;
+    m.batch.per_item = spec.latency->per_item;
+  }
+
+  void llm(const ModelSpec& spec, const EngineProfile& engine, ServingModelModel& m) {
+    const LlmModel* llm = find(scenario_.llms, spec.model);
+    KISIM_INVARIANT(llm, "model {} was accepted and is not in the catalogue", spec.model);
+    m.engine.detail = spec.detail == "linear" ? LlmEngineModel::Detail::Linear : LlmEngineModel::Detail::Iteration;
+    auto choose = [](int32_t wanted, int32_t otherwise) { return wanted > 0 ? wanted : otherwise; };
+    m.engine.max_num_seqs = choose(spec.max_num_seqs, engine.max_num_seqs);
+    m.engine.max_num_batched_tokens = choose(spec.max_num_batched_tokens, engine.max_num_batched_tokens);
+    m.engine.block_size = choose(spec.block_size, engine.block_size);
+    m.request_overhead = Duration::seconds(engine.request_overhead_ms * 1e-3);
+    m.cost.resize(model_->cluster.gpu_models.size());
+    for (size_t g = 0; g < model_->cluster.gpu_models.size(); ++g) {
+      const GpuModel& gpu = model_->cluster.gpu_models[GpuModelId(g)];
+      if (gpu.name == spec.gpu) m.gpu = GpuModelId(g);
+      LlmCost cost = llm_cost(*llm, engine, gpu.fp16_tflops, gpu.bandwidth_gbs, gpu.memory_bytes,
+                              spec.kv_memory_utilization, spec.tensor_parallel, m.engine.block_size);
+      if (spec.latency) {
+        cost.linear_base = spec.latency->base.mean();
+        cost.linear_per_sequence = spec.latency->per_item.mean();
+        cost.linear_prefill_base = spec.latency->prefill_base;
+        cost.linear_prefill_per_token = spec.latency->prefill_per_token;
+      }
+      if (cost.kv_blocks > 0)
+        m.cost[g] = cost;
+      else if (gpu.name == spec.gpu)
+        does_not_fit(spec, *llm, engine, gpu);
+    }
+  }
+
+  void does_not_fit(const ModelSpec& spec, const LlmModel& llm, const EngineProfile& engine, const GpuModel& gpu) {
+    double have = static_cast<double>(gpu.memory_bytes) * spec.kv_memory_utilization * spec.tensor_parallel / kGiB;
+    double need = llm.weight_bytes() / kGiB + engine.activation_gib + engine.non_torch_gib * spec.tensor_parallel;
+    error(spec.mark, "spec.models." + spec.name,
+          fmt::format("{} needs {:.1f} GiB for weights and activations, found {:.1f} GiB usable on {} x {} "
+                      "(kvMemoryUtilization {}), allowed: a larger GPU or tensorParallel",
+                      llm.name, need, have, spec.tensor_parallel, gpu.name, spec.kv_memory_utilization));
+  }
+
+  // Which model the pods of each workload serve, and behind which service.
+  void workloads() {
+    for (size_t w = 0; w < model_->cluster.workloads.size(); ++w) {
+      WorkloadModel& workload = model_->cluster.workloads[WorkloadId(w)];
+      const PodTemplateModel& pods = model_->cluster.templates[workload.pod_template];
+      const ModelSpec* chosen = nullptr;
+      for (size_t i = 0; i < scenario_.models.size(); ++i) {
+        const ModelSpec& spec = scenario_.models[i];
+        if (spec.name != annotated_[w] && (!annotated_[w].empty() || !selects(spec.selector, pods.labels))) continue;
+        if (chosen)
+          error(spec.mark, "spec.models." + spec.name + ".selector",
+                fmt::format("selects {} {} which model {} selects too", kind_name(workload.kind), workload.full_name(),
+                            chosen->name));
+        chosen = &spec;
+        workload.serving = ServingModelId(i);
+      }
+      if (!annotated_[w].empty() && !chosen)
+        error(metas_[w]->mark, "metadata.annotations[kisim.dev/model]",
+              fmt::format("found '{}', which is no entry of spec.models", annotated_[w]));
+      if (chosen) check_gpus(*chosen, workload, pods);
+      KubeWorkload k;
+      k.service = service_of(workload, pods);
+      if (chosen) k.startup = startup(*chosen, pods);
+      model_->kube.workloads.push_back(std::move(k));
+    }
+    for (size_t i = 0; i < scenario_.models.size(); ++i)
+      if (std::none_of(model_->cluster.workloads.begin(), model_->cluster.workloads.end(),
+                       [&](const WorkloadModel& w) { return w.serving == ServingModelId(i); }))
+        error(scenario_.models[i].mark, "spec.models." + scenario_.models[i].name,
+              fmt::format("selects no workload of the manifests, found: {}", list(workload_names())));
+  }
+
+  std::vector<std::string> workload_names() const {
+    std::vector<std::string> names;
+    for (const WorkloadModel& w : model_->cluster.workloads) names.push_back(w.full_name());
+    return names;
+  }
+
+  static const char* kind_name(WorkloadModel::Kind kind) {
+    switch (kind) {
+      case WorkloadModel::Kind::Deployment: return "Deployment";
+      case WorkloadModel::Kind::ReplicaSet: return "ReplicaSet";
+      case WorkloadModel::Kind::Pod: return "Pod";
+    }
+    return "?";
+  }
+
+  void check_gpus(const ModelSpec& spec, const WorkloadModel& workload, const PodTemplateModel& pods) {
+    const ServingModelModel& m = model_->serving.models[workload.serving];
+    if (m.llm && pods.gpus != static_cast<uint32_t>(spec.tensor_parallel))
+      error(spec.mark, "spec.models." + spec.name + ".tensorParallel",
+            fmt::format("found {}, but the pods of {} request {} nvidia.com/gpu; the two must be equal",
+                        spec.tensor_parallel, workload.full_name(), pods.gpus));
+  }
+
+  ServiceId service_of(const WorkloadModel& workload, const PodTemplateModel& pods) {
+    // A Service that traffic names comes before others that select the same pods.
+    ServiceId found;
+    for (size_t i = 0; i < model_->serving.services.size(); ++i) {
+      const ServiceModel& s = model_->serving.services[ServiceId(i)];
+      if (s.namespace_ != workload.namespace_ || !selects(selectors_[i], pods.labels)) continue;
+      bool wanted = std::any_of(scenario_.traffic.begin(), scenario_.traffic.end(),
+                                [&](const TrafficSpec& t) { return find_service(t.service) == ServiceId(i); });
+      if (!found.valid() || wanted) found = ServiceId(i);
+    }
+    return found;
+  }
+
+  static PodStartup startup(const ModelSpec& spec, const PodTemplateModel& pods) {
+    PodStartup s;
+    s.image = pods.spec.containers.empty() ? "" : pods.spec.containers.front().image;
+    s.image_bytes = spec.startup.image;
+    s.image_bandwidth = spec.startup.image_bandwidth;
+    s.weights_bytes = spec.startup.weights;
+    s.weights_bandwidth = spec.startup.weights_bandwidth;
+    s.container = spec.startup.container;
+    s.engine = spec.startup.engine;
+    return s;
+  }
+
+  // ---- traffic ----
+
+  void traffic() {
+    model_->traffic.seed = scenario_.seed;
+    std::vector<std::string> names;
+    for (const ServiceModel& s : model_->serving.services) names.push_back(s.name);
+    for (const TrafficSpec& t : scenario_.traffic) {
+      ClientModel client;
+      client.name = t.name;
+      client.entity = hash_text("Traffic/" + t.name);
+      client.service = find_service(t.service);
+      client.timeout = t.timeout;
+      client.retries = t.retries;
+      client.retry_backoff = t.retry_backoff;
+      client.closed_loop = t.pattern == TrafficSpec::Pattern::Users;
+      for (const SloSpec& slo : scenario_.slo) {
+        if (slo.traffic != t.name) continue;
+        client.has_slo = true;
+        client.slo_ttft = slo.ttft;
+        client.slo_tpot = slo.tpot;
+        client.slo_e2e = slo.e2e;
+      }
+      if (!client.service.valid())
+        error(t.mark, "spec.traffic." + t.name + ".service",
+              fmt::format("found '{}', allowed: a Service of the manifests or an entry of spec.models with a selector ({})",
+                          t.service, list(names)));
+      else
+        check_served(t, client.service);
+      model_->serving.clients.push_back(std::move(client));
+      model_->traffic.sources.push_back(source(t));
+    }
+  }
+
+  void check_served(const TrafficSpec& t, ServiceId service) {
+    for (size_t w = 0; w < model_->cluster.workloads.size(); ++w)
+      if (model_->kube.workloads[WorkloadId(w)].service == service &&
+          model_->cluster.workloads[WorkloadId(w)].serving.valid())
+        return;
+    error(t.mark, "spec.traffic." + t.name + ".service",
+          fmt::format("no workload behind service {} serves a model; add one to spec.models", t.service));
+  }
+
+  static SourceModel source(const TrafficSpec& t) {
+    SourceModel s;
+    s.pattern = static_cast<SourceModel::Pattern>(t.pattern);
+    s.arrivals = static_cast<SourceModel::Arrivals>(t.arrivals);
+    s.name = t.name;
+    s.entity = hash_text("Traffic/" + t.name);
+    bool diurnal = t.pattern == TrafficSpec::Pattern::Diurnal;
+    s.rate = diurnal ? t.diurnal_mean : t.rate;
+    s.peak = t.diurnal_peak;
+    s.period = t.diurnal_period;
+    s.phase = t.diurnal_phase;
+    s.trace = t.trace;
+    s.time_scale = t.time_scale;
+    s.rate_scale = t.rate_scale;
+    s.users = t.users;
+    s.think = t.think;
+    s.prompt = t.prompt;
+    s.output = t.output;
+    return s;
+  }
+
+  // ---- control plane ----
+
+  void kube() {
+    KubeModel& k = model_->kube;
+    k.seed = scenario_.seed;
+    k.minor = std::stoi(scenario_.kubernetes_version.substr(2));  // "1.36", checked by the reader
+    k.metrics = {scenario_.metrics.scrape_interval, scenario_.metrics.offset, scenario_.metrics.delay,
+                 scenario_.metrics.window};
+    scheduler();
+    for (const HorizontalPodAutoscaler& hpa : scenario_.manifests.hpas) attach(hpa);
+    for (const auto& [name, choice] : scenario_.autoscalers) {
+      WorkloadId id = find_workload(name);
+      if (!id.valid()) {
+        error(choice.mark, "spec.policies.autoscaler." + name,
+              fmt::format("no workload has this name, allowed: {}", list(workload_names())));
+        continue;
+      }
+      k.workloads[id].autoscaler.policy = make<Autoscaler>(choice, "autoscaler." + name);
+    }
+    for (size_t w = 0; w < k.workloads.size(); ++w) {
+      AutoscalerBinding& a = k.workloads[WorkloadId(w)].autoscaler;
+      if (a.object && !a.policy && !failed_hpas_.contains(w)) a.policy = make<Autoscaler>({"hpa", {}, a.object->meta.mark}, "autoscaler");
+      if (!a.policy) continue;
+      if (auto complaint = a.policy->complaint(a.object ? &*a.object : nullptr))
+        error(a.object ? a.object->meta.mark : scenario_.mark,
+              "spec.policies.autoscaler." + model_->cluster.workloads[WorkloadId(w)].name, *complaint);
+    }
+  }
+
+  void scheduler() {
+    const PolicyChoice& choice = scenario_.scheduler;
+    if (choice.name != "kube")
+      return error(choice.mark, "spec.policies.scheduler.name", fmt::format("found '{}', allowed: kube", choice.name));
+    Params params;
+    if (auto complaint = fill_params(scheduler_params(), choice.params, params))
+      return error(choice.mark, "spec.policies.scheduler", *complaint);
+    SchedulerConfig config = scheduler_config(params);
+    config.kubernetes_minor = model_->kube.minor;
+    config.seed = scenario_.seed;
+    model_->kube.scheduler = compile_scheduler(model_->cluster, config);
+  }
+
+  WorkloadId find_workload(const std::string& name) const {
+    for (size_t w = 0; w < model_->cluster.workloads.size(); ++w) {
+      const WorkloadModel& workload = model_->cluster.workloads[WorkloadId(w)];
+      if (workload.name == name || workload.full_name() == name) return WorkloadId(w);
+    }
+    return {};
+  }
+
+  void attach(const HorizontalPodAutoscaler& hpa) {
+    for (size_t w = 0; w < model_->cluster.workloads.size(); ++w) {
+      const WorkloadModel& workload = model_->cluster.workloads[WorkloadId(w)];
+      if (workload.namespace_ != hpa.meta.namespace_ || workload.name != hpa.target_name ||
+          kind_name(workload.kind) != hpa.target_kind)
+        continue;
+      AutoscalerBinding& a = model_->kube.workloads[WorkloadId(w)].autoscaler;
+      if (a.object) {
+        failed_hpas_.insert(w);
+        error(hpa.meta.mark, "spec.scaleTargetRef", fmt::format("{} is scaled by {} too", workload.full_name(), a.object->meta.name));
+        return;
+      }
+      a.object = hpa;
+      a.min_replicas = hpa.min_replicas;
+      a.max_replicas = hpa.max_replicas;
+      return;
+    }
+    warn(hpa.meta.mark, "spec.scaleTargetRef",
+         fmt::format("{} {}/{} is not among the manifests; HorizontalPodAutoscaler {} does nothing", hpa.target_kind,
+                     hpa.meta.namespace_, hpa.target_name, hpa.meta.name));
+  }
+
+  void faults() {
+    for (const FaultSpec& f : scenario_.faults) {
+      NodeLoss loss;
+      std::vector<std::string> names;
+      for (size_t n = 0; n < model_->cluster.nodes.size(); ++n) {
+        names.push_back(model_->cluster.nodes[NodeId(n)].object.meta.name);
+        if (names.back() == f.node) loss.node = NodeId(n);
+      }
+      if (!loss.node.valid())
+        error(f.mark, "spec.faults.node", fmt::format("found '{}', allowed: {}", f.node, list(names)));
+      loss.at = Time{} + f.at;
+      loss.for_ = f.for_;
+      model_->kube.faults.push_back(loss);
+    }
+  }
+
+  void prices() {
+    model_->has_prices = !scenario_.prices.empty();
+    std::vector<std::string> names;
+    std::set<GpuModelId> used;
+    for (const NodeModel& node : model_->cluster.nodes)
+      if (node.gpu_model.valid()) used.insert(node.gpu_model);
+    for (size_t g = 0; g < model_->cluster.gpu_models.size(); ++g) {
+      const GpuModel& gpu = model_->cluster.gpu_models[GpuModelId(g)];
+      names.push_back(gpu.name);
+      auto price = scenario_.prices.find(gpu.name);
+      model_->price_per_hour.push_back(price == scenario_.prices.end() ? 0.0 : price->second);
+      if (model_->has_prices && price == scenario_.prices.end() && used.contains(GpuModelId(g)))
+        error(scenario_.mark, "spec.prices", fmt::format("no price for {}, which nodes have", gpu.name));
+    }
+    for (const auto& [name, price] : scenario_.prices)
+      if (std::find(names.begin(), names.end(), name) == names.end())
+        error(scenario_.mark, "spec.prices." + name, fmt::format("found '{}', allowed: {}", name, list(names)));
+  }
+
+  void finish() {
+    std::vector<Diagnostic> errors;
+    for (const Diagnostic& d : diagnostics_)
+      if (d.severity == Severity::Error) errors.push_back(d);
+    if (!errors.empty()) throw InputError(std::move(errors));
+    for (const Diagnostic& d : scenario_.warnings) model_->warnings.push_back(d.text());
+    for (const Diagnostic& d : diagnostics_) model_->warnings.push_back(d.text());
+  }
+
+  const Scenario& scenario_;
+  std::shared_ptr<Model> model_ = std::make_shared<Model>();
+  ClusterBuilder builder_;
+  std::vector<Diagnostic> diagnostics_;
+  std::vector<const ObjectMeta*> metas_;  // by workload
+  std::vector<std::string> annotated_;    // by workload: kisim.dev/model
+  std::vector<Labels> selectors_;         // by service
+  std::set<size_t> failed_hpas_;
+};
+
+}  // namespace
+
+std::shared_ptr<const Model> compile(const Scenario& scenario) { return Compiler(scenario).compile(); }
+
+}  // namespace kisim

@@ -1,0 +1,177 @@
+#include "run/recorder.hpp"
+
+#include "core/hash.hpp"
+#include "run/world.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <tuple>
+
+namespace kisim {
+
+namespace {
+
+uint64_t row_hash(const RequestRecord& r) { return hash_combine(mix64(r.source + 1), r.ordinal); }
+
+int64_t to_ns(double seconds) { return static_cast<int64_t>(std::nearbyint(seconds * 1e9)); }
+
+using SeriesLabels = std::vector<std::pair<std::string, std::string>>;
+
+}  // namespace
+
+void Recorder::record(const RequestRecord& r) {
+  if (r.source >= intervals_.size()) intervals_.resize(r.source + 1);
+  Interval& interval = intervals_[r.source];
+  if (r.outcome == Outcome::Completed) {
+    ++interval.completed;
+    interval.e2e.add(to_ns(r.e2e_s));
+    if (!std::isnan(r.ttft_s)) interval.ttft.add(to_ns(r.ttft_s));
+    if (!std::isnan(r.tpot_s)) interval.tpot.add(to_ns(r.tpot_s));
+  }
+  if (mode_ == Record::All && rows_) rows_->record(r);
+  if (mode_ != Record::Sample || row_hash(r) > threshold_) return;
+  requests.push_back(r);
+  if (requests.size() <= kSampleRows) return;
+  // Too many: keep the half with the smaller hashes. Which they are does not depend on the order of arrival.
+  threshold_ /= 2;
+  std::erase_if(requests, [&](const RequestRecord& kept) { return row_hash(kept) > threshold_; });
+}
+
+void Recorder::point(const std::string& metric, const std::string& unit, const SeriesLabels& labels, Time at,
+                     double value) {
+  std::string key = metric;
+  for (const auto& [name, text] : labels) key += '\n' + name + '=' + text;
+  auto [it, added] = index_.try_emplace(key, series.size());
+  if (added) series.push_back({metric, unit, labels, {}, {}});
+  series[it->second].add(at, value);
+}
+
+void Recorder::sample(const World& world) {
+  const Model& model = world.model();
+  const State& state = world.state();
+  Time now = world.now();
+  double interval_s = (now - last_sample_).to_seconds();
+  if (interval_s <= 0) return;
+  last_sample_ = now;
+  sample_traffic(world, interval_s);
+
+  // serving, by service
+  for (size_t i = 0; i < model.serving.services.size(); ++i) {
+    ServiceId service{i};
+    uint32_t waiting = state.serving.services[service].held.size, running = 0, replicas = 0;
+    double kv = 0;
+    bool llm = false;
+    for (ReplicaId id : state.serving.services[service].endpoints) {
+      ReplicaGauges g = world.replica_gauges(id);
+      waiting += g.waiting;
+      running += g.running;
+      kv += g.kv_usage;
+      llm |= model.serving.models[state.serving.replicas[id].model].llm;
+      ++replicas;
+    }
+    SeriesLabels labels{{"service", model.serving.services[service].name}};
+    point("kisim_requests_waiting", "1", labels, now, waiting);
+    point("kisim_requests_running", "1", labels, now, running);
+    if (llm) point("kisim_kv_cache_usage", "1", labels, now, replicas > 0 ? kv / replicas : 0.0);
+  }
+
+  // pods, by workload
+  for (size_t i = 0; i < model.cluster.workloads.size(); ++i) {
+    const WorkloadModel& workload = model.cluster.workloads[WorkloadId(i)];
+    int ready = 0, starting = 0, pending = 0, terminating = 0;
+    for (PodId id : state.cluster.workload_pods[i]) {
+      switch (state.cluster.pods[id].phase) {
+        case PodPhase::Ready: ++ready; break;
+        case PodPhase::Pending: ++pending; break;
+        case PodPhase::Terminating: ++terminating; break;
+        case PodPhase::Gone: break;
+        default: ++starting; break;
+      }
+    }
+    std::string name = workload.full_name();
+    point("kube_deployment_spec_replicas", "1", {{"workload", name}}, now, state.kube.workloads[WorkloadId(i)].replicas);
+    point("kube_deployment_status_replicas_ready", "1", {{"workload", name}}, now, ready);
+    point("kisim_pods", "1", {{"phase", "starting"}, {"workload", name}}, now, starting);
+    point("kisim_pods", "1", {{"phase", "pending"}, {"workload", name}}, now, pending);
+    point("kisim_pods", "1", {{"phase", "terminating"}, {"workload", name}}, now, terminating);
+  }
+
+  // GPUs
+  if (!state.cluster.gpus.empty()) {
+    int64_t allocated = 0;
+    double busy = 0;
+    busy_before_.resize(state.cluster.gpus.size());
+    for (size_t i = 0; i < state.cluster.gpus.size(); ++i) {
+      const GpuState& gpu = state.cluster.gpus[GpuId(i)];
+      allocated += gpu.allocated.value();
+      double integral = static_cast<double>(gpu.busy.integral(now)) * 1e-9;
+      // The end of warm-up sets the integral back.
+      busy += integral - (integral >= busy_before_[i] ? busy_before_[i] : 0.0);
+      busy_before_[i] = integral;
+    }
+    point("kisim_gpu_allocated", "1", {}, now, static_cast<double>(allocated));
+    point("kisim_gpu_busy", "1", {}, now, busy / interval_s);
+  }
+}
+
+void Recorder::sample_traffic(const World& world, double interval_s) {
+  const auto& clients = world.state().serving.clients;
+  Time now = world.now();
+  intervals_.resize(clients.size());
+  arrived_before_.resize(clients.size());
+  for (size_t i = 0; i < clients.size(); ++i) {
+    const std::string& source = world.model().serving.clients[i].name;
+    Interval& interval = intervals_[i];
+    point("kisim_requests_arrived_per_second", "1/s", {{"source", source}}, now,
+          static_cast<double>(clients[i].arrived - arrived_before_[i]) / interval_s);
+    point("kisim_requests_completed_per_second", "1/s", {{"source", source}}, now,
+          static_cast<double>(interval.completed) / interval_s);
+    arrived_before_[i] = clients[i].arrived;
+    auto quantiles = [&](const char* metric, const Histogram& h) {
+      if (h.count() == 0) return;  // nothing completed: a gap, not a zero
+      for (const char* q : {"0.5", "0.95", "0.99"})
+        point(metric, "s", {{"quantile", q}, {"source", source}}, now,
+              static_cast<double>(h.quantile(std::stod(q))) * 1e-9);
+    };
+    quantiles("kisim_e2e_seconds", interval.e2e);
+    quantiles("kisim_ttft_seconds", interval.ttft);
+    quantiles("kisim_tpot_seconds", interval.tpot);
+    interval.completed = 0;
+    interval.e2e.reset();
+    interval.ttft.reset();
+    interval.tpot.reset();
+  }
+}
+
+void Recorder::finish(const World& world) {
+  const Model& model = world.model();
+  std::sort(series.begin(), series.end(), [](const Series& a, const Series& b) {
+    return std::tie(a.metric, a.labels) < std::tie(b.metric, b.labels);
+  });
+  std::sort(requests.begin(), requests.end(), [](const RequestRecord& a, const RequestRecord& b) {
+    return std::tie(a.arrival_s, a.source, a.ordinal) < std::tie(b.arrival_s, b.source, b.ordinal);
+  });
+  for (const ClientModel& client : model.serving.clients) sources.push_back(client.name);
+  for (const Scaling& s : world.state().kube.statistics.scalings)
+    scalings.push_back({s.at.to_seconds(), model.cluster.workloads[s.workload].full_name(), s.from, s.to, s.reason});
+
+  constexpr double kNever = std::numeric_limits<double>::quiet_NaN();
+  const auto& all = world.state().cluster.pods;
+  for (size_t i = 0; i < all.size(); ++i) {
+    const PodState& pod = all[PodId(i)];
+    PodRecord r;
+    r.name = world.pod_name(PodId(i));
+    r.workload = model.cluster.workloads[pod.workload].full_name();
+    r.node = pod.node.valid() ? model.cluster.nodes[pod.node].object.meta.name : "";
+    r.phase = to_string(pod.phase);
+    r.created = pod.created.to_seconds();
+    r.scheduled = pod.node.valid() ? pod.scheduled.to_seconds() : kNever;
+    r.started = pod.started > Time{} ? pod.started.to_seconds() : kNever;
+    r.ready = pod.ready > Time{} ? pod.ready.to_seconds() : kNever;
+    r.deleted = pod.phase == PodPhase::Gone ? pod.deleted.to_seconds() : kNever;
+    pods.push_back(std::move(r));
+  }
+}
+
+}  // namespace kisim

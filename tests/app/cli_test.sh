@@ -1,0 +1,190 @@
+#!/bin/sh
+# Exit codes, messages and files of the command line.  cli_test.sh KISIM SCENARIOS
+kisim=$1
+scenarios=$2
+quick="$scenarios/quickstart.yaml"
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder" || exit 1
+failed=0
+
+fail() {
+  echo "FAILED: $*"
+  echo "--- stdout"; head -20 out
+  echo "--- stderr"; head -20 err
+  failed=1
+}
+
+# expect CODE ARGUMENTS...: runs kisim, keeps stdout and stderr in `out` and `err`.
+expect() {
+  wanted=$1
+  shift
+  what="kisim $*"
+  "$kisim" "$@" >out 2>err </dev/null
+  code=$?
+  [ $code -eq "$wanted" ] || fail "$what: exit code $code, not $wanted"
+}
+
+says() { grep -qF -- "$2" "$1" || fail "$what: '$2' is not in $1"; }
+silent() { [ ! -s "$1" ] || fail "$what: $1 is not empty"; }
+exists() { [ -e "$1" ] || fail "$what: no $1"; }
+absent() { [ ! -e "$1" ] || fail "$what: $1 is there"; }
+empty_folder() { [ -z "$(ls -A "$1")" ] || fail "$what: $1 is not empty"; }
+
+# ---- usage
+
+expect 2
+says err "See 'kisim --help'"
+expect 2 rnu
+says err "unknown verb 'rnu'. Did you mean 'run'?"
+expect 2 run
+says err "no file given"
+expect 2 run "$quick" --seeed 3
+says err "unknown flag '--seeed'. Did you mean '--seed'?"
+says err "See 'kisim run --help'"
+expect 2 run "$quick" --seed -1
+says err "--seed: found '-1', allowed: 0 to 18446744073709551615"
+expect 2 run "$quick" --set nonsense
+says err "--set: found 'nonsense', expected path=value"
+expect 2 run "$quick" -o xml
+says err "--output: found 'xml', allowed: table, wide, json, yaml"
+expect 2 run "$quick" --record some
+expect 2 run "$quick" --no-files --output-dir there
+expect 2 list
+says err "policies, models, gpus, engines, metrics"
+expect 2 list polices
+says err "Did you mean 'policies'?"
+expect 2 describe policy hpaa
+says err "Did you mean 'hpa'?"
+expect 2 schema more
+
+for verb in run validate list describe schema bench version; do
+  expect 0 $verb --help
+  says out "kisim $verb"
+  silent err
+done
+expect 0 help
+says out "Exit codes:"
+expect 0 help run
+says out "--record"
+
+# ---- what there is
+
+expect 0 version
+says out "kisim "
+expect 0 --version
+for topic in policies models gpus engines metrics; do
+  expect 0 list $topic
+  [ "$(wc -L <out)" -le 80 ] || fail "$what: wider than 80 columns"
+done
+expect 0 list policies
+says out "least-requests"
+expect 0 list gpus
+says out "h100-80gb"
+expect 0 describe policy hpa
+says out "autoscaler"
+expect 0 describe gpu h100-80gb
+says out "TFLOPS"
+expect 0 describe model llama-3.1-8b
+says out "Layers:"
+expect 0 describe engine vllm-0.19
+says out "Source:"
+expect 0 describe parameters
+says out "duration"
+expect 0 schema
+says out '"$schema"'
+
+# ---- validate
+
+expect 0 validate "$quick"
+says out "ok: "
+says out " GPU"
+expect 3 validate "$quick" --set duration=-5s
+says err "error: "
+silent out
+printf 'apiVersion: kisim.dev/v1\nkind: Scenario\nmetadata: {name: x}\nspec: {duration: fast}\n' >bad.yaml
+expect 3 validate bad.yaml
+says err "bad.yaml:4:"
+says err "spec.duration"
+printf 'apiVersion: [\n' >broken.yaml
+expect 3 validate broken.yaml
+says err "broken.yaml:"
+expect 4 validate absent.yaml
+says err "absent.yaml"
+says err "No such file or directory"
+
+# ---- run
+
+short="--set duration=10m --set warmup=1m"
+expect 0 run "$quick" $short
+says out "REQUESTS"
+says err "wrote quickstart.run/report.html"
+exists quickstart.run/run.h5
+exists quickstart.run/report.html
+absent quickstart.run/run.h5.part
+cp quickstart.run/run.h5 first.h5
+cp quickstart.run/report.html first.html
+expect 0 run "$quick" $short --quiet
+silent err
+cmp -s first.h5 quickstart.run/run.h5 || fail "$what: run.h5 differs on repeat"
+cmp -s first.html quickstart.run/report.html || fail "$what: report.html differs on repeat"
+
+mkdir clean
+cd clean || exit 1
+"$kisim" run "$quick" $short --no-files --quiet --signature >../out 2>../err
+cd ..
+empty_folder clean
+grep -qxE '[0-9a-f]{16}' out || fail "no signature on stdout"
+signature=$(cat out)
+expect 0 run "$quick" $short --no-files -o json
+says out "\"signature\": \"$signature\""
+expect 0 run "$quick" $short --no-files -o yaml
+says out "signature: \"$signature\""
+expect 0 run "$quick" $short --no-files --seed 7 --signature
+[ "$(cat out)" != "$signature" ] || fail "$what: the seed changes nothing"
+expect 0 run "$quick" $short --record all --no-files --signature
+[ "$(cat out)" = "$signature" ] || fail "$what: recording changes the signature"
+expect 0 run "$quick" $short --record all --output-dir deep/er --report elsewhere.html
+exists deep/er/run.h5
+exists elsewhere.html
+absent deep/er/report.html
+expect 0 run "$quick" $short --no-files --report only.html
+exists only.html
+
+# ---- files that cannot be written
+
+expect 4 run "$quick" $short --output-dir /proc/kisim
+says out "REQUESTS"
+says err "error: cannot create directory /proc/kisim"
+"$kisim" run "$quick" $short --no-files >/dev/full 2>err
+code=$?
+[ $code -eq 4 ] || fail "stdout full: exit code $code, not 4"
+says err "No space left on device"
+"$kisim" run "$quick" $short --output-dir closed >&- 2>err
+code=$?
+[ $code -eq 4 ] || fail "stdout closed: exit code $code, not 4"
+exists closed/run.h5
+what="run with a full disk"
+mkdir full
+(ulimit -f 8; "$kisim" run "$quick" $short --record all --output-dir full -o json | cat >out) 2>err
+says out '"signature"'
+says err "cannot write full/run.h5: File too large"
+empty_folder full
+
+# ---- interruption
+
+what="interrupted run"
+"$kisim" run "$quick" --set duration=20000h --output-dir part -o json >out 2>err &
+pid=$!
+sleep 2
+kill -INT $pid
+wait $pid
+code=$?
+[ $code -eq 130 ] || fail "$what: exit code $code, not 130"
+says out '"interrupted": true'
+says err "partial"
+exists part/run.h5
+exists part/report.html
+
+[ $failed -eq 0 ] && echo "ok"
+exit $failed

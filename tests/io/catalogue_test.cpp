@@ -1,0 +1,165 @@
+#include "io/catalogue.hpp"
+
+#include "core/error.hpp"
+#include "io/input.hpp"
+#include "shared_data.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
+
+using namespace kisim;
+using Catch::Matchers::Contains;
+
+namespace {
+
+std::vector<std::string> split(const std::string& line) {
+  std::vector<std::string> cells;
+  std::istringstream in(line);
+  for (std::string cell; std::getline(in, cell, ',');) cells.push_back(cell);
+  return cells;
+}
+
+double number(const std::string& cell) { return cell.empty() ? 0 : std::stod(cell); }
+
+const std::string kGpu = R"(gpus:
+  h100-80gb:
+    products: [NVIDIA-H100-80GB-HBM3]
+    fp16DenseTflops: {value: 989, source: datasheet}
+    memoryGib: {value: 80, source: datasheet}
+    bandwidthGBs: {value: 3350, source: datasheet}
+    tdpWatts: {value: 700, source: datasheet}
+    sm: {value: 132, source: datasheet}
+sources: {datasheet: the datasheet}
+)";
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  size_t at = text.find(from);
+  REQUIRE(at != text.npos);
+  return text.replace(at, from.size(), to);
+}
+
+}  // namespace
+
+TEST_CASE("the GPU catalogue is complete") {
+  std::vector<GpuModel> gpus = read_gpu_catalogue();
+  std::set<std::string> names, products;
+  for (const GpuModel& gpu : gpus) {
+    CAPTURE(gpu.name);
+    CHECK(names.insert(gpu.name).second);
+    for (const std::string& product : gpu.products) CHECK(products.insert(product).second);
+    CHECK(gpu.fp16_tflops > 0);
+    CHECK((gpu.fp8_tflops == 0 || gpu.fp8_tflops == Approx(2 * gpu.fp16_tflops).epsilon(0.02)));
+  }
+  CHECK(names == std::set<std::string>{"t4", "v100-16gb", "v100-32gb", "a10", "a30", "a100-40gb", "a100-80gb", "l4",
+                                       "l40s", "h100-80gb", "h200-141gb", "b200-180gb", "rtx-3080", "rtx-4090",
+                                       "rtx-pro-6000"});
+  CHECK(products.count("Tesla-T4"));
+  CHECK(products.count("NVIDIA-H100-80GB-HBM3"));
+}
+
+TEST_CASE("the GPU catalogue agrees with the reference table") {
+  std::string path = shared_file("data/gpu/gpu_specs.csv");
+  if (path.empty()) return;
+  const std::map<std::string, std::string> key_of = {
+      {"T4", "t4"},
+      {"V100-SXM2-32GB", "v100-32gb"},
+      {"A10", "a10"},
+      {"A30", "a30"},
+      {"A100-SXM4-40GB", "a100-40gb"},
+      {"A100-SXM4-80GB", "a100-80gb"},
+      {"L4", "l4"},
+      {"L40S", "l40s"},
+      {"H100-SXM5-80GB", "h100-80gb"},
+      {"H200-SXM5-141GB", "h200-141gb"},
+      {"B200-SXM-180GB", "b200-180gb"},
+      {"RTX3080-10GB", "rtx-3080"},
+      {"RTX4090", "rtx-4090"},
+      {"RTX-PRO-6000-Blackwell", "rtx-pro-6000"},
+  };
+  std::vector<GpuModel> gpus = read_gpu_catalogue();
+  std::ifstream in(path);
+  std::string line;
+  std::getline(in, line);
+  size_t rows = 0;
+  while (std::getline(in, line)) {
+    std::vector<std::string> cells = split(line);
+    REQUIRE(cells.size() >= 10);
+    CAPTURE(cells[0]);
+    REQUIRE(key_of.count(cells[0]));
+    auto gpu = std::find_if(gpus.begin(), gpus.end(), [&](const GpuModel& g) { return g.name == key_of.at(cells[0]); });
+    REQUIRE(gpu != gpus.end());
+    CHECK(gpu->fp16_tflops == number(cells[1]));
+    CHECK(gpu->fp8_tflops == number(cells[2]));
+    CHECK(static_cast<double>(gpu->memory_bytes) == number(cells[3]) * 0x1p30);
+    CHECK(gpu->bandwidth_gbs == number(cells[4]));
+    CHECK(gpu->tdp_watts == number(cells[5]));
+    CHECK(gpu->idle_watts == number(cells[6]));
+    CHECK(gpu->sm == number(cells[7]));
+    CHECK(gpu->nvlink_gbs == number(cells[8]));
+    CHECK(gpu->mig_slices == number(cells[9]));
+    ++rows;
+  }
+  CHECK(rows == key_of.size());
+}
+
+TEST_CASE("the model catalogue holds the public configurations") {
+  std::map<std::string, LlmModel> models;
+  for (const LlmModel& model : read_llm_catalogue()) models[model.name] = model;
+  REQUIRE(models.size() == 7);
+  // KV bytes per token as published: 128 KiB for Llama-3 8B, 320 KiB for 70B.
+  CHECK(models.at("llama-3.1-8b").kv_bytes_per_token() == 128 * 1024);
+  CHECK(models.at("llama-3.1-70b").kv_bytes_per_token() == 320 * 1024);
+  CHECK(models.at("llama-3.1-8b").parameters == Approx(8.03e9).epsilon(1e-3));
+  for (const auto& [name, model] : models) {
+    CAPTURE(name);
+    CHECK(model.heads % model.kv_heads == 0);
+    CHECK(model.weight_bytes() == 2 * model.parameters);
+  }
+}
+
+TEST_CASE("the engine catalogue says where its figures are from") {
+  std::vector<EngineProfile> engines = read_engine_catalogue();
+  REQUIRE(engines.size() == 2);
+  const EngineProfile& vllm = engines[0];
+  CHECK(vllm.name == "vllm-0.19");
+  CHECK(vllm.kind == "llm");
+  CHECK(vllm.step_ms == 0.68);
+  CHECK(vllm.per_sequence_ms == 0.0644);
+  CHECK(vllm.request_overhead_ms == 15.563);
+  CHECK(vllm.max_num_batched_tokens == 8192);
+  CHECK_THAT(vllm.source, Contains("56 H100 points"));
+  CHECK_THAT(vllm.source, Contains("BLIS"));
+  CHECK(engines[1].kind == "batch");
+  CHECK_FALSE(engines[1].source.empty());
+}
+
+TEST_CASE("a bad catalogue is an error where it stands") {
+  CHECK(parse_gpu_catalogue(kGpu, "gpus.yaml").size() == 1);
+  struct Row {
+    const char *from, *to, *message;
+  };
+  const Row rows[] = {
+      {"value: 989", "value: fast",
+       "gpus.yaml:4:30: gpus.h100-80gb.fp16DenseTflops.value: found 'fast', allowed: a number"},
+      {"value: 989", "value: -1", "found '-1', allowed: a number above 0"},
+      {"value: 989", "value: nan", "found 'nan', allowed: a number above 0"},
+      {"{value: 989, source: datasheet}", "989", "gpus.h100-80gb.fp16DenseTflops.source"},
+      {"{value: 989, source: datasheet}", "{value: 989, source: rumour}",
+       "found 'rumour', allowed: a key of `sources`"},
+      {"{value: 132, ", "{value: 132.5, ", "gpus.h100-80gb.sm: "},
+      {"    sm:", "    smCount:", "gpus.h100-80gb.smCount: found a mapping, unknown field"},
+      {"    sm:", "    smCount:", "gpus.h100-80gb.sm: missing: required"},
+      {"[NVIDIA-H100-80GB-HBM3]", "[]", "gpus.h100-80gb.products"},
+      {"gpus:", "cards:", "missing: a mapping of entries"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.to);
+    CHECK_THROWS_WITH(parse_gpu_catalogue(replaced(kGpu, row.from, row.to), "gpus.yaml"), Contains(row.message));
+  }
+  CHECK_THROWS_WITH(parse_engine_catalogue("engines: {x: {kind: magic}}", "e.yaml"),
+                    Contains("e.yaml:1:21: engines.x.kind: found 'magic', allowed: llm, batch"));
+}

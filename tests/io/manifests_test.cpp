@@ -1,0 +1,493 @@
+#include "io/input.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <filesystem>
+#include <fstream>
+
+using namespace kisim;
+using Catch::Matchers::Contains;
+
+namespace {
+
+struct Read {
+  Manifests objects;
+  std::vector<Diagnostic> diagnostics;
+
+  std::vector<std::string> errors() const { return texts(Severity::Error); }
+  std::vector<std::string> warnings() const { return texts(Severity::Warning); }
+
+ private:
+  std::vector<std::string> texts(Severity severity) const {
+    std::vector<std::string> out;
+    for (const Diagnostic& d : diagnostics)
+      if (d.severity == severity) out.push_back(d.text());
+    return out;
+  }
+};
+
+Read read(const std::string& text, bool strict = false) {
+  Diagnostics diagnostics(strict);
+  Read out;
+  for (const Value& document : parse_yaml(text, "m.yaml")) read_manifest(document, diagnostics, out.objects);
+  finish_manifests(diagnostics, out.objects);
+  out.diagnostics = diagnostics.all();
+  return out;
+}
+
+// Reads what must be without any complaint.
+Manifests good(const std::string& text) {
+  Read r = read(text);
+  CAPTURE(r.errors(), r.warnings());
+  REQUIRE(r.diagnostics.empty());
+  return r.objects;
+}
+
+int64_t amount(const ResourceList& list, const std::string& name) {
+  for (const auto& [resource, value] : list)
+    if (resource == name) return value;
+  return -1;
+}
+
+std::string indented(const std::string& text, size_t by) {
+  std::string out, pad(by, ' ');
+  for (size_t at = 0; at < text.size();) {
+    size_t end = std::min(text.find('\n', at), text.size());
+    out += pad + text.substr(at, end - at) + "\n";
+    at = end + 1;
+  }
+  return out;
+}
+
+// A Pod whose spec is the given lines.
+std::string pod(const std::string& spec) {
+  return "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n" + indented(spec, 2);
+}
+const std::string kContainers = "containers: [{name: main, image: i}]\n";
+
+std::string deployment(const std::string& name, const std::string& extra = "") {
+  return "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: " + name +
+         "}\nspec:\n  selector: {matchLabels: {app: llama}}\n" + extra +
+         "  template:\n    metadata: {labels: {app: llama}}\n    spec: {containers: [{name: main, image: i}]}\n";
+}
+
+std::string hpa(const std::string& spec) {
+  return "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: h}\nspec:\n"
+         "  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: llama}\n" +
+         indented(spec, 2);
+}
+
+}  // namespace
+
+TEST_CASE("a node as kubectl dumps it") {
+  Manifests m = good(R"(
+apiVersion: v1
+kind: Node
+metadata:
+  name: gpu-0
+  creationTimestamp: "2026-01-01T00:00:00Z"
+  resourceVersion: "123"
+  uid: 00000000-0000-0000-0000-000000000000
+  managedFields: [{manager: kubelet, operation: Update}]
+  labels: {nvidia.com/gpu.product: NVIDIA-H100-80GB-HBM3, kubernetes.io/hostname: gpu-0}
+  annotations: {"node.alpha.kubernetes.io/ttl": "0"}
+spec:
+  podCIDR: 10.0.0.0/24
+  providerID: kind://x
+  unschedulable: true
+  taints:
+  - {key: nvidia.com/gpu, value: present, effect: NoSchedule, timeAdded: "2026-01-01T00:00:00Z"}
+status:
+  capacity: {cpu: "96", memory: 1056744812Ki, pods: "110", nvidia.com/gpu: "8", hugepages-2Mi: "0"}
+  allocatable: {cpu: 95500m, memory: 1.5Gi, pods: "110", nvidia.com/gpu: 8}
+  conditions: [{type: Ready, status: "True"}]
+  nodeInfo: {kubeletVersion: v1.34.0}
+  images: [{names: [vllm/vllm-openai@sha256:abc, vllm/vllm-openai:v0.19.0], sizeBytes: 8589934592}]
+)");
+  REQUIRE(m.nodes.size() == 1);
+  const Node& node = m.nodes[0];
+  CHECK(node.meta.name == "gpu-0");
+  CHECK(node.meta.mark.line == 2);
+  CHECK(*find_label(node.meta.labels, "nvidia.com/gpu.product") == "NVIDIA-H100-80GB-HBM3");
+  CHECK(amount(node.capacity, "memory") == 1056744812ll * 1024);
+  CHECK(amount(node.allocatable, "cpu") == 95500);
+  CHECK(amount(node.allocatable, "memory") == 1610612736);
+  CHECK(amount(node.allocatable, "nvidia.com/gpu") == 8);
+  CHECK(node.unschedulable);
+  REQUIRE(node.taints.size() == 1);
+  CHECK(node.taints[0].effect == TaintEffect::NoSchedule);
+  REQUIRE(node.images.size() == 2);
+  CHECK(node.images[1].size_bytes == 8589934592);
+}
+
+TEST_CASE("a hand-written node needs its resources only once") {
+  Manifests m = good("apiVersion: v1\nkind: Node\nmetadata: {name: n}\nstatus: {capacity: {cpu: 4, pods: 110}}\n");
+  CHECK(amount(m.nodes[0].allocatable, "cpu") == 4000);
+  CHECK(m.nodes[0].allocatable == m.nodes[0].capacity);
+
+  Read none = read("apiVersion: v1\nkind: Node\nmetadata: {name: n}\n");
+  REQUIRE(none.errors().size() == 1);
+  CHECK_THAT(none.errors()[0], Contains("m.yaml:1:1: status.allocatable: missing: add") && Contains("nvidia.com/gpu"));
+  Read no_pods = read("apiVersion: v1\nkind: Node\nmetadata: {name: n}\nstatus: {capacity: {cpu: 4}}\n");
+  CHECK(no_pods.errors().empty());
+  REQUIRE(no_pods.warnings().size() == 1);
+  CHECK_THAT(no_pods.warnings()[0], Contains("no pods"));
+}
+
+TEST_CASE("a pod's spec is read whole") {
+  Manifests m = good(pod(R"(
+initContainers:
+- {name: fetch, image: curl, resources: {requests: {memory: 1Gi}}}
+containers:
+- name: vllm
+  image: vllm/vllm-openai:v0.19.0
+  command: [vllm, serve]
+  args: ["--port", "8000"]
+  env: [{name: HF_HOME, value: /models}]
+  ports: [{containerPort: 8000, name: http}]
+  volumeMounts: [{name: shm, mountPath: /dev/shm}]
+  resources:
+    requests: {cpu: 100.5m, memory: 16Gi}
+    limits: {cpu: "2", memory: 32Gi, nvidia.com/gpu: 1}
+  readinessProbe: {httpGet: {path: /health, port: http}, initialDelaySeconds: 5, periodSeconds: 2, failureThreshold: 9}
+- {name: sidecar, image: s, readinessProbe: {exec: {command: [ok]}}}
+volumes: [{name: shm, emptyDir: {medium: Memory}}]
+overhead: {cpu: 250m}
+nodeSelector: {disk: ssd}
+affinity:
+  nodeAffinity:
+    requiredDuringSchedulingIgnoredDuringExecution:
+      nodeSelectorTerms:
+      - matchExpressions: [{key: zone, operator: In, values: [a, b]}, {key: gen, operator: Gt, values: ["3"]}]
+        matchFields: [{key: metadata.name, operator: NotIn, values: [gpu-9]}]
+    preferredDuringSchedulingIgnoredDuringExecution:
+    - {weight: 30, preference: {matchExpressions: [{key: fast, operator: Exists}]}}
+tolerations:
+- {key: nvidia.com/gpu, operator: Exists, effect: NoSchedule}
+- {key: node.kubernetes.io/not-ready, operator: Exists, effect: NoExecute, tolerationSeconds: 300}
+- {operator: Exists, effect: ""}
+- {key: team, value: ml}
+priorityClassName: system-node-critical
+schedulingGates: [{name: example.com/wait}]
+terminationGracePeriodSeconds: 60
+schedulerName: kai
+preemptionPolicy: PreemptLowerPriority
+restartPolicy: Always
+)"));
+  REQUIRE(m.pods.size() == 1);
+  const PodSpec& spec = m.pods[0].spec;
+  REQUIRE(spec.containers.size() == 2);
+  const Container& vllm = spec.containers[0];
+  CHECK(amount(vllm.requests, "cpu") == 101);  // milli-CPU, rounded up
+  CHECK(amount(vllm.requests, "memory") == 16ll << 30);
+  CHECK(amount(vllm.requests, "nvidia.com/gpu") == 1);  // from its limit
+  CHECK(amount(vllm.limits, "cpu") == 2000);
+  CHECK(std::is_sorted(vllm.requests.begin(), vllm.requests.end()));
+  REQUIRE(vllm.readiness_probe);
+  CHECK(vllm.readiness_probe->initial_delay == Duration::seconds(5));
+  CHECK(vllm.readiness_probe->period == Duration::seconds(2));
+  CHECK(vllm.readiness_probe->failure_threshold == 9);
+  REQUIRE(spec.containers[1].readiness_probe);
+  CHECK(spec.containers[1].readiness_probe->period == Duration::seconds(10));
+  CHECK(spec.init_containers.size() == 1);
+  CHECK(amount(spec.overhead, "cpu") == 250);
+  CHECK(spec.node_selector.size() == 1);
+  REQUIRE(spec.required_node_affinity);
+  CHECK(spec.required_node_affinity->at(0).match_expressions.at(1).op == SelectorOperator::Gt);
+  CHECK(spec.required_node_affinity->at(0).match_fields.at(0).op == SelectorOperator::NotIn);
+  REQUIRE(spec.preferred_node_affinity.size() == 1);
+  CHECK(spec.preferred_node_affinity[0].weight == 30);
+  REQUIRE(spec.tolerations.size() == 4);
+  CHECK(spec.tolerations[0].op == TolerationOperator::Exists);
+  CHECK(spec.tolerations[1].toleration_seconds == 300);
+  CHECK_FALSE(spec.tolerations[2].effect);
+  CHECK(spec.tolerations[3].op == TolerationOperator::Equal);
+  CHECK(spec.priority == 2000001000);
+  CHECK(spec.scheduling_gates == std::vector<std::string>{"example.com/wait"});
+  CHECK(spec.termination_grace_period == Duration::seconds(60));
+  CHECK(spec.scheduler_name == "kai");
+}
+
+TEST_CASE("the API server's defaults are filled in") {
+  Manifests m = good(pod(kContainers) + "---\n" + deployment("llama"));
+  CHECK(m.pods[0].meta.namespace_ == "default");
+  CHECK(m.pods[0].spec.termination_grace_period == Duration::seconds(30));
+  CHECK(m.pods[0].spec.scheduler_name == "default-scheduler");
+  CHECK_FALSE(m.pods[0].spec.containers[0].readiness_probe);
+  CHECK(m.deployments[0].replicas == 1);
+  CHECK(m.deployments[0].selector.matches({{"app", "llama"}}));
+}
+
+TEST_CASE("an HPA's behaviour is defaulted only where it is present") {
+  HorizontalPodAutoscaler plain = good(hpa("maxReplicas: 8")).hpas[0];
+  CHECK(plain.min_replicas == 1);
+  CHECK(plain.max_replicas == 8);
+  CHECK_FALSE(plain.has_behavior());
+  REQUIRE(plain.metrics.size() == 1);
+  CHECK(plain.metrics[0].name == "cpu");
+  CHECK(plain.metrics[0].target.type == MetricTarget::Type::Utilization);
+  CHECK(plain.metrics[0].target.utilization == 80);
+
+  HorizontalPodAutoscaler h = good(hpa(R"(minReplicas: 2
+maxReplicas: 8
+metrics:
+- {type: Pods, pods: {metric: {name: "vllm:num_requests_waiting"}, target: {type: AverageValue, averageValue: 1500m}}}
+- {type: External, external: {metric: {name: q, selector: {matchLabels: {a: b}}}, target: {type: Value, value: 3}}}
+- {type: ContainerResource, containerResource: {name: cpu, container: c, target: {type: Utilization, averageUtilization: 60}}}
+behavior:
+  scaleDown: {stabilizationWindowSeconds: 60, tolerance: 0.05, policies: [{type: Pods, value: 1, periodSeconds: 60}]}
+)"))
+                                  .hpas[0];
+  REQUIRE(h.metrics.size() == 3);
+  CHECK(h.metrics[0].source == MetricSpec::Source::Pods);
+  CHECK(h.metrics[0].target.milli_value == 1500);
+  CHECK(h.metrics[1].target.milli_value == 3000);
+  CHECK(h.metrics[1].selector.requirements.size() == 1);
+  CHECK(h.metrics[2].container == "c");
+  REQUIRE(h.scale_up);
+  CHECK(h.scale_up->stabilization_window == Duration{0});
+  REQUIRE(h.scale_up->policies.size() == 2);
+  CHECK(h.scale_up->policies[0].value == 4);
+  CHECK(h.scale_up->policies[1].value == 100);
+  CHECK(h.scale_up->policies[1].period == Duration::seconds(15));
+  CHECK_FALSE(h.scale_up->tolerance_milli);
+  REQUIRE(h.scale_down);
+  CHECK(h.scale_down->stabilization_window == Duration::seconds(60));
+  CHECK(h.scale_down->tolerance_milli == 50);
+  REQUIRE(h.scale_down->policies.size() == 1);
+
+  HorizontalPodAutoscaler empty = good(hpa("maxReplicas: 8\nbehavior: {}")).hpas[0];
+  REQUIRE(empty.scale_down);
+  CHECK_FALSE(empty.scale_down->stabilization_window);
+  CHECK(empty.scale_down->policies.at(0).type == ScalingPolicy::Type::Percent);
+}
+
+TEST_CASE("autoscaling/v1 targets cpu") {
+  Manifests m = good(R"(
+apiVersion: autoscaling/v1
+kind: HorizontalPodAutoscaler
+metadata: {name: h}
+spec:
+  scaleTargetRef: {kind: Deployment, name: d}
+  maxReplicas: 4
+  targetCPUUtilizationPercentage: 55
+status: {currentReplicas: 1, desiredReplicas: 1}
+)");
+  CHECK(m.hpas[0].metrics.at(0).target.utilization == 55);
+}
+
+TEST_CASE("mistakes are told with line, column, field and what is allowed") {
+  struct Row {
+    std::string text, message;
+  };
+  auto container = [](const std::string& fields) {
+    return pod("containers:\n- {name: main, image: i, " + fields + "}\n");
+  };
+  const Row rows[] = {
+      {"kind: Pod\nmetadata: {name: p}\n", "m.yaml:1:1: apiVersion: missing: required"},
+      {"apiVersion: v1\n", "kind: missing: required"},
+      {"- 1\n", "allowed: a Kubernetes object"},
+      {"apiVersion: apps/v1beta1\nkind: Deployment\n", "apiVersion: found 'apps/v1beta1', allowed: apps/v1"},
+      {"apiVersion: kisim.dev/v1\nkind: Scenario\n", "kind: found a Scenario"},
+      {"apiVersion: v1\nkind: Pod\nspec: {containers: [{name: a}]}\n", "metadata.name: missing: required"},
+      {"apiVersion: v1\nkind: Pod\nmetadata: {name: Big_Name}\nspec: {containers: [{name: a}]}\n",
+       "m.yaml:3:18: metadata.name: found 'Big_Name', allowed: a lowercase RFC 1123 subdomain"},
+      {"apiVersion: v1\nkind: Service\nmetadata: {name: 1st}\n", "allowed: a lowercase RFC 1035 label"},
+      {"apiVersion: v1\nkind: Pod\nmetadata: {name: p, labels: {app: 1}}\nspec: {containers: [{name: a}]}\n",
+       "metadata.labels.app: found '1', allowed: a text (quote numbers)"},
+      {"apiVersion: v1\nkind: Pod\nmetadata: {name: p, labels: {app: a b}}\nspec: {containers: [{name: a}]}\n",
+       "metadata.labels: found 'app: a b'"},
+      {"apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: 3\n", "m.yaml:4:7: spec: found '3', allowed: a mapping"},
+      {pod("containers: []"), "spec.containers: must have at least one container"},
+      {pod("containers: [{name: a}, {name: a}]"), "spec.containers[1].name: found 'a' twice"},
+      {container("resources: {limits: {cpu: 1.5GB}}"),
+       "m.yaml:6:54: spec.containers[0].resources.limits.cpu: found '1.5GB': quantities must match the regular "
+       "expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"},
+      {container("resources: {requests: {memory: 2Gi}, limits: {memory: 1Gi}}"),
+       "spec.containers[0].resources.requests.memory: found '2Gi': must be less than or equal to memory limit of 1Gi"},
+      {container("resources: {requests: {nvidia.com/gpu: 1}, limits: {nvidia.com/gpu: 2}}"),
+       "must be equal to nvidia.com/gpu limit of 2"},
+      {container("resources: {requests: {nvidia.com/gpu: 1}}"),
+       "spec.containers[0].resources.limits.nvidia.com/gpu: missing: limit must be set"},
+      {container("resources: {limits: {nvidia.com/gpu: 500m}}"), "found '500m': must be an integer"},
+      {container("resources: {limits: {cpu: -1}}"), "found '-1': must be greater than or equal to 0"},
+      {container("resources: {limits: {gpu: 1}}"), "limits.gpu: unknown resource, allowed: cpu, memory"},
+      {container("readinessProbe: {periodSeconds: soon}"), "periodSeconds: found 'soon', allowed: an integer"},
+      {pod(kContainers + "terminationGracePeriodSeconds: -1"), "allowed: an integer of at least 0"},
+      {pod(kContainers + "tolerations: [{key: a, operator: Equals}]"),
+       "spec.tolerations[0].operator: found 'Equals', allowed: Equal, Exists"},
+      {pod(kContainers + "tolerations: [{key: a, effect: NoRun}]"), "allowed: NoSchedule, PreferNoSchedule, NoExecute"},
+      {pod(kContainers + "tolerations: [{value: a}]"), "operator must be Exists when `key` is empty"},
+      {pod(kContainers + "tolerations: [{key: a, operator: Exists, value: b}]"), "value must be empty"},
+      {pod(kContainers + "tolerations: [{key: a, operator: Exists, tolerationSeconds: 3}]"),
+       "effect must be NoExecute"},
+      {pod(kContainers + "affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: "
+                         "{nodeSelectorTerms: [{matchExpressions: [{key: a, operator: is, values: [b]}]}]}}}"),
+       "matchExpressions[0].operator: found 'is', allowed: In, NotIn, Exists, DoesNotExist, Gt, Lt"},
+      {pod(kContainers + "affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {}}}"),
+       "must have at least one node selector term"},
+      {pod(kContainers + "priorityClassName: gold"), "no PriorityClass with name gold was found"},
+      {deployment("d", "  replicas: -1\n"), "spec.replicas: found '-1', allowed: an integer of at least 0"},
+      {deployment("d", "  replicas: \"2\"\n"), "spec.replicas: found"},
+      {deployment("d") + "---\n" + deployment("d"),
+       "m.yaml:10:1: metadata.name: found Deployment 'd' twice, first at m.yaml:1:1"},
+      {"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec: {selector: {matchLabels: {app: a}}, "
+       "template: "
+       "{metadata: {labels: {app: b}}, spec: {containers: [{name: m}]}}}\n",
+       "m.yaml:4:18: spec.selector: `selector` does not match template `labels`"},
+      {"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec: {selector: {}, template: {spec: {containers: "
+       "[{name: m}]}}}\n",
+       "spec.selector: empty"},
+      {hpa("minReplicas: 4\nmaxReplicas: 2"),
+       "spec.maxReplicas: found 2: must be greater than or equal to `minReplicas` of 4"},
+      {hpa("minReplicas: 1"), "spec.maxReplicas: missing: required"},
+      {hpa("minReplicas: 0\nmaxReplicas: 2"), "spec.minReplicas: found 0, allowed: at least 1"},
+      {hpa("maxReplicas: 2\nmetrics: [{type: Custom}]"),
+       "spec.metrics[0].type: found 'Custom', allowed: Resource, ContainerResource, Pods, Object, External"},
+      {hpa("maxReplicas: 2\nmetrics: [{type: Pods}]"), "spec.metrics[0].pods: missing: required"},
+      {hpa("maxReplicas: 2\nmetrics: [{type: Pods, pods: {metric: {name: a}, target: {type: Utilization, "
+           "averageUtilization: 3}}}]"),
+       "pods.target.type: found 'Utilization', allowed: AverageValue"},
+      {hpa("maxReplicas: 2\nmetrics: [{type: Pods, pods: {metric: {name: a}, target: {type: AverageValue, "
+           "averageValue: "
+           "0}}}]"),
+       "averageValue: must be positive"},
+      {hpa("maxReplicas: 2\nbehavior: {scaleUp: {policies: [{type: Pods, value: 1, periodSeconds: 1801}]}}"),
+       "policies[0].periodSeconds: found '1801', allowed: an integer from 1 to 1800"},
+      {hpa("maxReplicas: 2\nbehavior: {scaleUp: {selectPolicy: Most}}"), "allowed: Max, Min, Disabled"},
+  };
+  for (const Row& row : rows) {
+    Read r = read(row.text);
+    std::string all;
+    for (const std::string& error : r.errors()) all += error + "\n";
+    CAPTURE(row.text);
+    CHECK_THAT(all, Contains(row.message));
+  }
+}
+
+TEST_CASE("what is not acted on is told once, with its count") {
+  std::string text;
+  for (int i = 0; i < 3; ++i)
+    text += "apiVersion: v1\nkind: Secret\nmetadata: {name: s" + std::to_string(i) + "}\n---\n";
+  text += "apiVersion: v1\nkind: Namespace\nmetadata: {name: n}\n---\n";
+  text += "apiVersion: apps/v1\nkind: Deploymnet\nmetadata: {name: n}\n---\n";
+  text += "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: n}\n";
+  std::vector<std::string> warnings = read(text).warnings();
+  REQUIRE(warnings.size() == 4);
+  CHECK(warnings[0] == "m.yaml:1:1: kind Secret is not modelled: 3 objects ignored");
+  CHECK_THAT(warnings[1], Contains("kind Namespace is not modelled: 1 object ignored"));
+  CHECK_THAT(warnings[2], Contains("unknown kind Deploymnet of apiVersion apps/v1; did you mean Deployment?"));
+  CHECK_THAT(warnings[3], Contains("unknown kind Service of apiVersion serving.knative.dev/v1"));
+  CHECK(read(text, true).errors().size() == 4);
+
+  std::vector<std::string> fields = read(pod(R"(
+containers:
+- {name: a, image: i, livenessProbe: {tcpSocket: {port: 80}}, imagePullPolcy: Always}
+- {name: b, image: i, livenessProbe: {tcpSocket: {port: 80}}, ports: [{containerPort: 80, hostPort: 80}]}
+affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: zone}]}}
+topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}]
+resourceClaims: []
+hostNetwork: false
+volumes: [{name: v, persistentVolumeClaim: {claimName: c}}]
+tolerations: [{key: a, operator: Exists, efect: NoSchedule}]
+)"))
+                                        .warnings();
+  auto told = [&](const std::string& part) {
+    return std::count_if(fields.begin(), fields.end(),
+                         [&](const std::string& text) { return text.find(part) != text.npos; });
+  };
+  CAPTURE(fields);
+  CHECK(told("spec.containers[0].livenessProbe: not modelled, ignored (2 times)") == 1);
+  CHECK(told("spec.containers[0].imagePullPolcy: unknown field; did you mean imagePullPolicy?") == 1);
+  CHECK(told("spec.containers[1].ports[0].hostPort: not modelled") == 1);
+  CHECK(told("spec.affinity.podAntiAffinity: not modelled") == 1);
+  CHECK(told("spec.topologySpreadConstraints: not modelled") == 1);
+  CHECK(told("spec.volumes[0].persistentVolumeClaim: not modelled") == 1);
+  CHECK(told("spec.tolerations[0].efect: unknown field; did you mean effect?") == 1);
+  CHECK(fields.size() == 7);
+}
+
+TEST_CASE("a kubectl dump: workloads make their own replicas again") {
+  auto owned = [](const std::string& kind, const std::string& name, const std::string& owner_kind,
+                  const std::string& owner, const std::string& rest) {
+    return "- apiVersion: " + std::string(kind == "Pod" ? "v1" : "apps/v1") + "\n  kind: " + kind +
+           "\n  metadata:\n    name: " + name +
+           "\n    labels: {app: llama, pod-template-hash: 7d9f}\n    ownerReferences: [{apiVersion: apps/v1, kind: " +
+           owner_kind + ", name: " + owner + ", uid: u, controller: true, blockOwnerDeletion: true}]\n" + rest;
+  };
+  const std::string pod_rest =
+      "  spec: {nodeName: gpu-0, priority: 0, containers: [{name: m, image: i}]}\n  status: {phase: Running}\n";
+  const std::string set_rest =
+      "  spec: {replicas: 2, selector: {matchLabels: {app: llama}}, template: {metadata: {labels: {app: llama}}, spec: "
+      "{containers: [{name: m, image: i}]}}}\n  status: {replicas: 2}\n";
+  std::string deployment_item = "-" + indented(deployment("llama"), 2).substr(1);
+  std::string text = "apiVersion: v1\nkind: List\nmetadata: {resourceVersion: \"\"}\nitems:\n" + deployment_item +
+                     owned("ReplicaSet", "llama-7d9f", "Deployment", "llama", set_rest) +
+                     owned("Pod", "llama-7d9f-a", "ReplicaSet", "llama-7d9f", pod_rest) +
+                     owned("Pod", "llama-7d9f-b", "ReplicaSet", "llama-7d9f", pod_rest) +
+                     owned("Pod", "exporter-x", "DaemonSet", "exporter", pod_rest);
+  Read whole = read(text);
+  CHECK(whole.errors().empty());
+  CHECK(whole.objects.deployments.size() == 1);
+  CHECK(whole.objects.replica_sets.empty());
+  REQUIRE(whole.objects.pods.size() == 1);
+  CHECK(whole.objects.pods[0].meta.name == "exporter-x");
+  CHECK(whole.objects.pods[0].spec.node_name == "gpu-0");
+  REQUIRE(whole.warnings().size() == 2);
+  CHECK_THAT(whole.warnings()[0], Contains("Pods that a workload of this input creates itself: 2 objects ignored"));
+
+  // Without the ReplicaSet the Deployment is told by the name and the template's hash.
+  Read without_set = read("apiVersion: v1\nkind: List\nitems:\n" + deployment_item +
+                          owned("Pod", "llama-7d9f-a", "ReplicaSet", "llama-7d9f", pod_rest));
+  CHECK(without_set.objects.pods.empty());
+  // Without either the pod stands for itself.
+  Read alone =
+      read("apiVersion: v1\nkind: List\nitems:\n" + owned("Pod", "llama-7d9f-a", "ReplicaSet", "llama-7d9f", pod_rest));
+  CHECK(alone.objects.pods.size() == 1);
+}
+
+TEST_CASE("typed lists, JSON, null documents and ended pods") {
+  Manifests m = good(R"({"apiVersion": "v1", "kind": "NodeList", "items": [
+    {"metadata": {"name": "n1"}, "status": {"capacity": {"cpu": "8", "pods": "110"}}},
+    {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n2"}, "status": {"capacity": {"cpu": 8, "pods": 110}}}]})");
+  CHECK(m.nodes.size() == 2);
+  CHECK(good("---\n---\n" + pod(kContainers)).pods.size() == 1);
+  Read ended = read(pod(kContainers) + "status: {phase: Succeeded}\n");
+  CHECK(ended.objects.pods.empty());
+  REQUIRE(ended.warnings().size() == 1);
+  CHECK_THAT(ended.warnings()[0], Contains("pods that have ended: 1 object ignored"));
+}
+
+TEST_CASE("priority classes give pods their priority") {
+  const std::string classes =
+      "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: gold}\nvalue: 1000\n---\n"
+      "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: plain}\nvalue: 7\nglobalDefault: "
+      "true\n---\n";
+  CHECK(good(pod(kContainers + "priorityClassName: gold") + "---\n" + classes).pods[0].spec.priority == 1000);
+  CHECK(good(classes + pod(kContainers)).pods[0].spec.priority == 7);
+  CHECK(good(pod(kContainers + "priorityClassName: absent\npriority: 5")).pods[0].spec.priority == 5);
+  Read conflict = read(classes + pod(kContainers + "priorityClassName: gold\npriority: 5"));
+  REQUIRE(conflict.errors().size() == 1);
+  CHECK_THAT(conflict.errors()[0], Contains("PriorityClass gold has the value 1000"));
+}
+
+TEST_CASE("a directory is read in alphabetical order") {
+  namespace fs = std::filesystem;
+  fs::path directory = fs::temp_directory_path() / "kisim-manifests-test";
+  fs::create_directory(directory);
+  auto write = [&](const char* name, const std::string& text) { std::ofstream(directory / name) << text; };
+  write("b.yaml",
+        "apiVersion: v1\nkind: Service\nmetadata: {name: b}\nspec: {selector: {app: llama}, ports: [{port: 80}]}\n");
+  write("a.json", R"({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}})");
+  write("c.yml", "apiVersion: v1\nkind: Service\nmetadata: {name: c}\n");
+  write("notes.txt", "not: [yaml");
+  Diagnostics diagnostics;
+  Manifests out;
+  read_manifests(directory.string(), diagnostics, out);
+  fs::remove_all(directory);
+  REQUIRE(out.services.size() == 3);
+  CHECK(out.services[0].meta.name == "a");
+  CHECK(out.services[1].selector == Labels{{"app", "llama"}});
+  CHECK(out.services[2].meta.name == "c");
+  CHECK_THROWS_AS(read_manifests("/nonexistent", diagnostics, out), IoError);
+}

@@ -1,0 +1,140 @@
+#pragma once
+// Scenarios made in C++, for tests that want no files: one Deployment behind a Service, one traffic source.
+
+#include "run/scenario.hpp"
+
+#include <string>
+#include <vector>
+
+namespace kisim::test {
+
+inline constexpr int64_t kGiB = 1ll << 30;
+
+inline Node node(const std::string& name, int64_t gpus, const std::string& product = "NVIDIA-H100-80GB-HBM3") {
+  Node n;
+  n.meta.name = name;
+  n.allocatable = {{"cpu", 96000}, {"memory", 1024 * kGiB}};
+  if (gpus > 0) {
+    n.allocatable.push_back({"nvidia.com/gpu", gpus});
+    n.meta.labels = {{"nvidia.com/gpu.product", product}};
+  }
+  n.allocatable.push_back({"pods", 110});
+  n.capacity = n.allocatable;
+  return n;
+}
+
+inline Deployment deployment(const std::string& name, int32_t replicas, int64_t gpus) {
+  Deployment d;
+  d.meta.name = name;
+  d.replicas = replicas;
+  d.selector.requirements = {{"app", SelectorOperator::In, {name}}};
+  d.pod_template.labels = {{"app", name}};
+  Container c;
+  c.name = "server";
+  c.image = name + ":1";
+  c.requests = {{"cpu", 1000}, {"memory", kGiB}};
+  if (gpus > 0) c.requests.push_back({"nvidia.com/gpu", gpus});
+  d.pod_template.spec.containers = {c};
+  return d;
+}
+
+inline Service service(const std::string& name) {
+  Service s;
+  s.meta.name = name;
+  s.selector = {{"app", name}};
+  return s;
+}
+
+// Instant cold start: what a queueing formula assumes.
+inline ModelSpec::Startup instant() {
+  ModelSpec::Startup s;
+  s.container = Distribution::constant(0);
+  return s;
+}
+
+// A batch server without GPUs whose requests take `service_time` seconds each.
+inline Scenario queue(Distribution service_time, int32_t servers, double rate, Duration duration, uint64_t seed) {
+  Scenario s;
+  s.name = "queue";
+  s.duration = duration;
+  s.seed = seed;
+  s.manifests.nodes = {node("node-0", 0)};
+  s.manifests.deployments = {deployment("server", 1, 0)};
+  s.manifests.services = {service("server")};
+  EngineProfile batch;
+  batch.name = "batch";
+  batch.kind = "batch";
+  s.engines = {batch};
+  ModelSpec m;
+  m.name = "server";
+  m.selector = {{"app", "server"}};
+  m.engine = "batch";
+  m.instances = servers;
+  m.latency = ModelSpec::Latency{service_time, Distribution::constant(0)};
+  m.startup = instant();
+  s.models = {m};
+  TrafficSpec t;
+  t.name = "clients";
+  t.service = "server";
+  t.rate = rate;
+  s.traffic = {t};
+  return s;
+}
+
+inline GpuModel h100() {
+  GpuModel g;
+  g.name = "h100-80gb";
+  g.products = {"NVIDIA-H100-80GB-HBM3"};
+  g.fp16_tflops = 989;
+  g.memory_bytes = 80 * kGiB;
+  g.bandwidth_gbs = 3350;
+  return g;
+}
+
+inline LlmModel llama_8b() { return {"llama-3.1-8b", 8.03e9, 32, 4096, 32, 8, 128}; }
+
+inline EngineProfile vllm() {
+  EngineProfile e;
+  e.name = "vllm-0.19";
+  e.step_ms = 0.68;
+  e.weight_factor = 1.26;
+  e.kv_factor = 1.27;
+  e.per_sequence_ms = 0.0644;
+  e.prefill_mfu = 0.6;
+  e.request_overhead_ms = 15.563;
+  e.activation_gib = 5.5;
+  e.non_torch_gib = 0.15;
+  return e;
+}
+
+// `replicas` of Llama-3.1-8B on H100s, as many nodes of eight as they need.
+inline Scenario llama(int32_t replicas, double rate, Duration duration, uint64_t seed) {
+  Scenario s;
+  s.name = "llama";
+  s.duration = duration;
+  s.seed = seed;
+  for (int32_t n = 0; n * 8 < replicas; ++n) s.manifests.nodes.push_back(node("gpu-" + std::to_string(n), 8));
+  s.manifests.deployments = {deployment("llama", replicas, 1)};
+  s.manifests.services = {service("llama")};
+  s.gpus = {h100()};
+  s.llms = {llama_8b()};
+  s.engines = {vllm()};
+  ModelSpec m;
+  m.name = "llama";
+  m.selector = {{"app", "llama"}};
+  m.model = "llama-3.1-8b";
+  m.gpu = "h100-80gb";
+  m.startup = instant();
+  s.models = {m};
+  TrafficSpec t;
+  t.name = "chat";
+  t.service = "llama";
+  t.rate = rate;
+  t.prompt = Distribution::lognormal(1020, 0.9).clamped(1, 32768);
+  t.output = Distribution::geometric(211).clamped(1, 4096);
+  s.traffic = {t};
+  s.routers = {{"llama", {"least-requests", {}, {}}}};
+  return s;
+}
+
+}  // namespace kisim::test
