@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# readme_test.sh KISIM: the README tells the truth. Every file it shows (```yaml NAME, ```cpp PATH) and every command of
+# readme_test.sh KISIM: the README tells the truth. What it links to exists. Every file it shows (```yaml NAME, ```cpp PATH) and every command of
 # its ```sh blocks is taken as it stands; files of the repository must be equal to what is shown, the others are made,
 # and the commands run, in order, in an empty folder. `./dev kisim` is the given program, kubectl prints a fixed
 # cluster, and what would build the project once more is left out.
@@ -14,6 +14,10 @@ cd "$place"
 
 # block INFO: the fenced block whose opening line is ```INFO.
 block() { awk -v open="\`\`\`$1" '$0 == open {inside = 1; next} /^```/ {inside = 0} inside' "$readme"; }
+
+grep -oE '\]\([A-Za-z0-9_./-]+\)' "$readme" | sed 's/^](//; s/)$//' | while read -r link; do
+  [[ -e $root/$link ]] || { echo "readme: $link does not exist"; exit 1; }
+done
 
 while read -r language file; do
   if [[ -e $root/$file ]]; then

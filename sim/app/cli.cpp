@@ -11,7 +11,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <numeric>
-#include <sstream>
 #include <system_error>
 
 namespace kisim::app {
@@ -111,14 +110,30 @@ int dispatch(const Arguments& arguments) {
   }
 }
 
-CommandLine::CommandLine(Help help) : help_(std::move(help)), flags_("Flags", 80, 40) {
+CommandLine::CommandLine(Help help) : help_(std::move(help)), flags_("Flags") {
   flags_.add_options()("help,h", "print this help");
 }
 
+// "  -o, --output format   what it does", descriptions in one column.
+std::string CommandLine::flags_text() const {
+  constexpr size_t kIndent = 27, kWidth = 80;
+  std::string out;
+  for (const auto& option : flags_.options()) {
+    const std::string shortest = option->canonical_display_name(po::command_line_style::allow_dash_for_short);
+    std::string head = shortest[0] == '-' ? "  " + shortest + ", " : "      ";
+    head += "--" + option->long_name();
+    if (option->semantic()->max_tokens() > 0) head += ' ' + option->format_parameter();
+    for (const std::string& line : wrap_text(option->description(), kWidth - kIndent)) {
+      out += fmt::format("{:<{}}{}\n", head, kIndent, line);
+      head.clear();
+    }
+  }
+  return out;
+}
+
 std::string CommandLine::help_text() const {
-  std::ostringstream flags;
-  flags << flags_;
-  std::string out = help_.doc + "\n\nUsage:\n  kisim " + help_.usage + "\n\n" + flags.str();
+  std::string out = fmt::format("{}\n\nUsage:\n  kisim {}\n\nFlags:\n{}", fmt::join(wrap_text(help_.doc, 80), "\n"),
+                                help_.usage, flags_text());
   if (!help_.examples.empty()) out += "\nExamples:\n" + help_.examples;
   return out;
 }

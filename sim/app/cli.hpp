@@ -44,7 +44,7 @@ class CommandLine {
  public:
   struct Help {
     std::string usage;     // "run FILE... [flags]"
-    std::string doc;       // a few lines
+    std::string doc;       // sentences
     std::string examples;  // lines, indented
   };
   explicit CommandLine(Help help);
@@ -56,6 +56,7 @@ class CommandLine {
 
  private:
   std::string help_text() const;
+  std::string flags_text() const;
   std::string unknown_flag(const std::string& flag) const;
 
   Help help_;

@@ -76,7 +76,8 @@ class Details {
 // What a parameter is and may be, in one line of words.
 std::string explain(const std::string& type, const std::string& allowed, const std::string& doc) {
   std::string out = doc;
-  std::string form = type + (allowed.empty() || allowed == type ? "" : "; " + allowed);
+  const bool named = allowed.find(type) != std::string::npos;
+  std::string form = named ? allowed : type + (allowed.empty() ? "" : "; " + allowed);
   return out.empty() ? form : out + " (" + form + ")";
 }
 
@@ -118,7 +119,7 @@ std::string describe_model(const std::string& name, const TextStyle& style) {
   const LlmModel& m = find_named("model", models, name);
   Details details;
   details.add("Name", m.name);
-  details.add("Parameters", human_number(m.parameters));
+  details.add("Parameters", fmt::format("{:.2f}B", m.parameters * 1e-9));
   details.add("Weights", human_bytes(m.weight_bytes()));
   details.add("Layers", m.layers, "");
   details.add("Hidden size", m.hidden, "");

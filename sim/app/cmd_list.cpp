@@ -39,15 +39,15 @@ std::string list_policies(const TextStyle& style) {
 std::string list_models(const TextStyle& style) {
   TextTable table({{"NAME"}, {"PARAMETERS", true}, {"WEIGHTS", true}, {"KV PER TOKEN", true}, {"LAYERS", true}});
   for (const LlmModel& m : read_llm_catalogue())
-    table.row({m.name, human_number(m.parameters), human_bytes(m.weight_bytes()), human_bytes(m.kv_bytes_per_token()),
-               std::to_string(m.layers)});
+    table.row({m.name, fmt::format("{:.2f}B", m.parameters * 1e-9), human_bytes(m.weight_bytes()),
+               human_bytes(m.kv_bytes_per_token()), std::to_string(m.layers)});
   return table.text(style);
 }
 
 std::string list_gpus(const TextStyle& style) {
   TextTable table({{"NAME"}, {"MEMORY", true}, {"BANDWIDTH", true}, {"FP16", true}, {"FP8", true}, {"TDP", true}});
   for (const GpuModel& g : read_gpu_catalogue())
-    table.row({g.name, human_bytes(static_cast<double>(g.memory_bytes)), human_number(g.bandwidth_gbs) + " GB/s",
+    table.row({g.name, human_bytes(static_cast<double>(g.memory_bytes)), fmt::format("{:.0f} GB/s", g.bandwidth_gbs),
                fmt::format("{:.0f} TFLOPS", g.fp16_tflops),
                g.fp8_tflops > 0 ? fmt::format("{:.0f} TFLOPS", g.fp8_tflops) : "-",
                fmt::format("{:.0f} W", g.tdp_watts)});

@@ -37,7 +37,8 @@ struct Flags {
 CommandLine::Help help() {
   return {"run FILE... [flags]",
           "Simulates the scenario that the files hold together and prints its summary. Writes run.h5 and report.html "
-          "into\na folder named after the scenario. Progress and warnings go to standard error.",
+          "into a "
+          "folder named after the scenario. Progress and warnings go to standard error.",
           "  kisim run scenarios/quickstart.yaml\n"
           "  kisim run azure-conv.yaml --set traffic.trace=conv.csv --seed 7 -o json\n"
           "  kisim run quickstart.yaml --no-files -o wide\n"};

@@ -9,7 +9,8 @@ constexpr double kMaxInt = std::numeric_limits<int32_t>::max();
 std::string kind_text(const Field& field) {
   if (field.whole) return "an integer";
   if (std::holds_alternative<std::vector<int32_t>*>(field.target)) return "a list of integers";
-  if (field.is_number()) return unit_text(field.base).example;
+  if (field.is_number() || std::holds_alternative<std::map<std::string, double>*>(field.target))
+    return unit_text(field.base).example;
   if (std::holds_alternative<Value*>(field.target)) return "a file name";
   if (std::holds_alternative<std::vector<Value>*>(field.target)) return "a list of file names";
   if (std::holds_alternative<Labels*>(field.target)) return "a mapping of labels";
@@ -39,8 +40,7 @@ Field& Field::integer() { return whole = true, *this; }
 bool Field::is_number() const {
   return std::holds_alternative<int32_t*>(target) || std::holds_alternative<double*>(target) ||
          std::holds_alternative<Duration*>(target) || std::holds_alternative<std::optional<Duration>*>(target) ||
-         std::holds_alternative<Distribution*>(target) ||
-         std::holds_alternative<std::map<std::string, double>*>(target);
+         std::holds_alternative<Distribution*>(target);
 }
 
 bool Field::allows(double value) const { return value <= most && (exclusive ? value > least : value >= least); }

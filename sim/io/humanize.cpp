@@ -47,6 +47,10 @@ std::string human_count(uint64_t count) {
   return digits;
 }
 
+std::string short_count(uint64_t count) {
+  return count < 10'000'000 ? human_count(count) : human_number(static_cast<double>(count));
+}
+
 std::string human_number(double value) {
   if (!std::isfinite(value)) return "–";
   static constexpr std::array<const char*, 5> kUnits = {"", "k", "M", "G", "T"};

@@ -13,6 +13,8 @@ std::string human_duration(double seconds);
 std::string human_clock(double seconds);
 // "72,012"
 std::string human_count(uint64_t count);
+// The same below ten million, "12.3M" above: at most nine columns.
+std::string short_count(uint64_t count);
 // "985", "1.23k", "4.56M", "7.89G"
 std::string human_number(double value);
 // "512 B", "14.9 GiB"

@@ -315,10 +315,10 @@ std::string tiles_html(const Summary& s) {
   const Summary::Requests& r = s.requests;
   if (s.slo)
     tiles.add("SLO met", human_percent(s.slo->attainment), human_number(s.slo->goodput_per_s) + " good requests/s");
-  tiles.add("Requests completed", human_number(static_cast<double>(r.completed)), "of " + human_count(r.arrived));
-  tiles.add("Requests lost", human_number(static_cast<double>(r.failed + r.dropped + r.timed_out)),
-            fmt::format("{} timed out, {} dropped, {} failed", human_number(static_cast<double>(r.timed_out)),
-                        human_number(static_cast<double>(r.dropped)), human_number(static_cast<double>(r.failed))));
+  tiles.add("Requests completed", short_count(r.completed), "of " + short_count(r.arrived));
+  tiles.add("Requests lost", short_count(r.failed + r.dropped + r.timed_out),
+            fmt::format("{} timed out, {} dropped, {} failed", short_count(r.timed_out), short_count(r.dropped),
+                        short_count(r.failed)));
   auto latency = [&](const char* name, const std::optional<LatencySummary>& l) {
     if (l)
       tiles.add(name, human_duration(l->p95), "median " + human_duration(l->p50) + ", p99 " + human_duration(l->p99));

@@ -95,8 +95,8 @@ Fields declare_pattern(TrafficSpec& source, SourceDraft& draft) {
   f.add("diurnal", one([&source] {
           source.pattern = TrafficSpec::Pattern::Diurnal;
           Fields diurnal;
-          diurnal.add("mean", &source.diurnal_mean, "rate in the middle").in(Unit::PerSecond).above(0).required();
-          diurnal.add("peak", &source.diurnal_peak, "rate at the top").in(Unit::PerSecond).above(0).required();
+          diurnal.add("mean", &source.diurnal_mean, "mean over a period").in(Unit::PerSecond).above(0).required();
+          diurnal.add("peak", &source.diurnal_peak, "highest rate; beyond twice the mean the rest of the period is silent").in(Unit::PerSecond).above(0).required();
           diurnal.add("period", &source.diurnal_period, "from peak to peak").above(0);
           diurnal.add("phase", &source.diurnal_phase, "how far into the period the run starts");
           return diurnal;

@@ -176,7 +176,8 @@ Json distribution_schema() {
 std::string type_name(const Field& field) {
   if (field.whole) return "integer";
   if (std::holds_alternative<Distribution*>(field.target)) return std::string("random ") + unit_text(field.base).name;
-  if (field.is_number()) return unit_text(field.base).name;
+  if (field.is_number() || std::holds_alternative<std::map<std::string, double>*>(field.target))
+    return unit_text(field.base).name;
   if (std::holds_alternative<std::vector<int32_t>*>(field.target)) return "integers";
   if (std::holds_alternative<Labels*>(field.target)) return "labels";
   if (std::holds_alternative<Value*>(field.target)) return "file name";

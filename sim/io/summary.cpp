@@ -126,11 +126,6 @@ std::string shorten(const std::string& text, size_t width) {
   return text.size() <= width ? text : text.substr(0, width - 1) + "…";
 }
 
-// In full while it fits its column.
-std::string count_cell(uint64_t count) {
-  return count < 10'000'000 ? human_count(count) : human_number(static_cast<double>(count));
-}
-
 class SummaryTable {
  public:
   SummaryTable(const Summary& summary, bool wide, const TextStyle& style) : s_(summary), wide_(wide), style_(style) {
@@ -176,9 +171,9 @@ class SummaryTable {
     TextTable part = section("REQUESTS", {"ARRIVED", "COMPLETED", "FAILED", "DROPPED", "TIMED-OUT", "IN-FLIGHT"},
                              {"ADMITTED", "RETRIED"});
     add(part,
-        {"whole run", count_cell(r.arrived), count_cell(r.completed), count_cell(r.failed), count_cell(r.dropped),
-         count_cell(r.timed_out), count_cell(r.in_flight)},
-        {count_cell(r.admitted), count_cell(r.retried)});
+        {"whole run", short_count(r.arrived), short_count(r.completed), short_count(r.failed), short_count(r.dropped),
+         short_count(r.timed_out), short_count(r.in_flight)},
+        {short_count(r.admitted), short_count(r.retried)});
     finish(part);
   }
 
@@ -223,7 +218,7 @@ class SummaryTable {
     const size_t room = label_width_ + kSpanned * (kNumberWidth + kGap);
     for (const auto& [workload, r] : s_.replicas) {
       add(part, {shorten(workload, wide_ ? kWideLabelWidth : room), fmt::format("{:.2f}", r.mean),
-                 fmt::format("{}", r.max), count_cell(r.scale_ups), count_cell(r.scale_downs)});
+                 fmt::format("{}", r.max), short_count(r.scale_ups), short_count(r.scale_downs)});
     }
     finish(part);
   }
@@ -253,7 +248,7 @@ class SummaryTable {
   void pods() {
     const Summary::Pods& p = s_.pods;
     TextTable part = section("PODS", {"SCHEDULED", "PREEMPTED", "EVICTED", "PENDING-MAX"});
-    add(part, {"whole run", count_cell(p.scheduled), count_cell(p.preempted), count_cell(p.evicted),
+    add(part, {"whole run", short_count(p.scheduled), short_count(p.preempted), short_count(p.evicted),
                fmt::format("{}", p.pending_max)});
     finish(part);
   }

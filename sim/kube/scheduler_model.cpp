@@ -118,7 +118,7 @@ void fill_static_verdicts(SchedulerModel& model, const ClusterModel& cluster) {
     ClusterState state = empty_state(cluster, ready);
     SchedulerView view(cluster, state, model.allocatable);
     for (size_t t = 0; t < cluster.templates.size(); ++t) {
-      uint8_t* row = &model.static_verdicts[(t * 2 + (ready ? 1 : 0)) * nodes];
+      uint8_t* row = model.static_verdicts.data() + (t * 2 + (ready ? 1 : 0)) * nodes;
       for (size_t f = 0; f < model.static_filters; ++f) {
         const SchedulerModel::Plugin& p = model.plugins[filters[f]];
         PluginContext context{view,  {},           TemplateId(t), cluster.templates[TemplateId(t)],

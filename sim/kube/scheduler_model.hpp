@@ -77,7 +77,7 @@ struct SchedulerModel {
   const std::vector<uint8_t>& plugins_at(ExtensionPoint point) const { return at[static_cast<size_t>(point)]; }
   // Per node: the static verdict for pods of a template on nodes that are `ready`.
   const uint8_t* static_row(TemplateId pod_template, bool ready) const {
-    return &static_verdicts[(pod_template.value * 2 + (ready ? 1 : 0)) * node_order.size()];
+    return static_verdicts.data() + (pod_template.value * 2 + (ready ? 1 : 0)) * node_order.size();
   }
 };
 

@@ -380,6 +380,8 @@ class Compiler {
       AutoscalerBinding& a = k.workloads[WorkloadId(w)].autoscaler;
       if (a.object && !a.policy && !failed_hpas_.contains(w)) a.policy = make<Autoscaler>({"hpa", {}, a.object->meta.mark}, "autoscaler");
       if (!a.policy) continue;
+      if (a.object)
+        for (const Diagnostic& d : check_metrics(*a.object)) diagnostics_.push_back(d);
       if (auto complaint = a.policy->complaint(a.object ? &*a.object : nullptr))
         error(a.object ? a.object->meta.mark : scenario_.mark,
               "spec.policies.autoscaler." + model_->cluster.workloads[WorkloadId(w)].name, *complaint);

@@ -68,7 +68,7 @@ struct TrafficSpec {
 
   enum class Pattern : uint8_t { Constant, Diurnal, Trace, Users } pattern = Pattern::Constant;
   double rate = 0;                              // Constant: mean, 1/s
-  double diurnal_mean = 0, diurnal_peak = 0;    // 1/s: mean + (peak − mean)·sin(2π(t + phase)/period)
+  double diurnal_mean = 0, diurnal_peak = 0;    // 1/s; traffic/diurnal.hpp has the curve
   Duration diurnal_period{86'400'000'000'000}, diurnal_phase;
   std::shared_ptr<const TraceColumns> trace;
   double time_scale = 1;                        // trace: > 1 stretches time

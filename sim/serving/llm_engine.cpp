@@ -87,6 +87,11 @@ double LlmEngine::kv_usage(Time now) const {
   return static_cast<double>(used) / static_cast<double>(cost_.kv_blocks);
 }
 
+uint64_t LlmEngine::generated_tokens(Time now) const {
+  return state_.generated_tokens + (state_.stepping ? iterations_done(now) * state_.decoding : 0);
+}
+
+// Sent to a running request as of the last step.
 int32_t LlmEngine::generated(const Request& request) const {
   if (!request.decoding) return request.generated;
   return request.generated + static_cast<int32_t>(state_.iteration - request.decode_start);

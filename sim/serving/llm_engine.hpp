@@ -106,8 +106,8 @@ class LlmEngine {
   bool busy() const { return state_.running.size > 0; }
   // Share of the KV blocks in use.
   double kv_usage(Time now) const;
-  // Tokens sent so far for a running request of this engine.
-  int32_t generated(const Request& request) const;
+  // Tokens sent since the start, those of the step under way included.
+  uint64_t generated_tokens(Time now) const;
 
  private:
   struct Chunks {  // what a step prefills
@@ -132,6 +132,7 @@ class LlmEngine {
   int32_t phase_due(int64_t offset) const;
   int64_t duration_ps(int64_t iterations) const;
   int64_t context_of(const Request& request) const;
+  int32_t generated(const Request& request) const;
   int64_t blocks_for(int64_t tokens) const { return (tokens + model_.block_size - 1) / model_.block_size; }
 
   // linear level

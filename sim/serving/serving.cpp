@@ -271,11 +271,8 @@ void Serving::after_engine(ReplicaId id) {
   ReplicaState& replica = state.replicas[id];
   for (size_t i = 0; i < replica.engine.finished.size(); ++i) {
     RequestId done = replica.engine.finished[i];
-    Request& request = state.requests[done];
     ++replica.completed;
-    replica.prompt_tokens += request.prompt_tokens;
-    replica.generated_tokens += request.output_tokens;
-    left_replica(id, request);
+    left_replica(id, state.requests[done]);
     end_attempt(done);
     leave(done, Outcome::Completed);
   }
@@ -318,9 +315,8 @@ void Serving::on_batch_end(ReplicaId id, uint32_t i) {
   --replica.batch.busy;
   while (!instance.batch.empty()) {
     RequestId done = instance.batch.pop_front(state.requests);
-    Request& request = state.requests[done];
     ++replica.completed;
-    left_replica(id, request);
+    left_replica(id, state.requests[done]);
     end_attempt(done);
     leave(done, Outcome::Completed);
   }
@@ -355,12 +351,8 @@ ReplicaId Serving::add_replica(ServingModelId model_id, ServiceId service, PodId
   if (m.llm) {
     const NodeModel& node = cluster_.model.nodes[p.node];
     replica.gpu = node.gpu_model.valid() ? node.gpu_model : m.gpu;
-    if (!replica.gpu.valid() || !m.cost[replica.gpu.value])
-      throw InputError({Severity::Error, node.object.meta.mark, "spec.models." + m.name,
-                        fmt::format("pod {} landed on node {}, whose GPU {} {}; keep it away with a nodeSelector or affinity",
-                                    cluster_.pod_name(pod), node.object.meta.name,
-                                    replica.gpu.valid() ? cluster_.model.gpu_models[replica.gpu].name : "is unknown",
-                                    replica.gpu.valid() ? "is too small for its weights" : "(no product label, no spec.models gpu)")});
+    KISIM_INVARIANT(replica.gpu.valid() && m.cost[replica.gpu.value], "pod {} serves {} on a GPU that cannot hold it",
+                    cluster_.pod_name(pod), m.name);
     engine(replica).start();
   } else {
     replica.batch.instances.resize(m.batch.instances);
@@ -427,14 +419,14 @@ ReplicaGauges Serving::gauges(ReplicaId id) const {
   ReplicaState& replica = state.replicas[id];
   ReplicaGauges g;
   g.completed = replica.completed;
-  g.prompt_tokens = replica.prompt_tokens;
-  g.generated_tokens = replica.generated_tokens;
   g.busy_ns = replica.busy.integral(engine_.now());
   if (model.models[replica.model].llm) {
     g.running = replica.engine.running.size;
     g.waiting = replica.engine.waiting.size;
     g.preemptions = replica.engine.preemptions;
     g.kv_usage = engine(replica).kv_usage(engine_.now());
+    g.prompt_tokens = replica.engine.prefilled_tokens;
+    g.generated_tokens = engine(replica).generated_tokens(engine_.now());
   } else {
     for (const auto& instance : replica.batch.instances) g.running += instance.batch.size;
     g.waiting = replica.batch.waiting.size;

@@ -66,7 +66,8 @@ struct ServingModel {
 struct ReplicaGauges {
   uint32_t running = 0, waiting = 0;
   double kv_usage = 0;       // share of KV blocks in use; 0 for batch servers
-  uint64_t completed = 0, prompt_tokens = 0, generated_tokens = 0, preemptions = 0;  // counters since its start
+  // counters since its start; tokens as the engine computes and sends them, recomputed prompts included
+  uint64_t completed = 0, prompt_tokens = 0, generated_tokens = 0, preemptions = 0;
   __int128 busy_ns = 0;      // ∫ busy dt
 };
 
@@ -84,7 +85,7 @@ struct ReplicaState {
   uint16_t drained_kind = 0;  // event to send to the kubelet when the last request has left
   BatchServerState batch;
   LlmEngineState engine;
-  uint64_t completed = 0, prompt_tokens = 0, generated_tokens = 0;  // of completed requests
+  uint64_t completed = 0;
   TimeWeighted busy;      // 0 or 1
 };
 

@@ -7,20 +7,6 @@
 
 namespace kisim {
 
-namespace {
-
-// The angle in [0, pi/2] with this sine.
-double arcsine(double sine) {
-  double low = 0, high = math::kPi / 2;
-  for (int i = 0; i < 60; ++i) {
-    double middle = (low + high) / 2;
-    (math::sin(middle) < sine ? low : high) = middle;
-  }
-  return (low + high) / 2;
-}
-
-}  // namespace
-
 DiurnalRate::DiurnalRate(double mean, double peak, Duration period, Duration phase)
     : mean_(mean), amplitude_(peak - mean), period_(period.ns), phase_(phase.ns % period.ns) {
   // A peak below the mean is the same shape half a period later.
@@ -30,24 +16,34 @@ DiurnalRate::DiurnalRate(double mean, double peak, Duration period, Duration pha
   }
   if (phase_ < 0) phase_ += period_;
   max_rate_ = mean_ + amplitude_;
-  zero_angle_ = arcsine(amplitude_ > mean_ ? mean_ / amplitude_ : 1);
+  if (!(mean_ > 0)) amplitude_ = max_rate_ = 0;
+  if (bump()) share_ = 2 * mean_ / max_rate_;
   per_period_ = within_period(period_);
 }
 
 double DiurnalRate::rate(Time t) const {
   int64_t position = (t.ns % period_ + phase_) % period_;
   double angle = 2 * math::kPi * static_cast<double>(position) / static_cast<double>(period_);
-  return std::max(0.0, mean_ + amplitude_ * math::sin(angle));
+  if (!bump()) return std::max(0.0, mean_ + amplitude_ * math::sin(angle));
+  double off = angle - math::kPi / 2;
+  if (off > math::kPi) off -= 2 * math::kPi;
+  return std::abs(off) < math::kPi * share_ ? max_rate_ / 2 * (1 + math::cos(off / share_)) : 0.0;
+}
+
+double DiurnalRate::bump_integral(double angle) const {
+  double off = std::clamp(angle, -math::kPi * share_, math::kPi * share_);
+  return max_rate_ / 2 * (off + math::kPi * share_ + share_ * math::sin(off / share_));
 }
 
 double DiurnalRate::within_period(int64_t position) const {
-  // ∫ (mean + amplitude sin) over angle, leaving out where it is negative: from pi + zero to 2 pi - zero.
-  auto primitive = [this](double angle) { return mean_ * angle + amplitude_ * (1 - math::cos(angle)); };
   double angle = 2 * math::kPi * static_cast<double>(position) / static_cast<double>(period_);
-  double sum = primitive(angle);
-  if (amplitude_ > mean_) {
-    double from = math::kPi + zero_angle_, to = 2 * math::kPi - zero_angle_;
-    if (angle > from) sum -= primitive(std::min(angle, to)) - primitive(from);
+  double sum = 0;
+  if (bump()) {
+    // The bump around pi/2, and the beginning of the next period's that reaches back into this one.
+    double off = angle - math::kPi / 2;
+    sum = bump_integral(off) - bump_integral(-math::kPi / 2) + bump_integral(off - 2 * math::kPi);
+  } else {
+    sum = mean_ * angle + amplitude_ * (1 - math::cos(angle));
   }
   return sum * static_cast<double>(period_) * 1e-9 / (2 * math::kPi);
 }

@@ -1,5 +1,8 @@
 #pragma once
-// A rate that follows the day: rate(t) = max(0, mean + (peak - mean) sin(2 pi (t + phase)/period)), in 1/s.
+// A rate that follows the day, in 1/s, with the mean and the peak asked for. With angle a = 2 pi (t + phase)/period:
+//   peak <= 2 mean   mean + (peak - mean) sin a
+//   peak > 2 mean    a bump of raised cosine around a = pi/2, of the share w = 2 mean/peak of the period, else 0:
+//                    peak/2 (1 + cos((a - pi/2)/w)); at peak = 2 mean the two are the same curve
 
 #include "core/time.hpp"
 
@@ -21,13 +24,16 @@ class DiurnalRate {
   std::optional<Time> when(double count, Time from) const;
 
  private:
+  bool bump() const { return max_rate_ > 2 * mean_; }
+  // ∫ of the bump up to `angle` from its middle.
+  double bump_integral(double angle) const;
   // ∫ of the rate's shape from phase 0 to `position` ns into a period.
   double within_period(int64_t position) const;
   double since_epoch(int64_t shifted) const;
 
   double mean_ = 0, amplitude_ = 0, max_rate_ = 0;
   int64_t period_ = 1, phase_ = 0;
-  double zero_angle_ = 0;  // where the rate falls to 0, beyond pi; pi/2 if it never does
+  double share_ = 1;  // w: of the period that a bump takes
   double per_period_ = 0;
 };
 

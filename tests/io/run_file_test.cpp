@@ -14,6 +14,9 @@
 #include <fstream>
 #include <sstream>
 
+// HDF5 keeps the buffers of a file that it could not write out.
+extern "C" const char* __lsan_default_suppressions() { return "leak:libhdf5"; }
+
 using namespace kisim;
 namespace fs = std::filesystem;
 

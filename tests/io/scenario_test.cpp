@@ -291,6 +291,10 @@ TEST_CASE("--set changes, adds and replaces") {
     Scenario s = read(kChat, with({{"traffic.chat.pattern.users.count", "4"}}));
     CHECK(source(s, "chat").pattern == TrafficSpec::Pattern::Users);
   }
+  SECTION("names do not") {
+    Scenario s = read("  duration: 60\n  prices: {l4: 1}\n", with({{"prices.t4", "2"}}));
+    CHECK(s.prices == std::map<std::string, double>{{"l4", 1}, {"t4", 2}});
+  }
   SECTION("list items") {
     const std::string faults = "  duration: 60\n  faults: [{at: 1, kind: node-loss, node: a, for: 2}]\n";
     CHECK(read(faults, with({{"faults[0].node", "b"}})).faults[0].node == "b");

@@ -182,14 +182,6 @@ TEST_CASE("GPU-seconds: the busy time of the GPUs is that of the replicas") {
   for (const ReplicaState& r : world.state().serving.replicas) replicas += r.busy.integral(world.now());
   CHECK(gpus == replicas);
   CHECK(gpus > 0);
-  // Tokens: what engines made is what requests got or are getting.
-  uint64_t made = 0, got = 0;
-  for (const ReplicaState& r : world.state().serving.replicas) {
-    made += r.engine.generated_tokens;
-    got += r.generated_tokens;
-  }
-  CHECK(made >= got);
-  CHECK(made - got < 100000);
 }
 
 TEST_CASE("no heap allocation per event in the steady state") {

@@ -178,11 +178,12 @@ TEST_CASE("the diurnal rate integrates to its counts", "[traffic]") {
   CHECK(chi_square_deviate(counts, expected) < kNormalLimit);
 }
 
-TEST_CASE("a diurnal rate below 0 is cut at 0", "[traffic]") {
+TEST_CASE("a peak beyond twice the mean keeps both, and is silent in between", "[traffic]") {
   SourceModel source = diurnal(20, 60, Arrivals::Constant);
   DiurnalRate rate(20, 60, source.period, {});
   CHECK(rate.rate(Time{75 * kSecond}) == 0);
   CHECK(rate.rate(Time{25 * kSecond}) == Approx(60));
+  CHECK(rate.integral(Time{100 * kSecond}) == Approx(100 * 20));
   // Against the midpoint rule.
   for (int64_t end : {10, 50, 59, 75, 92, 100, 130, 500}) {
     double sum = 0;

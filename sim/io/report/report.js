@@ -129,8 +129,8 @@ class Chart {
         {x: margin.left, y: 0, width: this.width, height: margin.top + this.height + 1});
     const plot = svg(this.svg, 'g', {'clip-path': `url(#${clip})`});
     if (report.warmup > view[0]) this.drawWarmup(plot);
-    for (const mark of this.spec.marks) this.drawMark(plot, mark);
     for (const line of this.visible()) this.drawLine(plot, line);
+    for (const mark of this.spec.marks) this.drawMark(plot, mark);
     this.cursor = svg(this.svg, 'g', {});
   }
 
