@@ -1,14 +1,16 @@
 // Whole scenarios: how much of a cluster one core simulates per second. The yardstick is a std::priority_queue that
-// pops and pushes as many events of the same kind of gaps in the same run, and does nothing else.
+// pops and pushes as many events with the gaps of such a run, and does nothing else: `ratio` is its time over ours.
 
 #include "gaps.hpp"
 #include "interleaved.hpp"
+#include "io/input.hpp"
 #include "run/world.hpp"
 #include "scenario_builder.hpp"
 
 #include <benchmark/benchmark.h>
 #include <sys/resource.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <queue>
 #include <string>
@@ -63,9 +65,29 @@ void simulate(benchmark::State& state, const Scenario& scenario) {
   state.counters["times_real_time"] = summary.simulated_s / summary.wall_s;
   state.counters["ns_per_request"] = summary.wall_s * 1e9 / static_cast<double>(summary.requests.arrived);
   state.counters["peak_rss_MB"] = peak / 1e6;
-  state.counters["wall_per_yardstick"] = summary.wall_s / yardstick_seconds(summary.events, 256);
+  state.counters["ratio"] = yardstick_seconds(summary.events, 256) / summary.wall_s;
   state.SetLabel(fmt::format("signature {:016x}", summary.signature));
 }
+
+// The Azure conversation trace on four replicas, from reading the trace to the summary; skipped without the data.
+void azure_conversation(benchmark::State& state) {
+  const char* shared = std::getenv("KISIM_SHARED");
+  std::string path = std::string(shared ? shared : KISIM_ROOT "/../shared") +
+                     "/data/traces/azure-llm-2023/AzureLLMInferenceTrace_conv.csv";
+  if (!std::ifstream(path)) return state.SkipWithError("the Azure trace is not here");
+  Summary summary;
+  for (auto _ : state) {
+    Scenario s = llama(4, 0, Duration::seconds(3600), 1);
+    s.traffic[0].pattern = TrafficSpec::Pattern::Trace;
+    s.traffic[0].trace = read_trace(path, {}, {});
+    summary = run(compile(s));
+  }
+  state.counters["requests"] = static_cast<double>(summary.requests.arrived);
+  state.counters["completed"] = static_cast<double>(summary.requests.completed);
+  state.counters["events_per_s"] = summary.events_per_s;
+  state.SetLabel(fmt::format("signature {:016x}", summary.signature));
+}
+BENCHMARK(azure_conversation)->Name("scenario/azure_conversation")->Unit(benchmark::kSecond);
 
 // An hour of 200 requests/s on 64 replicas, every iteration of every engine with its own duration.
 void iteration_hour(benchmark::State& state) { simulate(state, llama(64, 200, Duration::seconds(3600), 1)); }

@@ -446,7 +446,7 @@ class Reconciler {
     bool largest = (rules.select == ScalingRules::Select::Max) == (direction > 0);
     int32_t limit = largest ? std::numeric_limits<int32_t>::min() : std::numeric_limits<int32_t>::max();
     for (const ScalingPolicy& policy : policies) {
-      int32_t start = seen_.replicas - change_within(memory_.scale_up_events, policy.period) +
+      int64_t start = seen_.replicas - change_within(memory_.scale_up_events, policy.period) +
                       change_within(memory_.scale_down_events, policy.period);
       int32_t target = policy_target(policy, start, direction);
       limit = largest ? std::max(limit, target) : std::min(limit, target);
@@ -454,15 +454,20 @@ class Reconciler {
     return limit;
   }
 
-  static int32_t policy_target(const ScalingPolicy& policy, int32_t start, int direction) {
-    if (policy.type == ScalingPolicy::Type::Pods) return start + direction * policy.value;
+  static int32_t policy_target(const ScalingPolicy& policy, int64_t start, int direction) {
+    if (policy.type == ScalingPolicy::Type::Pods) return clamp_int32(start + direction * int64_t{policy.value});
     double share = static_cast<double>(policy.value) / 100;
     if (direction > 0) return to_int32(std::ceil(static_cast<double>(start) * (1 + share)));
     return to_int32(static_cast<double>(start) * (1 - share));
   }
 
-  int32_t change_within(const std::vector<HpaMemory::ScaleEvent>& events, Duration period) const {
-    int32_t change = 0;
+  static int32_t clamp_int32(int64_t value) {
+    using Limits = std::numeric_limits<int32_t>;
+    return static_cast<int32_t>(std::clamp<int64_t>(value, Limits::min(), Limits::max()));
+  }
+
+  int64_t change_within(const std::vector<HpaMemory::ScaleEvent>& events, Duration period) const {
+    int64_t change = 0;
     for (const auto& e : events)
       if (e.at > seen_.now - period) change += e.change;
     return change;

@@ -1,6 +1,7 @@
 #include "cli.hpp"
 
 #include "core/error.hpp"
+#include "io/value.hpp"
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -10,7 +11,6 @@
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
-#include <numeric>
 #include <system_error>
 
 namespace kisim::app {
@@ -62,22 +62,6 @@ int run_verb(const Arguments& arguments) {
   if (arguments.size() > 1) return find_verb(arguments[1]).run({"--help"});
   print(general_help());
   return kOk;
-}
-
-// Levenshtein's distance.
-size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), 0);
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      size_t substitute = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({substitute, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
 }
 
 }  // namespace
@@ -181,16 +165,8 @@ uint64_t parse_seed(const std::string& text) {
 }
 
 std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates) {
-  const std::string* best = nullptr;
-  size_t least = std::max<size_t>(2, word.size() / 3) + 1;
-  for (const std::string& candidate : candidates) {
-    size_t distance = edit_distance(word, candidate);
-    if (distance < least) {
-      least = distance;
-      best = &candidate;
-    }
-  }
-  return best ? fmt::format(" Did you mean '{}'?", *best) : "";
+  const std::string near = closest(word, candidates);
+  return near.empty() ? "" : fmt::format(" Did you mean '{}'?", near);
 }
 
 void print(const std::string& text) {

@@ -25,14 +25,14 @@ int run_suite([[maybe_unused]] const std::string& filter, [[maybe_unused]] const
 }  // namespace
 
 int cmd_bench(const Arguments& arguments) {
-  std::string filter, output = "table";
+  std::string filter, output = "json";
   Arguments rest;
-  CommandLine line({"bench [flags]", "Runs the benchmarks.", "  kisim bench --filter PendingSet -o json\n"});
+  CommandLine line({"bench [flags]", "Runs the benchmarks.", "  kisim bench --filter scenario/ -o table\n"});
   line.flags().add_options()("filter", po::value(&filter)->value_name("regex"), "only benchmarks whose name matches")(
-      "output,o", po::value(&output)->value_name("format"), "table (default), or json as Google Benchmark prints it");
+      "output,o", po::value(&output)->value_name("format"), "json (default), as Google Benchmark prints it, or table");
   if (!line.parse(arguments, rest)) return kOk;
   if (!rest.empty()) throw UsageError(fmt::format("bench takes no argument '{}'", rest[0]));
-  check_choice("--output", output, {"table", "json"});
+  check_choice("--output", output, {"json", "table"});
   return run_suite(filter, output);
 }
 

@@ -1,5 +1,6 @@
 #include "policy_docs.hpp"
 
+#include "kube/scheduler_model.hpp"
 #include "policy/autoscaler.hpp"
 #include "policy/registry.hpp"
 #include "policy/router.hpp"
@@ -21,6 +22,8 @@ std::vector<PolicyDoc> policy_docs() {
   std::vector<PolicyDoc> out;
   add_role<Autoscaler>("autoscaler", out);
   add_role<Router>("router", out);
+  out.push_back({"scheduler", "kube", "kube-scheduler with the default profile, as far as its plugins exist here",
+                 scheduler_params()});
   add_role<SchedulerPlugin>("scheduler plugin", out);
   return out;
 }

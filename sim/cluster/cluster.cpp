@@ -104,8 +104,18 @@ void ClusterBuilder::add_node(const Node& node) {
                            product ? fmt::format("GPU product '{}' is not in the catalogue", *product)
                                    : fmt::format("node {} has GPUs but no product label", node.meta.name)});
   }
+  n.nvlink_domain = nvlink_domain(n);
   node_lists_.push_back(node.allocatable);
   model_.nodes.push_back(std::move(n));
+}
+
+uint32_t ClusterBuilder::nvlink_domain(const NodeModel& node) {
+  if (!node.gpu_model.valid() || model_.gpu_models[node.gpu_model].nvlink_gbs == 0) return NodeModel::kNoNvlink;
+  const std::string* clique = find_label(node.object.meta.labels, "nvidia.com/gpu.clique");
+  if (!clique) return nvlink_domains_++;
+  auto [it, added] = cliques_.try_emplace(*clique, nvlink_domains_);
+  if (added) ++nvlink_domains_;
+  return it->second;
 }
 
 TemplateId ClusterBuilder::add_template(const Labels& labels, const PodSpec& spec) {

@@ -34,6 +34,10 @@ struct NodeModel {
   std::vector<int64_t> allocatable;
   GpuModelId gpu_model;  // invalid: no GPU, or a product the catalogue does not know
   uint32_t gpus = 0;
+  // GPUs that reach each other over NVLink: those of one node with NVLink, or of all nodes with the same label
+  // nvidia.com/gpu.clique (NVSwitch racks). kNoNvlink where there is none.
+  static constexpr uint32_t kNoNvlink = 0xffffffffu;
+  uint32_t nvlink_domain = kNoNvlink;
   std::string zone;      // "region:zone", the grouping key of the scheduler's node order; empty without labels
 };
 
@@ -67,7 +71,7 @@ struct ClusterModel {
   size_t resource_count() const { return resources.size(); }
 };
 
-// Interns resource names, fills dense requests and GPU counts. Throws InputError on an unusable object.
+// Interns resource names, fills dense requests and GPU counts.
 class ClusterBuilder {
  public:
   explicit ClusterBuilder(std::vector<GpuModel> catalogue);
@@ -80,9 +84,12 @@ class ClusterBuilder {
 
  private:
   ResourceId resource(const std::string& name);
+  uint32_t nvlink_domain(const NodeModel& node);
 
   ClusterModel model_;
   std::map<std::string, ResourceId> names_;
+  std::map<std::string, uint32_t> cliques_;
+  uint32_t nvlink_domains_ = 0;
   std::vector<ResourceList> node_lists_, template_lists_;
   std::vector<Diagnostic> warnings_;
 };
@@ -108,7 +115,8 @@ struct PodState {
   PodPhase phase = PodPhase::Pending;
   NodeId node;
   ReplicaId replica;
-  Time created, scheduled, started, ready, deleted;
+  Time created, scheduled, deleted;
+  Time started = Time::max(), ready = Time::max();  // max() = not yet
   EventHandle timer;        // the kubelet's next step for this pod
   std::vector<GpuId> gpus;  // held while bound
 };

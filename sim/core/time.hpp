@@ -1,6 +1,7 @@
 #pragma once
 // The one clock: int64 nanoseconds since the start of the run. Doubles appear only at the borders.
 
+#include <algorithm>
 #include <cmath>
 #include <compare>
 #include <cstdint>
@@ -12,8 +13,12 @@ namespace kisim {
 struct Duration {
   int64_t ns = 0;
 
-  // Rounds half to even, once. Precondition: |s| < 292 years; the border checks it.
-  static Duration seconds(double s) { return {static_cast<int64_t>(std::nearbyint(s * 1e9))}; }
+  static constexpr double kLongestNs = 4.5e18;  // 142 years: longer than any run, and two of them fit the clock
+
+  // Rounds half to even, once; cut at kLongestNs.
+  static Duration seconds(double s) {
+    return {static_cast<int64_t>(std::nearbyint(std::clamp(s * 1e9, -kLongestNs, kLongestNs)))};
+  }
   static constexpr Duration max() { return {std::numeric_limits<int64_t>::max()}; }
   constexpr double to_seconds() const { return static_cast<double>(ns) * 1e-9; }
 
@@ -36,6 +41,13 @@ struct Time {
   constexpr Time operator-(Duration d) const { return {ns - d.ns}; }
   constexpr Duration operator-(Time t) const { return {ns - t.ns}; }
 };
+
+// `seconds` after `t`; the end of the clock if the span is longer than any run. Precondition: t >= 0.
+inline Time after(Time t, double seconds) {
+  if (!(seconds * 1e9 < Duration::kLongestNs)) return Time::max();
+  Duration d = Duration::seconds(std::max(seconds, 0.0));
+  return d > Time::max() - t ? Time::max() : t + d;
+}
 
 inline namespace literals {
 constexpr Duration operator""_ns(unsigned long long v) { return {static_cast<int64_t>(v)}; }

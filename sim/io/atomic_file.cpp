@@ -15,6 +15,21 @@ namespace {
   throw IoError(fmt::format("cannot {} {}: {}", what, path, std::generic_category().message(error)));
 }
 
+// Where a result named `path` goes: to the file itself, not over the link to it.
+std::string regular_target(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  fs::file_status status = fs::status(path, error);
+  if (fs::exists(status) && !fs::is_regular_file(status))
+    throw IoError(fmt::format("cannot write {}: found {}, allowed: a file", path,
+                              fs::is_directory(status) ? "a directory" : "a device or a pipe"));
+  constexpr int kMostLinks = 40;  // as in Linux
+  fs::path target = path;
+  for (int i = 0; i < kMostLinks && fs::is_symlink(fs::symlink_status(target, error)); ++i)
+    target = target.parent_path() / fs::read_symlink(target, error);
+  return target.string();
+}
+
 struct CloseFile {
   void operator()(std::FILE* file) const { std::fclose(file); }
 };
@@ -26,6 +41,8 @@ void make_directories(const std::string& path) {
   std::filesystem::create_directories(path, error);
   if (error) cannot("create directory", path, error.value());
 }
+
+PartFile::PartFile(const std::string& path) : path_(regular_target(path)) {}
 
 PartFile::~PartFile() {
   if (!committed_) std::remove(part_path().c_str());

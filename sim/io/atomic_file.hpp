@@ -11,7 +11,8 @@ void make_directories(const std::string& path);
 // A file that is written as `<path>.part`: renamed by commit(), removed if that never comes.
 class PartFile {
  public:
-  explicit PartFile(std::string path) : path_(std::move(path)) {}
+  // Follows symbolic links. Throws IoError if something other than a file is there: renaming would replace a device.
+  explicit PartFile(const std::string& path);
   ~PartFile();
   PartFile(const PartFile&) = delete;
   PartFile& operator=(const PartFile&) = delete;

@@ -37,6 +37,8 @@ void FieldReader::read(const Value& mapping, const std::string& path, const Fiel
     const Value* value = mapping.find(field.name);
     if (value && value->kind != Kind::Null)
       read_field(*value, join(path, field.name), field);
+    else if (field.needed && value)
+      complain(*value, join(path, field.name), field.allowed_text());
     else if (field.needed)
       diagnostics_.error(mapping.mark(), join(path, field.name), "missing, needed: " + field.allowed_text());
   }

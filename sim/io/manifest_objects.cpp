@@ -13,6 +13,8 @@ constexpr NameRule kSubdomain{is_dns1123_subdomain,
                               "a lowercase RFC 1123 subdomain: a-z, 0-9, '-' and '.', alphanumeric at both ends"};
 constexpr NameRule kService{is_dns1035_label, "a lowercase RFC 1035 label: a-z, 0-9 and '-', a letter first"};
 
+constexpr int64_t kMaxReplicas = 1'000'000, kMaxGpusPerNode = 1024;
+
 Labels read_labels(ObjectReader& metadata, std::string_view key, bool check_values) {
   Labels out = metadata.texts_by_key(key);
   for (const auto& [name, value] : out) {
@@ -61,7 +63,7 @@ template <class Workload>
 Workload read_workload(ObjectReader& object, ObjectReader& spec) {
   Workload out;
   out.meta = read_metadata(object, kSubdomain);
-  spec.integer("replicas", 0, INT32_MAX, out.replicas);
+  spec.integer("replicas", 0, kMaxReplicas, out.replicas);
   ObjectReader selector = spec.object("selector");
   out.selector = read_label_selector(selector);
   out.pod_template = read_template(spec.object("template"));
@@ -96,9 +98,17 @@ void read_images(ObjectReader& status, std::vector<ContainerImage>& out) {
   }
 }
 
+void check_gpus(ObjectReader& status, std::string_view key, const ResourceList& resources) {
+  for (const auto& [name, amount] : resources)
+    if (name == "nvidia.com/gpu" && amount > kMaxGpusPerNode)
+      status.error(key, fmt::format("found {} of {}, allowed: at most {}", amount, name, kMaxGpusPerNode));
+}
+
 void read_node_status(ObjectReader status, Node& out) {
   out.capacity = read_resource_list(status, "capacity");
   out.allocatable = read_resource_list(status, "allocatable");
+  check_gpus(status, "capacity", out.capacity);
+  check_gpus(status, "allocatable", out.allocatable);
   if (out.allocatable.empty()) out.allocatable = out.capacity;
   if (out.capacity.empty()) out.capacity = out.allocatable;
   read_images(status, out.images);

@@ -148,7 +148,8 @@ class Priorities {
   }
 
   // As the priority admission plugin does. A dump names the value beside a class that it may not hold.
-  void resolve(const ObjectMeta& meta, PodSpec& spec) const {
+  // `path` is where the PodSpec stands in its object.
+  void resolve(const ObjectMeta& meta, const std::string& path, PodSpec& spec) const {
     if (spec.priority_class_name.empty()) {
       if (spec.priority == 0) spec.priority = default_;
       return;
@@ -156,28 +157,35 @@ class Priorities {
     auto found = values_.find(spec.priority_class_name);
     if (found == values_.end()) {
       if (spec.priority == 0)
-        diagnostics_.error(meta.mark, "priorityClassName",
-                           fmt::format("no PriorityClass with name {} was found", spec.priority_class_name));
+        diagnostics_.error(meta.mark, path + ".priorityClassName",
+                           "no such PriorityClass: " + not_allowed(spec.priority_class_name, names()));
       return;
     }
     if (spec.priority != 0 && spec.priority != found->second)
       diagnostics_.error(
-          meta.mark, "priority",
+          meta.mark, path + ".priority",
           fmt::format("found {}, but PriorityClass {} has the value {}", spec.priority, found->first, found->second));
     spec.priority = found->second;
   }
 
  private:
+  std::vector<std::string> names() const {
+    std::vector<std::string> names;
+    for (const auto& [name, value] : values_) names.push_back(name);
+    return names;
+  }
+
   Diagnostics& diagnostics_;
   std::map<std::string, int32_t> values_{{"system-cluster-critical", 2000000000}, {"system-node-critical", 2000001000}};
   int32_t default_ = 0;
 };
 
 void resolve_priorities(Diagnostics& diagnostics, Manifests& manifests) {
+  const std::string in_template = "spec.template.spec";
   Priorities priorities(manifests.priority_classes, diagnostics);
-  for (Pod& pod : manifests.pods) priorities.resolve(pod.meta, pod.spec);
-  for (Deployment& d : manifests.deployments) priorities.resolve(d.meta, d.pod_template.spec);
-  for (ReplicaSet& r : manifests.replica_sets) priorities.resolve(r.meta, r.pod_template.spec);
+  for (Pod& pod : manifests.pods) priorities.resolve(pod.meta, "spec", pod.spec);
+  for (Deployment& d : manifests.deployments) priorities.resolve(d.meta, in_template, d.pod_template.spec);
+  for (ReplicaSet& r : manifests.replica_sets) priorities.resolve(r.meta, in_template, r.pod_template.spec);
 }
 
 template <class Object>

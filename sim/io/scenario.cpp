@@ -56,6 +56,9 @@ class ScenarioBuilder {
     scenario_.llms = read_llm_catalogue();
     scenario_.engines = read_engine_catalogue();
     check_times();
+    if (scenario_.latencies != "none")
+      warn({"kubernetes", "latencies"},
+           fmt::format("'{}' is not supported yet: everything is instant", scenario_.latencies));
     for (const ModelSpec& model : scenario_.models) check_model(model);
     for (size_t i = 0; i < scenario_.traffic.size(); i++) finish_source(scenario_.traffic[i], draft_.sources[i]);
     for (const SloSpec& slo : scenario_.slo) check_slo(slo);
@@ -63,10 +66,12 @@ class ScenarioBuilder {
     read_manifest_documents();
     if (options_.files) read_named_files();
     finish_manifests(diagnostics_, scenario_.manifests);
-    if (options_.files) check_references();
+    // After another complaint an object may be missing only because its file could not be read.
+    if (options_.files && !diagnostics_.has_errors()) check_references();
     diagnostics_.throw_if_errors();
     scenario_.text = to_yaml(root);
     scenario_.warnings = diagnostics_.all();
+    scenario_.strict = options_.strict;
     return std::move(scenario_);
   }
 
@@ -225,6 +230,8 @@ class ScenarioBuilder {
 
   // Names of objects; only known once every manifest is read.
   void check_references() {
+    if (scenario_.manifests.nodes.empty())
+      return error({"manifests"}, "found no Node, allowed: at least one (kubectl get nodes -o yaml)");
     Path services, workloads, nodes;
     add_object_names(scenario_.manifests.services, services);
     add_object_names(scenario_.manifests.deployments, workloads);

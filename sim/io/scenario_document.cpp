@@ -185,7 +185,9 @@ class Override {
   Override(const std::string& path, const std::string& text)
       : path_(path), mark_{kSetPrefix + path + "=" + text}, file_(std::make_shared<const std::string>(mark_.file)) {
     auto segments = split_path(path);
-    if (!segments) fail("allowed: names and indices such as traffic.chat.timeout or faults[0].at");
+    if (!segments)
+      fail(fmt::format("found the path '{}', allowed: names and indices such as traffic.chat.timeout or faults[0].at",
+                       path));
     segments_ = std::move(*segments);
     std::vector<Value> documents = parse_yaml(text, mark_.file);
     if (documents.size() > 1) fail("found more than one YAML document as the value");

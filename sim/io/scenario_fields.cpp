@@ -96,7 +96,11 @@ Fields declare_pattern(TrafficSpec& source, SourceDraft& draft) {
           source.pattern = TrafficSpec::Pattern::Diurnal;
           Fields diurnal;
           diurnal.add("mean", &source.diurnal_mean, "mean over a period").in(Unit::PerSecond).above(0).required();
-          diurnal.add("peak", &source.diurnal_peak, "highest rate; beyond twice the mean the rest of the period is silent").in(Unit::PerSecond).above(0).required();
+          diurnal
+              .add("peak", &source.diurnal_peak, "highest rate; beyond twice the mean the rest of the period is silent")
+              .in(Unit::PerSecond)
+              .above(0)
+              .required();
           diurnal.add("period", &source.diurnal_period, "from peak to peak").above(0);
           diurnal.add("phase", &source.diurnal_phase, "how far into the period the run starts");
           return diurnal;
@@ -115,7 +119,7 @@ Fields declare_pattern(TrafficSpec& source, SourceDraft& draft) {
             [&source] {
               source.pattern = TrafficSpec::Pattern::Users;
               Fields users;
-              users.add("count", &source.users, "users at a time").min(1).required();
+              users.add("count", &source.users, "users at a time").min(1).max(1e6).required();
               users.add("think", &source.think, "from an answer to the user's next request").in(Unit::Seconds);
               return users;
             },
@@ -174,6 +178,15 @@ Nested declare(std::map<std::string, PolicyChoice>& policies) {
       "name");
 }
 
+Nested declare_scheduler(PolicyChoice& policy) {
+  return {Shape::One,
+          [&policy](const std::string&, const SourceMark& mark) {
+            policy.mark = mark;
+            return declare(policy);
+          },
+          "name"};
+}
+
 Fields declare(FaultSpec& fault) {
   Fields f;
   f.add("at", &fault.at, "when it begins").required();
@@ -185,7 +198,7 @@ Fields declare(FaultSpec& fault) {
 
 Fields declare(MetricsSpec& metrics) {
   Fields f;
-  f.add("scrapeInterval", &metrics.scrape_interval, "from scrape to scrape of a target").above(0);
+  f.add("scrapeInterval", &metrics.scrape_interval, "from scrape to scrape of a target").min(1e-3);
   f.add("offset", &metrics.offset, "of the scrapes; random: per target, within the interval").one_of({"random"});
   f.add("delay", &metrics.delay, "from a scrape until its values are seen");
   f.add("window", &metrics.window, "over which rates are taken").above(0);
@@ -206,7 +219,7 @@ Fields declare_kubernetes(ScenarioDraft& draft) {
 Fields declare_policies(Scenario& scenario) {
   Fields f;
   f.add("autoscaler", declare(scenario.autoscalers), "by workload");
-  f.add("scheduler", one([&scenario] { return declare(scenario.scheduler); }, "name"), "of the cluster");
+  f.add("scheduler", declare_scheduler(scenario.scheduler), "of the cluster");
   f.add("router", declare(scenario.routers), "by Service");
   return f;
 }

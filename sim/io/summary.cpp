@@ -106,6 +106,9 @@ std::string headline(const Summary& summary) {
   const uint64_t lost = r.failed + r.dropped + r.timed_out;
   if (r.arrived == 0)
     parts.push_back("no requests");
+  else if (lost == 0 && r.completed == 0)
+    parts.push_back(
+        fmt::format("0 of {} requests completed, {} in flight", human_count(r.arrived), human_count(r.in_flight)));
   else if (lost == 0)
     parts.push_back(fmt::format("none of {} requests lost", human_count(r.arrived)));
   else

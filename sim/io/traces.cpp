@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <cstdio>
 #include <cstring>
 #include <deque>
 #include <numeric>
@@ -19,6 +20,7 @@ namespace kisim {
 namespace {
 
 constexpr size_t kMaxComplaints = 10;
+constexpr size_t kChunk = 1 << 20;
 constexpr std::string_view kAzureHeader[] = {"TIMESTAMP", "ContextTokens", "GeneratedTokens"};
 
 // Complaints about one trace. Throws after a few: a file of another format would have one per row.
@@ -360,36 +362,83 @@ bool is_jsonl(std::string_view text, std::string_view name) {
   return first != text.npos && text[first] == '{';
 }
 
-std::string read_all(const std::string& path, const SourceMark& mark) {
-  auto io_error = [&](const std::string& why) {
-    return IoError(Diagnostic{Severity::Error, mark, "", fmt::format("cannot read trace '{}': {}", path, why)}.text());
-  };
+std::string read_bytes(const std::string& path, const SourceMark& mark) {
   struct Close {
-    void operator()(gzFile_s* file) const { gzclose(file); }
+    void operator()(std::FILE* file) const { std::fclose(file); }
   };
-  std::unique_ptr<gzFile_s, Close> file(gzopen(path.c_str(), "rb"));
-  if (!file) throw io_error(std::strerror(errno));
+  auto fail = [&] {
+    const std::string message = fmt::format("cannot read trace '{}': {}", path, std::strerror(errno));
+    throw IoError(Diagnostic{Severity::Error, mark, "", message}.text());
+  };
+  std::unique_ptr<std::FILE, Close> file(std::fopen(path.c_str(), "rb"));
+  if (!file) fail();
+  std::string bytes;
+  size_t size = 0;
+  do {
+    size = bytes.size();
+    bytes.resize(size + kChunk);
+    bytes.resize(size + std::fread(bytes.data() + size, 1, kChunk, file.get()));
+  } while (bytes.size() > size);
+  if (std::ferror(file.get())) fail();
+  return bytes;
+}
 
-  // zlib passes a file without the gzip header through as it is.
-  constexpr unsigned kChunk = 1 << 20;
-  gzbuffer(file.get(), kChunk);
-  std::string text;
-  while (true) {
-    size_t size = text.size();
-    text.resize(size + kChunk);
-    int got = gzread(file.get(), text.data() + size, kChunk);
-    text.resize(size + static_cast<size_t>(std::max(got, 0)));
-    int code = Z_OK;
-    const char* message = gzerror(file.get(), &code);
-    if (code == Z_ERRNO) throw io_error(std::strerror(errno));
-    if (code != Z_OK)
-      throw InputError(
-          {Severity::Error,
-           {path, 0, 0},
-           "",
-           fmt::format("the gzip file is damaged or cut off after {} bytes of text ({})", text.size(), message)});
-    if (got == 0) return text;
+int line_after(std::string_view text) { return 1 + static_cast<int>(std::count(text.begin(), text.end(), '\n')); }
+
+// One or more gzip members and nothing else (RFC 1952).
+class Gunzip {
+ public:
+  Gunzip(std::string_view bytes, Complaints& complaints) : bytes_(bytes), complaints_(complaints) {
+    KISIM_INVARIANT(inflateInit2(&stream_, kWindowBits + kGzipOnly) == Z_OK, "zlib does not start");
   }
+  ~Gunzip() { inflateEnd(&stream_); }
+  Gunzip(const Gunzip&) = delete;
+  Gunzip& operator=(const Gunzip&) = delete;
+
+  static bool is_gzip(std::string_view bytes) { return bytes.starts_with("\x1f\x8b"); }
+
+  std::string text() {
+    while (!bytes_.empty()) {
+      if (!is_gzip(bytes_)) fail("found other data after the end of the gzip file");
+      member();
+    }
+    return std::move(text_);
+  }
+
+ private:
+  static constexpr int kWindowBits = 15, kGzipOnly = 16;
+
+  void member() {
+    inflateReset(&stream_);
+    for (int code = Z_OK; code != Z_STREAM_END;) {
+      const size_t size = text_.size(), given = std::min(bytes_.size(), kChunk);
+      text_.resize(size + kChunk);
+      stream_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes_.data()));
+      stream_.avail_in = static_cast<uInt>(given);
+      stream_.next_out = reinterpret_cast<Bytef*>(text_.data() + size);
+      stream_.avail_out = static_cast<uInt>(kChunk);
+      code = inflate(&stream_, Z_NO_FLUSH);
+      text_.resize(size + kChunk - stream_.avail_out);
+      bytes_.remove_prefix(given - stream_.avail_in);
+      if (code != Z_OK && code != Z_STREAM_END)
+        fail(fmt::format("the gzip file is damaged or cut off after {} bytes of text ({})", text_.size(),
+                         code == Z_BUF_ERROR ? "unexpected end of file" : zError(code)));
+    }
+  }
+
+  [[noreturn]] void fail(const std::string& message) { complaints_.fail(line_after(text_), 1, "", message); }
+
+  std::string_view bytes_;
+  Complaints& complaints_;
+  z_stream stream_{};
+  std::string text_;
+};
+
+std::string read_all(const std::string& path, const SourceMark& mark) {
+  std::string bytes = read_bytes(path, mark);
+  if (!Gunzip::is_gzip(bytes)) return bytes;
+  Complaints complaints(path);
+  return Gunzip(bytes, complaints).text();
 }
 
 }  // namespace
@@ -401,8 +450,9 @@ std::shared_ptr<const TraceColumns> parse_trace(std::string_view text, const std
     throw InputError(
         {Severity::Error, mark, "format", fmt::format("found '{}', allowed: auto, azure, csv, jsonl", format.name)});
   Complaints complaints(name);
-  if (text.find('\0') != text.npos)
-    complaints.fail(0, 0, "", "found a binary file, allowed: CSV or JSON Lines, plain or gzip");
+  if (size_t at = text.find('\0'); at != text.npos)
+    complaints.fail(line_after(text.substr(0, at)), 1, "",
+                    "found a binary file, allowed: CSV or JSON Lines, plain or gzip");
   constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
   if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
 

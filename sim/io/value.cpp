@@ -174,6 +174,8 @@ class TreeBuilder : public YAML::EventHandler {
   void add_member(Open& parent, Value value) {
     Value key = std::move(*parent.key);
     parent.key.reset();
+    // The parser finds an empty value where the next token stands.
+    if (value.kind == Value::Kind::Null) value.line = key.line, value.column = key.column;
     if (key.text == "<<" && !key.quoted) {
       parent.merged = std::move(value);
     } else {
@@ -318,20 +320,26 @@ void write_yaml(const Value& value, size_t indent, std::string& out) {
   }
 }
 
-// Levenshtein's distance.
+// Insertions, deletions, replacements and swaps of neighbours: optimal string alignment.
 size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<size_t> row(b.size() + 1);
+  std::vector<size_t> before(b.size() + 1), above(b.size() + 1), row(b.size() + 1);
   std::iota(row.begin(), row.end(), 0);
   for (size_t i = 1; i <= a.size(); i++) {
-    size_t diagonal = row[0];
+    std::swap(before, above);
+    std::swap(above, row);
     row[0] = i;
     for (size_t j = 1; j <= b.size(); j++) {
-      size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+      row[j] = std::min({above[j - 1] + (a[i - 1] != b[j - 1]), above[j] + 1, row[j - 1] + 1});
+      bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+      if (swapped) row[j] = std::min(row[j], before[j - 2] + 1);
     }
   }
   return row[b.size()];
+}
+
+std::string lower(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return text;
 }
 
 }  // namespace
@@ -399,13 +407,15 @@ std::string to_yaml(const Value& value) {
 
 std::string closest(const std::string& text, const std::vector<std::string>& candidates) {
   if (text.empty() || text.size() > 64) return {};
+  const std::string wanted = lower(text);
   size_t limit = std::max<size_t>(1, text.size() / 3), best_distance = limit + 1;
   std::string best;
   bool tie = false;
   for (const std::string& candidate : candidates) {
     // A beginning is as good as a slip: h100 for h100-80gb.
-    bool begins = text.size() > 2 && candidate.rfind(text, 0) == 0;
-    size_t distance = begins ? 1 : edit_distance(text, candidate);
+    const std::string known = lower(candidate);
+    bool begins = wanted != known && wanted.size() > 2 && known.rfind(wanted, 0) == 0;
+    size_t distance = begins ? 1 : edit_distance(wanted, known);
     if (distance > limit || distance > best_distance) continue;
     tie = distance == best_distance;
     best = candidate;

@@ -9,9 +9,6 @@ namespace kisim {
 namespace {
 
 bool per_pod(const MetricSpec& spec) { return spec.source == MetricSpec::Source::Pods; }
-bool from_resource_api(const MetricSpec& spec) {
-  return spec.source == MetricSpec::Source::Resource || spec.source == MetricSpec::Source::ContainerResource;
-}
 const HorizontalPodAutoscaler* object_of(const AutoscalerBinding& binding) {
   return binding.object ? &*binding.object : nullptr;
 }
@@ -79,7 +76,7 @@ void HpaLoop::observe_pods(WorkloadId workload) {
 
 ObservedPod HpaLoop::observe(PodId id) const {
   const PodState& pod = cluster_.state.pods[id];
-  bool lost = pod.node.valid() && !state_.nodes[pod.node].alive() && pod.started.ns > 0;
+  bool lost = pod.node.valid() && !state_.nodes[pod.node].alive() && pod.started != Time::max();
   ObservedPod seen;
   seen.phase = pod.phase >= PodPhase::Loading || lost ? ObservedPod::Phase::Running : ObservedPod::Phase::Pending;
   seen.deleting = pod.phase == PodPhase::Terminating;

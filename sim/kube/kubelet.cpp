@@ -17,6 +17,9 @@ double transfer_seconds(double bytes, double rate) {
 
 Duration to_duration(double seconds) { return Duration::seconds(std::clamp(seconds, 0.0, kLongestSeconds)); }
 
+// At most forever.
+Duration times(Duration period, int64_t count) { return count > kForever.ns / period.ns ? kForever : period * count; }
+
 }  // namespace
 
 Kubelet::Kubelet(const KubeModel& model, KubeState& state, Cluster& cluster, Serving& serving, Scheduler& scheduler,
@@ -131,7 +134,7 @@ Duration Kubelet::until_ready(PodId id) const {
     const Container::ReadinessProbe& probe = *c.readiness_probe;
     Time first = pod.started + probe.initial_delay;
     int64_t missed = up > first ? ((up - first).ns + probe.period.ns - 1) / probe.period.ns : 0;
-    ready = std::max(ready, first + probe.period * (missed + probe.success_threshold - 1));
+    ready = std::max(ready, first + times(probe.period, missed + probe.success_threshold - 1));
   }
   return ready - up;
 }

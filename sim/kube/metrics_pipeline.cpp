@@ -92,10 +92,6 @@ const ReplicaGauges* find_target(const Scrape& scrape, PodId pod) {
   return at != scrape.targets.end() && at->pod == pod ? &at->gauges : nullptr;
 }
 
-bool from_resource_api(const MetricSpec& spec) {
-  return spec.source == MetricSpec::Source::Resource || spec.source == MetricSpec::Source::ContainerResource;
-}
-
 std::string exported_names() {
   std::string names;
   for (const Metric& m : kMetrics) names += (names.empty() ? "" : ", ") + std::string(m.doc.name);
@@ -103,6 +99,10 @@ std::string exported_names() {
 }
 
 }  // namespace
+
+bool from_resource_api(const MetricSpec& spec) {
+  return spec.source == MetricSpec::Source::Resource || spec.source == MetricSpec::Source::ContainerResource;
+}
 
 std::vector<MetricDoc> metric_docs() {
   std::vector<MetricDoc> docs;

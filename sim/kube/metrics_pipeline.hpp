@@ -25,6 +25,9 @@ std::vector<MetricDoc> metric_docs();
 // What an HPA asks for and cannot get from this pipeline: complaints for its metrics, as warnings.
 std::vector<Diagnostic> check_metrics(const HorizontalPodAutoscaler& object);
 
+// Whether the metric is one of cpu and memory, which come from the resource metrics API and not from this pipeline.
+bool from_resource_api(const MetricSpec& spec);
+
 class MetricsPipeline {
  public:
   using MetricIndex = uint8_t;

@@ -15,6 +15,9 @@
 
 namespace kisim {
 
+// A hundred years, the longest run: what is to happen later never happens, and sums of two stay on the clock.
+inline constexpr Duration kForever = 1_s * 3'155'760'000;
+
 // The cold start of a workload's pods, drawn per pod. Sizes in bytes, rates in bytes/s, times in seconds.
 struct PodStartup {
   std::string image;  // its name in a node's image cache

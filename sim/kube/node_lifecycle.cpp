@@ -60,7 +60,7 @@ std::optional<Duration> NodeLifecycle::toleration(PodId pod) const {
     if (!t.tolerates(unreachable)) continue;
     tolerated = true;
     if (!t.toleration_seconds) continue;
-    Duration stays = 1_s * std::max<int64_t>(0, *t.toleration_seconds);
+    Duration stays = 1_s * std::clamp<int64_t>(*t.toleration_seconds, 0, kForever.ns / (1_s).ns);
     shortest = shortest ? std::min(*shortest, stays) : stays;
   }
   // Admission adds the default only where the pod does not tolerate the taint by itself.

@@ -5,6 +5,7 @@
 //
 // Folders of policies are CMake OBJECT libraries, so the registering object cannot be dropped by the linker.
 
+#include "core/error.hpp"
 #include "policy/param.hpp"
 
 #include <map>
@@ -30,7 +31,9 @@ class Registry {
   }
   bool add(Entry entry) {
     std::string name = entry.name;
-    return entries_.emplace(std::move(name), std::move(entry)).second;
+    bool added = entries_.emplace(name, std::move(entry)).second;
+    KISIM_INVARIANT(added, "two policies of one role are named {}", name);
+    return added;
   }
   const Entry* find(const std::string& name) const {
     auto it = entries_.find(name);

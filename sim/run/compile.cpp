@@ -83,10 +83,6 @@ class Compiler {
 
   // ---- serving ----
 
-  std::shared_ptr<const Router> router(const PolicyChoice& choice) {
-    return make<Router>(choice, "router");
-  }
-
   // The policy of a role by name, with its parameters checked against their declaration.
   template <class Role>
   std::shared_ptr<const Role> make(const PolicyChoice& choice, const std::string& role) {
@@ -102,7 +98,12 @@ class Compiler {
       error(choice.mark, "spec.policies." + role, fmt::format("policy {}: {}", choice.name, *complaint));
       return nullptr;
     }
-    return std::shared_ptr<const Role>(entry->make(params));
+    try {
+      return std::shared_ptr<const Role>(entry->make(params));
+    } catch (const InputError& e) {
+      for (const Diagnostic& d : e.diagnostics()) error(choice.mark, "spec.policies." + role + "." + d.field, d.message);
+      return nullptr;
+    }
   }
 
   void add_service(const std::string& namespace_, const std::string& name, const Labels& selector) {
@@ -110,9 +111,6 @@ class Compiler {
     service.namespace_ = namespace_;
     service.name = name;
     service.entity = hash_text("Service/" + namespace_ + "/" + name);
-    auto choice = scenario_.routers.find(name);
-    // kube-proxy spreads connections at random.
-    service.router = router(choice == scenario_.routers.end() ? PolicyChoice{"random", {}, scenario_.mark} : choice->second);
     model_->serving.services.push_back(std::move(service));
     selectors_.push_back(selector);
   }
@@ -122,17 +120,23 @@ class Compiler {
     model_->serving.warmup_end = model_->warmup_end;
     for (const Service& s : scenario_.manifests.services)
       if (!s.selector.empty()) add_service(s.meta.namespace_, s.meta.name, s.selector);
-    // Traffic may name a model directly: then its pods stand behind a service of that name.
-    for (const TrafficSpec& t : scenario_.traffic) {
-      if (find_service(t.service).valid()) continue;
-      for (const ModelSpec& m : scenario_.models)
-        if (m.name == t.service && !m.selector.empty()) add_service("default", m.name, m.selector);
+    for (const auto& [name, choice] : scenario_.routers) {
+      ServiceId id = find_service(name);
+      if (id.valid())
+        model_->serving.services[id].router = make<Router>(choice, "router." + name);
+      else
+        error(choice.mark, "spec.policies.router." + name,
+              fmt::format("no Service has this name, allowed: {}", list(service_names())));
     }
+    // kube-proxy spreads connections at random.
+    for (ServiceModel& s : model_->serving.services)
+      if (!s.router) s.router = make<Router>({"random", {}, scenario_.mark}, "router");
+  }
+
+  std::vector<std::string> service_names() const {
     std::vector<std::string> names;
     for (const ServiceModel& s : model_->serving.services) names.push_back(s.name);
-    for (const auto& [name, choice] : scenario_.routers)
-      if (!find_service(name).valid())
-        error(choice.mark, "spec.policies.router." + name, fmt::format("no Service has this name, allowed: {}", list(names)));
+    return names;
   }
 
   // By "name" or "namespace/name".
@@ -193,6 +197,9 @@ class Compiler {
       LlmCost cost = llm_cost(*llm, engine, gpu.fp16_tflops, gpu.bandwidth_gbs, gpu.memory_bytes,
                               spec.kv_memory_utilization, spec.tensor_parallel, m.engine.block_size);
       if (spec.latency) {
+        if (!spec.latency->base.is_constant() || !spec.latency->per_item.is_constant())
+          return error(spec.mark, "spec.models." + spec.name + ".latency",
+                       "found a distribution, allowed: constants (of an LLM; batch servers may be random)");
         cost.linear_base = spec.latency->base.mean();
         cost.linear_per_sequence = spec.latency->per_item.mean();
         cost.linear_prefill_base = spec.latency->prefill_base;
@@ -234,6 +241,7 @@ class Compiler {
         error(metas_[w]->mark, "metadata.annotations[kisim.dev/model]",
               fmt::format("found '{}', which is no entry of spec.models", annotated_[w]));
       if (chosen) check_gpus(*chosen, workload, pods);
+      check_fits(workload, pods, *metas_[w]);
       KubeWorkload k;
       k.service = service_of(workload, pods);
       if (chosen) k.startup = startup(*chosen, pods);
@@ -269,6 +277,23 @@ class Compiler {
                         spec.tensor_parallel, workload.full_name(), pods.gpus));
   }
 
+  void check_fits(const WorkloadModel& workload, const PodTemplateModel& pods, const ObjectMeta& meta) {
+    for (const NodeModel& node : model_->cluster.nodes) {
+      bool fits = true;
+      for (size_t r = 0; r < pods.request.size(); ++r) fits &= pods.request[r] <= node.allocatable[r];
+      if (fits) return;
+    }
+    if (model_->cluster.nodes.empty()) return;
+    std::string request;
+    for (size_t r = 0; r < pods.request.size(); ++r)
+      if (pods.request[r] > 0)
+        request += fmt::format("{}{} {}", request.empty() ? "" : ", ", pods.request[r],
+                               r == kCpu.value ? "milli-cpu" : model_->cluster.resources[r]);
+    warn(meta.mark, "resources.requests",
+         fmt::format("a pod of {} {} ({}) is larger than any node and will stay Pending", kind_name(workload.kind),
+                     workload.full_name(), request));
+  }
+
   ServiceId service_of(const WorkloadModel& workload, const PodTemplateModel& pods) {
     // A Service that traffic names comes before others that select the same pods.
     ServiceId found;
@@ -298,8 +323,6 @@ class Compiler {
 
   void traffic() {
     model_->traffic.seed = scenario_.seed;
-    std::vector<std::string> names;
-    for (const ServiceModel& s : model_->serving.services) names.push_back(s.name);
     for (const TrafficSpec& t : scenario_.traffic) {
       ClientModel client;
       client.name = t.name;
@@ -318,28 +341,34 @@ class Compiler {
       }
       if (!client.service.valid())
         error(t.mark, "spec.traffic." + t.name + ".service",
-              fmt::format("found '{}', allowed: a Service of the manifests or an entry of spec.models with a selector ({})",
-                          t.service, list(names)));
+              fmt::format("found '{}', allowed: a Service of the manifests ({})", t.service, list(service_names())));
       else
-        check_served(t, client.service);
+        check_served(t, client);
       model_->serving.clients.push_back(std::move(client));
       model_->traffic.sources.push_back(source(t));
     }
   }
 
-  void check_served(const TrafficSpec& t, ServiceId service) {
-    for (size_t w = 0; w < model_->cluster.workloads.size(); ++w)
-      if (model_->kube.workloads[WorkloadId(w)].service == service &&
-          model_->cluster.workloads[WorkloadId(w)].serving.valid())
-        return;
-    error(t.mark, "spec.traffic." + t.name + ".service",
-          fmt::format("no workload behind service {} serves a model; add one to spec.models", t.service));
+  void check_served(const TrafficSpec& t, const ClientModel& client) {
+    bool served = false, llm = true;
+    for (size_t w = 0; w < model_->cluster.workloads.size(); ++w) {
+      ServingModelId serving = model_->cluster.workloads[WorkloadId(w)].serving;
+      if (model_->kube.workloads[WorkloadId(w)].service != client.service || !serving.valid()) continue;
+      served = true;
+      llm &= model_->serving.models[serving].llm;
+    }
+    if (!served)
+      error(t.mark, "spec.traffic." + t.name + ".service",
+            fmt::format("no workload behind service {} serves a model; add one to spec.models", t.service));
+    if (!llm && (client.slo_ttft || client.slo_tpot))
+      error(t.mark, "spec.slo." + t.name,
+            fmt::format("found ttft or tpot, but service {} is a batch server, allowed: e2e", t.service));
   }
 
   static SourceModel source(const TrafficSpec& t) {
     SourceModel s;
-    s.pattern = static_cast<SourceModel::Pattern>(t.pattern);
-    s.arrivals = static_cast<SourceModel::Arrivals>(t.arrivals);
+    s.pattern = t.pattern;
+    s.arrivals = t.arrivals;
     s.name = t.name;
     s.entity = hash_text("Traffic/" + t.name);
     bool diurnal = t.pattern == TrafficSpec::Pattern::Diurnal;
@@ -398,7 +427,11 @@ class Compiler {
     SchedulerConfig config = scheduler_config(params);
     config.kubernetes_minor = model_->kube.minor;
     config.seed = scenario_.seed;
-    model_->kube.scheduler = compile_scheduler(model_->cluster, config);
+    try {
+      model_->kube.scheduler = compile_scheduler(model_->cluster, config);
+    } catch (const InputError& e) {
+      for (const Diagnostic& d : e.diagnostics()) error(choice.mark, d.field, d.message);
+    }
   }
 
   WorkloadId find_workload(const std::string& name) const {
@@ -469,10 +502,16 @@ class Compiler {
   void finish() {
     std::vector<Diagnostic> errors;
     for (const Diagnostic& d : diagnostics_)
-      if (d.severity == Severity::Error) errors.push_back(d);
+      if (d.severity == Severity::Error || scenario_.strict) errors.push_back({Severity::Error, d.mark, d.field, d.message});
     if (!errors.empty()) throw InputError(std::move(errors));
-    for (const Diagnostic& d : scenario_.warnings) model_->warnings.push_back(d.text());
-    for (const Diagnostic& d : diagnostics_) model_->warnings.push_back(d.text());
+    for (const Diagnostic& d : scenario_.warnings) keep(d);
+    for (const Diagnostic& d : diagnostics_) keep(d);
+  }
+
+  // Without folders: a run signs its warnings, and equal runs are equal from wherever they are started.
+  void keep(Diagnostic d) {
+    d.mark.file = d.mark.file.substr(d.mark.file.find_last_of('/') + 1);
+    model_->warnings.push_back(d.text());
   }
 
   const Scenario& scenario_;

@@ -23,7 +23,7 @@ struct Model {
   ServingModel serving;
   KubeModel kube;
   Duration sample_interval;
-  IdVector<GpuModelId, double> price_per_hour;  // by GPU model; negative: no price
+  IdVector<GpuModelId, double> price_per_hour;  // by GPU model; where has_prices
   bool has_prices = false;
   std::vector<std::string> warnings;            // of reading and compiling, as text
 };

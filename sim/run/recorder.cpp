@@ -1,6 +1,5 @@
 #include "run/recorder.hpp"
 
-#include "core/hash.hpp"
 #include "run/world.hpp"
 
 #include <algorithm>
@@ -11,8 +10,6 @@
 namespace kisim {
 
 namespace {
-
-uint64_t row_hash(const RequestRecord& r) { return hash_combine(mix64(r.source + 1), r.ordinal); }
 
 int64_t to_ns(double seconds) { return static_cast<int64_t>(std::nearbyint(seconds * 1e9)); }
 
@@ -30,12 +27,12 @@ void Recorder::record(const RequestRecord& r) {
     if (!std::isnan(r.tpot_s)) interval.tpot.add(to_ns(r.tpot_s));
   }
   if (mode_ == Record::All && rows_) rows_->record(r);
-  if (mode_ != Record::Sample || row_hash(r) > threshold_) return;
+  if (mode_ != Record::Sample || r.entity > threshold_) return;
   requests.push_back(r);
   if (requests.size() <= kSampleRows) return;
   // Too many: keep the half with the smaller hashes. Which they are does not depend on the order of arrival.
   threshold_ /= 2;
-  std::erase_if(requests, [&](const RequestRecord& kept) { return row_hash(kept) > threshold_; });
+  std::erase_if(requests, [&](const RequestRecord& kept) { return kept.entity > threshold_; });
 }
 
 void Recorder::point(const std::string& metric, const std::string& unit, const SeriesLabels& labels, Time at,
@@ -167,8 +164,8 @@ void Recorder::finish(const World& world) {
     r.phase = to_string(pod.phase);
     r.created = pod.created.to_seconds();
     r.scheduled = pod.node.valid() ? pod.scheduled.to_seconds() : kNever;
-    r.started = pod.started > Time{} ? pod.started.to_seconds() : kNever;
-    r.ready = pod.ready > Time{} ? pod.ready.to_seconds() : kNever;
+    r.started = pod.started != Time::max() ? pod.started.to_seconds() : kNever;
+    r.ready = pod.ready != Time::max() ? pod.ready.to_seconds() : kNever;
     r.deleted = pod.phase == PodPhase::Gone ? pod.deleted.to_seconds() : kNever;
     pods.push_back(std::move(r));
   }

@@ -36,7 +36,7 @@ class Recorder : public RequestSink {
  public:
   static constexpr size_t kSampleRows = 65536;
 
-  // Record::Sample keeps at most kSampleRows requests, chosen by a hash of (source, ordinal): the same requests
+  // Record::Sample keeps at most kSampleRows requests, chosen by the hash of (source's name, ordinal): the same requests
   // whatever the policy. Record::All hands every row to `rows`, which must outlive the recorder.
   Recorder(Record mode, RequestSink* rows) : mode_(mode), rows_(rows) {}
 

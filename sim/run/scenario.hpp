@@ -66,7 +66,9 @@ struct ModelSpec {
 struct TrafficSpec {
   std::string name, service;
 
-  enum class Pattern : uint8_t { Constant, Diurnal, Trace, Users } pattern = Pattern::Constant;
+  using Pattern = SourceModel::Pattern;
+  using Arrivals = SourceModel::Arrivals;
+  Pattern pattern = Pattern::Constant;
   double rate = 0;                              // Constant: mean, 1/s
   double diurnal_mean = 0, diurnal_peak = 0;    // 1/s; traffic/diurnal.hpp has the curve
   Duration diurnal_period{86'400'000'000'000}, diurnal_phase;
@@ -76,7 +78,7 @@ struct TrafficSpec {
   int32_t users = 0;                            // Users: a closed loop
   Distribution think;                           // seconds between an answer and the user's next request
 
-  enum class Arrivals : uint8_t { Poisson, Constant } arrivals = Arrivals::Poisson;
+  Arrivals arrivals = Arrivals::Poisson;
 
   Distribution prompt = Distribution::constant(0), output = Distribution::constant(1);  // tokens; a trace has its own
   Duration timeout;        // 0 = none; of one attempt
@@ -129,6 +131,7 @@ struct Scenario {
   SourceMark mark;
   std::string text;                    // as read, with the --set overrides, for the record
   std::vector<Diagnostic> warnings;
+  bool strict = false;                 // what compile() finds doubtful is an error
 };
 
 }  // namespace kisim

@@ -133,8 +133,8 @@ Summary World::summary() const {
     tokens.per_s = rate(tokens.generated);
     s.tokens = tokens;
   }
-  if (has_slo) {
-    slo.attainment = slo_eligible > 0 ? static_cast<double>(slo_met) / static_cast<double>(slo_eligible) : 1.0;
+  if (has_slo && slo_eligible > 0) {
+    slo.attainment = static_cast<double>(slo_met) / static_cast<double>(slo_eligible);
     slo.goodput_per_s = rate(slo_met);
     s.slo = slo;
   }
@@ -142,18 +142,20 @@ Summary World::summary() const {
   if (!state_.cluster.gpus.empty()) {
     __int128 allocated = 0, busy = 0;
     double cost = 0;
+    bool priced = model_->has_prices;  // and every GPU that was held has a known model
     for (const GpuState& gpu : state_.cluster.gpus) {
       __int128 a = gpu.allocated.integral(now()), b = gpu.busy.integral(now());
       KISIM_INVARIANT(b <= a, "a GPU was busy for longer than it was allocated");
       allocated += a;
       busy += b;
       GpuModelId gpu_model = model_->cluster.nodes[gpu.node].gpu_model;
-      if (gpu_model.valid() && model_->has_prices) cost += to_double(a) / kNsPerHour * model_->price_per_hour[gpu_model];
+      priced &= gpu_model.valid() || a == 0;
+      if (gpu_model.valid()) cost += to_double(a) / kNsPerHour * model_->price_per_hour[gpu_model];
     }
     Summary::Gpu gpu{to_double(allocated) / kNsPerHour, to_double(busy) / kNsPerHour, 0};
     gpu.utilization = allocated > 0 ? to_double(busy) / to_double(allocated) : 0.0;
     s.gpu = gpu;
-    if (model_->has_prices) s.cost = cost;
+    if (priced) s.cost = cost;
   }
   for (size_t i = 0; i < model_->cluster.workloads.size(); ++i) {
     const KubeStatistics::Workload& w = state_.kube.statistics.workloads[WorkloadId(i)];

@@ -27,7 +27,7 @@ BatchServer::Started BatchServer::start_batch(int32_t size, Time now) {
     instance.batch.push_back(requests_, id);
   }
   ++state_.busy;
-  return {i, Duration::seconds(std::max(seconds, 0.0))};
+  return {i, after(now, seconds)};
 }
 
 }  // namespace kisim

@@ -43,10 +43,10 @@ class BatchServer {
 
   // How many of the waiting to send now; 0 = wait. Precondition: something waits.
   int32_t batch_size(Time now) const;
-  // Moves `size` requests to an idle instance. Returns the instance and how long the batch takes.
+  // Moves `size` requests to an idle instance. Returns the instance and when the batch ends.
   struct Started {
     uint32_t instance;
-    Duration duration;
+    Time end;
   };
   Started start_batch(int32_t size, Time now);
   bool has_idle_instance() const { return state_.busy < model_.instances; }

@@ -20,7 +20,7 @@ struct LlmModel {
   double kv_bytes_per_token() const { return 2.0 * layers * kv_heads * head_dim * kv_bytes_per_element; }
 };
 
-// How an engine turns ideal times into measured ones; serving.hpp has the formula.
+// How an engine turns ideal times into measured ones; llm_engine.hpp has the formula.
 struct EngineProfile {
   std::string name;                // "vllm-0.19"
   std::string kind = "llm";        // "llm" or "batch"

@@ -91,7 +91,6 @@ uint64_t LlmEngine::generated_tokens(Time now) const {
   return state_.generated_tokens + (state_.stepping ? iterations_done(now) * state_.decoding : 0);
 }
 
-// Sent to a running request as of the last step.
 int32_t LlmEngine::generated(const Request& request) const {
   if (!request.decoding) return request.generated;
   return request.generated + static_cast<int32_t>(state_.iteration - request.decode_start);
@@ -329,11 +328,21 @@ void LlmEngine::cut_step(Time now) {
 void LlmEngine::abort(RequestId id, Time now) {
   Request& request = requests_[id];
   if (request.place == Request::Place::Waiting) {
+    bool head = state_.waiting.front() == id;
     state_.waiting.remove(requests_, id);
+    if (!head) return;
+    // The next in the queue may fit where this one did not.
+    if (model_.detail == LlmEngineModel::Detail::Linear) return linear_admit(now);
+    if (state_.stepping) cut_step(now);
     return;
   }
   if (model_.detail == LlmEngineModel::Detail::Linear) {
     linear_settle(now);
+    if (request.first_token <= now) {
+      double left = std::bit_cast<double>(finish_of(id).at) - state_.progress;
+      request.generated = request.output_tokens - std::max(0, static_cast<int32_t>(std::ceil(left)));
+      state_.generated_tokens += request.generated;
+    }
     state_.running.remove(requests_, id);
     state_.free_blocks += request.blocks;
     erase_finish(id);
@@ -380,8 +389,8 @@ void LlmEngine::linear_admit(Time now) {
     request.blocks = static_cast<int32_t>(need);
     request.place = Request::Place::Running;
     request.scheduled = std::max(now, state_.stalled_until);
-    state_.stalled_until = request.scheduled + Duration::seconds(cost_.linear_prefill_base +
-                                                                 cost_.linear_prefill_per_token * request.prompt_tokens);
+    double prefill = cost_.linear_prefill_base + cost_.linear_prefill_per_token * request.prompt_tokens;
+    state_.stalled_until = after(request.scheduled, prefill);
     request.first_token = state_.stalled_until;
     state_.prefilled_tokens += request.prompt_tokens;
     // Progress is never negative, so its bits order as the number does.
@@ -394,7 +403,7 @@ Time LlmEngine::linear_timer() const {
   const LlmEngineState::Finish& next = state_.finish.front();
   double left = std::bit_cast<double>(next.at) - state_.progress;
   if (left <= 0) return std::max(state_.progress_at, requests_[next.request].first_token);
-  return std::max(state_.progress_at, state_.stalled_until) + Duration::seconds(left * linear_itl());
+  return after(std::max(state_.progress_at, state_.stalled_until), left * linear_itl());
 }
 
 void LlmEngine::linear_on_timer(Time now) {
@@ -418,13 +427,18 @@ void LlmEngine::linear_on_timer(Time now) {
 // ---- the heap of ends ----
 
 void LlmEngine::push_finish(uint64_t at, RequestId id) {
-  state_.finish.push_back({at, ++state_.epoch, id});
+  state_.finish.push_back({at, ++state_.joined, id});
   std::push_heap(state_.finish.begin(), state_.finish.end(), later);
 }
 
 void LlmEngine::pop_finish() {
   std::pop_heap(state_.finish.begin(), state_.finish.end(), later);
   state_.finish.pop_back();
+}
+
+const LlmEngineState::Finish& LlmEngine::finish_of(RequestId id) const {
+  return *std::find_if(state_.finish.begin(), state_.finish.end(),
+                       [&](const LlmEngineState::Finish& f) { return f.request == id; });
 }
 
 // Rare (preemption, time-out), so a search will do.

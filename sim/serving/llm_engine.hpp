@@ -53,16 +53,16 @@ LlmCost llm_cost(const LlmModel& llm, const EngineProfile& engine, double fp16_t
 struct LlmEngineState {
   struct Finish {
     uint64_t at;  // iteration (or virtual token count, as bits) at which the request ends
-    uint32_t epoch;
+    uint64_t joined;  // rank of joining, for ties
     RequestId request;
-    bool operator<(const Finish& o) const { return at != o.at ? at < o.at : epoch < o.epoch; }
+    bool operator<(const Finish& o) const { return at != o.at ? at < o.at : joined < o.joined; }
   };
 
   RequestList waiting, running;
   std::vector<RequestId> prefilling;  // of the running, in order of admission
   std::vector<Finish> finish;         // binary heap, earliest first
   std::vector<RequestId> finished;    // for the caller, after each step
-  uint32_t epoch = 0;
+  uint64_t joined = 0;
   int64_t free_blocks = 0;
 
   // the decoding set, all as of iteration `iteration`
@@ -103,11 +103,14 @@ class LlmEngine {
   void abort(RequestId id, Time now);
   // When on_timer() wants to be called; max() = idle. Read it again after every call.
   Time timer() const;
-  bool busy() const { return state_.running.size > 0; }
+  // A step goes on even if its last request was taken out.
+  bool busy() const { return state_.stepping || state_.running.size > 0; }
   // Share of the KV blocks in use.
   double kv_usage(Time now) const;
-  // Tokens sent since the start, those of the step under way included.
+  // Tokens sent since the start, those of the step under way included. Linear level: counted when a request ends.
   uint64_t generated_tokens(Time now) const;
+  // Sent to a request that is here, as of the last step.
+  int32_t generated(const Request& request) const;
 
  private:
   struct Chunks {  // what a step prefills
@@ -132,7 +135,6 @@ class LlmEngine {
   int32_t phase_due(int64_t offset) const;
   int64_t duration_ps(int64_t iterations) const;
   int64_t context_of(const Request& request) const;
-  int32_t generated(const Request& request) const;
   int64_t blocks_for(int64_t tokens) const { return (tokens + model_.block_size - 1) / model_.block_size; }
 
   // linear level
@@ -145,6 +147,7 @@ class LlmEngine {
   void push_finish(uint64_t at, RequestId id);
   void pop_finish();
   void erase_finish(RequestId id);
+  const LlmEngineState::Finish& finish_of(RequestId id) const;
 
   const LlmEngineModel& model_;
   const LlmCost& cost_;

@@ -134,6 +134,7 @@ enum class Outcome : uint8_t { Completed = 0, Failed = 1, Dropped = 2, TimedOut 
 // What is known of a request when it leaves; a row of /requests in run.h5. Times in seconds of simulated time;
 // NaN = did not get that far.
 struct RequestRecord {
+  uint64_t entity = 0;  // hash of (source's name, ordinal)
   uint32_t source = 0;
   uint64_t ordinal = 0;
   Outcome outcome = Outcome::Completed;

@@ -160,6 +160,7 @@ void Serving::withdraw(RequestId id) {
     replica.travelling.remove(state.requests, id);
   } else if (model.models[replica.model].llm) {
     engine(replica).abort(id, now);
+    replica.tokens_left += request.generated;
     after_engine(replica_id);
   } else if (request.place == Request::Place::Waiting) {
     replica.batch.waiting.remove(state.requests, id);
@@ -246,6 +247,7 @@ void Serving::leave(RequestId id, Outcome outcome) {
   }
   if (sink) {
     RequestRecord r;
+    r.entity = request.entity;
     r.source = request.source;
     r.ordinal = request.ordinal;
     r.outcome = outcome;
@@ -272,6 +274,7 @@ void Serving::after_engine(ReplicaId id) {
   for (size_t i = 0; i < replica.engine.finished.size(); ++i) {
     RequestId done = replica.engine.finished[i];
     ++replica.completed;
+    replica.tokens_left += state.requests[done].generated;
     left_replica(id, state.requests[done]);
     end_attempt(done);
     leave(done, Outcome::Completed);
@@ -303,7 +306,7 @@ void Serving::start_batches(ReplicaId id) {
     }
     BatchServer::Started started = server.start_batch(size, now);
     replica.batch.instances[started.instance].timer = engine_.schedule(
-        now + started.duration, Priority::Completion, kind(Code::BatchEnd), id.value, started.instance);
+        started.end, Priority::Completion, kind(Code::BatchEnd), id.value, started.instance);
   }
   set_busy(replica, replica.batch.busy > 0);
 }
@@ -347,6 +350,7 @@ ReplicaId Serving::add_replica(ServingModelId model_id, ServiceId service, PodId
   replica.pod = pod;
   const ServingModelModel& m = model.models[model_id];
   const PodState& p = cluster_.state.pods[pod];
+  replica.since = engine_.now();
   replica.busy.reset(engine_.now());
   if (m.llm) {
     const NodeModel& node = cluster_.model.nodes[p.node];
@@ -357,7 +361,6 @@ ReplicaId Serving::add_replica(ServingModelId model_id, ServiceId service, PodId
   } else {
     replica.batch.instances.resize(m.batch.instances);
   }
-  if (!service.valid()) return id;
   ServiceState& s = state.services[service];
   replica.endpoint = static_cast<uint32_t>(s.endpoints.size());
   s.endpoints.push_back(id);
@@ -368,7 +371,7 @@ ReplicaId Serving::add_replica(ServingModelId model_id, ServiceId service, PodId
 }
 
 void Serving::remove_endpoint(ReplicaState& replica) {
-  if (replica.status != ReplicaState::Status::Ready || !replica.service.valid()) return;
+  if (replica.status != ReplicaState::Status::Ready) return;
   ServiceState& s = state.services[replica.service];
   s.endpoints.erase(s.endpoints.begin() + replica.endpoint);
   s.outstanding.erase(s.outstanding.begin() + replica.endpoint);
@@ -454,6 +457,24 @@ void Serving::check_conservation() const {
       KISIM_INVARIANT(s.outstanding[e] == state.replicas[s.endpoints[e]].requests,
                       "endpoint {} counts {} requests, its replica {}", e, s.outstanding[e],
                       state.replicas[s.endpoints[e]].requests);
+  for (size_t r = 0; r < state.replicas.size(); ++r) check_replica(ReplicaId(r));
+}
+
+void Serving::check_replica(ReplicaId id) const {
+  ReplicaState& replica = state.replicas[id];
+  if (replica.status == ReplicaState::Status::Free) return;
+  Time now = engine_.now();
+  KISIM_INVARIANT(replica.busy.integral(now) <= (now - replica.since).ns, "replica {} was busy for longer than it lives",
+                  id.value);
+  const ServingModelModel& m = model.models[replica.model];
+  if (!m.llm || m.engine.detail == LlmEngineModel::Detail::Linear) return;
+  // Every token that the engine made was sent to a request that left or is still there.
+  uint64_t sent = replica.tokens_left;
+  for (const RequestList* list : {&replica.engine.waiting, &replica.engine.running})
+    for (uint32_t r = list->head; r != RequestId::kNone; r = state.requests[RequestId(r)].links[0].next)
+      sent += engine(replica).generated(state.requests[RequestId(r)]);
+  KISIM_INVARIANT(sent == replica.engine.generated_tokens, "replica {} made {} tokens and sent {}", id.value,
+                  replica.engine.generated_tokens, sent);
 }
 
 }  // namespace kisim

@@ -7,17 +7,14 @@
 #include "cluster/cluster.hpp"
 #include "core/distribution.hpp"
 #include "core/engine.hpp"
-#include "core/ring.hpp"
 #include "policy/router.hpp"
 #include "serving/batch_server.hpp"
 #include "serving/llm_engine.hpp"
 #include "serving/request.hpp"
 #include "stats/histogram.hpp"
 
-#include <array>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -86,6 +83,8 @@ struct ReplicaState {
   BatchServerState batch;
   LlmEngineState engine;
   uint64_t completed = 0;
+  uint64_t tokens_left = 0;  // sent to requests that have left
+  Time since;                // it became ready
   TimeWeighted busy;      // 0 or 1
 };
 
@@ -150,7 +149,7 @@ class Serving {
   ReplicaGauges gauges(ReplicaId replica) const;
   uint32_t held(ServiceId service) const { return state.services[service].held.size; }
 
-  // ∫N dt = Σ sojourn, tokens conserved, busy times within wall time. Throws InvariantError.
+  // ∫N dt = Σ sojourn, tokens made = tokens sent, busy times within lifetimes. Throws InvariantError.
   void check_conservation() const;
 
   // Where finished requests are told, if anywhere; not part of the state.
@@ -180,6 +179,7 @@ class Serving {
   void set_busy(ReplicaState& replica, bool busy);
   void remove_endpoint(ReplicaState& replica);
   void fail_all(ReplicaId id);
+  void check_replica(ReplicaId id) const;
 
   Cluster& cluster_;
   Engine& engine_;

@@ -13,9 +13,8 @@ constexpr int kThinnedPerEvent = 1000;  // bounds the work of one event
 
 // now + seconds; nothing if that is beyond the clock.
 std::optional<Time> later(Time now, double seconds) {
-  double ns = std::max(0.0, seconds) * 1e9;
-  if (!(ns < static_cast<double>(INT64_MAX - now.ns) - 1024)) return std::nullopt;
-  return now + Duration{static_cast<int64_t>(std::nearbyint(ns))};
+  Time t = after(now, seconds);
+  return t == Time::max() ? std::nullopt : std::optional(t);
 }
 
 // The stream of one member of a source: a request, a trace row, a user.

@@ -2,8 +2,6 @@
 // Traffic: when requests arrive and what they ask for. Knows nothing of who serves them.
 //
 // The n-th request of a source has sizes drawn from (seed, source, n): two policies on one seed see the same requests.
-// A diurnal rate is mean + (peak - mean) sin(2 pi (t + phase)/period), never below 0; with a peak above twice the mean
-// it is cut at 0 and its average lies above `mean`.
 
 #include "core/distribution.hpp"
 #include "core/engine.hpp"

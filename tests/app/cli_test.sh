@@ -83,6 +83,8 @@ expect 0 list gpus
 says out "h100-80gb"
 expect 0 describe policy hpa
 says out "autoscaler"
+expect 0 describe policy kube
+says out "percentageOfNodesToScore"
 expect 0 describe gpu h100-80gb
 says out "TFLOPS"
 expect 0 describe model llama-3.1-8b
@@ -170,6 +172,11 @@ mkdir full
 says out '"signature"'
 says err "cannot write full/run.h5: File too large"
 empty_folder full
+
+mkfifo pipe
+expect 4 run "$quick" $short --no-files --report pipe
+says err "error: cannot write pipe: found a device or a pipe, allowed: a file"
+[ -p pipe ] || fail "$what: the pipe has gone"
 
 # ---- interruption
 

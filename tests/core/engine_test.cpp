@@ -1,36 +1,11 @@
 #include "core/engine.hpp"
 
+#include "allocations.hpp"
 #include "core/distribution.hpp"
 
 #include <catch2/catch.hpp>
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
 using namespace kisim;
-
-// Every allocation of this program is counted, so that a test can ask for none.
-namespace {
-std::atomic<uint64_t> allocations{0};
-
-void* counted(std::size_t size) {
-  ++allocations;
-  if (void* p = std::malloc(size == 0 ? 1 : size)) return p;
-  throw std::bad_alloc();
-}
-}  // namespace
-
-void* operator new(std::size_t size) { return counted(size); }
-void* operator new[](std::size_t size) { return counted(size); }
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-  ++allocations;
-  return std::malloc(size == 0 ? 1 : size);
-}
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete[](void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
 
 namespace {
 
@@ -199,9 +174,9 @@ TEST_CASE("the signature tells time, kind, priority, target and payload apart", 
 TEST_CASE("no allocation per event in the steady state", "[engine]") {
   Churn<Engine> churn(2000);
   churn.run(2000000);
-  uint64_t before = allocations;
+  uint64_t before = test::allocations();
   churn.run(1000000);
-  uint64_t during = allocations - before;
+  uint64_t during = test::allocations() - before;
   CHECK(during == 0);
 }
 
@@ -212,10 +187,10 @@ TEST_CASE("draws do not allocate", "[engine]") {
                                 Distribution::geometric(9),     Distribution::discrete({1, 2}, {1, 1}),
                                 Distribution::empirical({1, 2})};
   double sum = 0;
-  uint64_t before = allocations;
+  uint64_t before = test::allocations();
   for (const Distribution& d : all)
     for (int i = 0; i < 1000; ++i) sum += d.draw(stream);
-  uint64_t during = allocations - before;
+  uint64_t during = test::allocations() - before;
   CHECK(during == 0);
   CHECK(sum > 0);
 }

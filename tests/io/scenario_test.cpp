@@ -1,4 +1,5 @@
 #include "io/input.hpp"
+#include "shared_data.hpp"
 
 #include <unistd.h>
 
@@ -68,6 +69,9 @@ const TrafficSpec& source(const Scenario& scenario, const std::string& name) {
   REQUIRE(it != scenario.traffic.end());
   return *it;
 }
+
+const std::string kNode =
+    "---\n{apiVersion: v1, kind: Node, metadata: {name: n}, status: {allocatable: {cpu: '4', pods: '110'}}}\n";
 
 const std::string kChat = R"(  duration: 1h
   traffic:
@@ -262,6 +266,16 @@ TEST_CASE("what is not supported yet says so") {
         "t.yaml:6:27: spec.kubernetes.latencies: a mapping is not supported yet, allowed: none, upstream; 'none' is "
         "used");
   CHECK(s.latencies == "none");
+  s = read("  duration: 60\n  kubernetes: {latencies: upstream}\n");
+  REQUIRE(s.warnings.size() == 1);
+  CHECK(s.warnings[0].text() ==
+        "t.yaml:6:27: spec.kubernetes.latencies: 'upstream' is not supported yet: everything is instant");
+}
+
+TEST_CASE("a policy knows where it was chosen") {
+  Scenario s = read("  duration: 60\n  policies:\n    scheduler: volcano\n    router: {llama: random}\n");
+  CHECK((s.scheduler.mark.line == 7 && s.scheduler.mark.column == 16));
+  CHECK((s.routers.at("llama").mark.line == 8 && s.routers.at("llama").mark.column == 21));
 }
 
 TEST_CASE("an unknown field is a counted warning, an error under strict") {
@@ -317,6 +331,11 @@ TEST_CASE("--set changes, adds and replaces") {
         "--set duration=soon: spec.duration: found 'soon', allowed: a duration (90s, 1h30m or seconds), more than 0s");
     for (const char* path : {"", ".", "a..b", "a.", "[0]x", "a[", "a[]", "a[0]b"})
       CHECK(complaint_of(kChat, with({{path, "1"}})).find("--set " + std::string(path) + "=1: ") == 0);
+    CHECK(complaint_of(kChat, with({{".duration", "1h"}})) ==
+          "--set .duration=1h: spec..duration: found the path '.duration', allowed: names and indices such as "
+          "traffic.chat.timeout or faults[0].at");
+    CHECK(complaint_of(kChat, with({{"duration", ""}})) ==
+          "--set duration=: spec.duration: found nothing, allowed: a duration (90s, 1h30m or seconds), more than 0s");
     CHECK(complaint_of(kChat, with({{"traffic.chat.service.name", "1"}})).find("found 'llama' where 'name' would go") !=
           std::string::npos);
     CHECK(complaint_of(kChat, with({{"seed", "[1"}})).find("--set seed=[1:1:") == 0);
@@ -384,7 +403,7 @@ TEST_CASE("manifests: beside the scenario, named, inline and in folders") {
       document(
           "  duration: 60\n  manifests:\n  - more\n  - apiVersion: v1\n    kind: Service\n    metadata: {name: three}\n"
           "    spec: {selector: {app: a}}\n") +
-          "---\n" + service("four"));
+          "---\n" + service("four") + kNode);
   Scenario s = read_scenario({top, folder.path("arg")});
   std::vector<std::string> names;
   for (const Service& found : s.manifests.services) names.push_back(found.meta.name);
@@ -396,8 +415,8 @@ TEST_CASE("a trace that is named is read, relative to the file or to the command
   Folder folder;
   folder.write("trace.csv", "time,prompt,output\n0,10,5\n1.5,20,6\n");
   const std::string service = "---\n{apiVersion: v1, kind: Service, metadata: {name: x}, spec: {selector: {a: b}}}\n";
-  std::string top =
-      folder.write("top.yaml", document("  duration: 60\n  traffic: {t: {service: x, trace: trace.csv}}\n") + service);
+  std::string top = folder.write(
+      "top.yaml", document("  duration: 60\n  traffic: {t: {service: x, trace: trace.csv}}\n") + service + kNode);
   Scenario s = read_scenario({top});
   REQUIRE(s.traffic[0].trace);
   CHECK(s.traffic[0].trace->time_ns == std::vector<int64_t>{0, 1'500'000'000});
@@ -414,11 +433,23 @@ TEST_CASE("references to objects that no manifest has") {
   std::string top = folder.write(
       "top.yaml", document("  duration: 60\n  policies: {router: {llma: random}}\n  traffic: {t: {service: llma, "
                            "pattern: {constant: 1}}}\n") +
-                      "---\n{apiVersion: v1, kind: Service, metadata: {name: llama}, spec: {selector: {a: b}}}\n");
+                      "---\n{apiVersion: v1, kind: Service, metadata: {name: llama}, spec: {selector: {a: b}}}\n" +
+                      kNode);
   CHECK(complaint([&] { read_scenario({top}); }) ==
         fmt::format("{0}:7:26: spec.traffic.t.service: found 'llma', allowed: llama (did you mean 'llama'?)\n"
                     "{0}:6:29: spec.policies.router.llma: found 'llma', allowed: llama (did you mean 'llama'?)",
                     top));
+}
+
+TEST_CASE("without nodes the first complaint is about them") {
+  Folder folder;
+  std::string top = folder.write("top.yaml", document(kChat));
+  CHECK(complaint([&] { read_scenario({top}); }) ==
+        top + ":5:3: spec.manifests: found no Node, allowed: at least one (kubectl get nodes -o yaml)");
+  top = folder.write("top.yaml", document(kChat + "  manifests: [absent.yaml]\n"));
+  CHECK(complaint([&] { read_scenario({top}); }) ==
+        fmt::format("{}:8:15: spec.manifests: found 'absent.yaml', which does not exist ({})", top,
+                    folder.path("absent.yaml")));
 }
 
 TEST_CASE("the scheduler's configuration must be one") {
@@ -426,7 +457,8 @@ TEST_CASE("the scheduler's configuration must be one") {
   folder.write("good.yaml", "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n");
   folder.write("bad.yaml", "kind: Deployment\n");
   auto top = [&](const std::string& file) {
-    return folder.write("top.yaml", document("  duration: 60\n  kubernetes: {schedulerConfiguration: " + file + "}\n"));
+    return folder.write("top.yaml",
+                        document("  duration: 60\n  kubernetes: {schedulerConfiguration: " + file + "}\n") + kNode);
   };
   Scenario s = read_scenario({top("good.yaml")});
   REQUIRE(s.warnings.size() == 1);
@@ -452,13 +484,8 @@ TEST_CASE("the shipped scenarios") {
 }
 
 TEST_CASE("the Azure conversation trace") {
-  const char* shared = std::getenv("KISIM_SHARED");
-  fs::path data = shared ? fs::path(shared) : kRoot / "../shared";
-  fs::path trace = data / "data/traces/azure-llm-2023/AzureLLMInferenceTrace_conv.csv";
-  if (!fs::exists(trace)) {
-    WARN("skipped: no " << trace);
-    return;
-  }
+  std::string trace = shared_file("data/traces/azure-llm-2023/AzureLLMInferenceTrace_conv.csv");
+  if (trace.empty()) return;
   Scenario s = read_scenario({kRoot / "scenarios/azure-conv.yaml"}, with({{"traffic.trace", trace}}));
   REQUIRE(s.traffic[0].trace);
   CHECK(s.traffic[0].trace->time_ns.size() == 19366);

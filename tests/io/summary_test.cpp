@@ -171,6 +171,15 @@ TEST_CASE("summary: only an interrupted run says so") {
   CHECK(headline(s).rfind("interrupted: ", 0) == 0);
 }
 
+TEST_CASE("summary: the headline tells requests that never ended") {
+  Summary s;
+  CHECK(headline(s) == "no requests");
+  s.requests.arrived = s.requests.in_flight = 1200;
+  CHECK(headline(s) == "0 of 1,200 requests completed, 1,200 in flight");
+  s.requests.completed = 1, s.requests.in_flight = 1199;
+  CHECK(headline(s) == "none of 1,200 requests lost");
+}
+
 TEST_CASE("summary: doubles read back as the same value") {
   Summary s;
   s.simulated_s = 0.1 + 0.2;

@@ -194,7 +194,7 @@ TEST_CASE("a bad trace is refused with file, line and column") {
       {head + "1,2,\"3\n", "t.csv:2:5: found a quoted cell without its closing quote"},
       {head + "1,2,\"3\"x\n", "t.csv:2:8: found text after a closing quote"},
       {head + "1,2,\"x\"\"y\"\n", "output: found 'x\"y'"},
-      {head + std::string("1,\0,2\n", 6), "t.csv: found a binary file"},
+      {head + std::string("1,\0,2\n", 6), "t.csv:2:1: found a binary file"},
       {"\x1f\x8b\x08garbage", "no such column"},
       {"TIMESTAMP,ContextTokens,GeneratedTokens\r\n2023-11-31 00:00:00,1,1\r\n",
        "t.csv:2:1: TIMESTAMP: found '2023-11-31 00:00:00', allowed: a datetime"},
@@ -256,6 +256,17 @@ TEST_CASE("gzip: whole, cut off, damaged, and only called so") {
     CHECK_THROWS_AS(read_trace(file.path(), {}, {}), InputError);
     CHECK_THROWS_WITH(read_trace(file.path(), {}, {}), Contains(file.path()) && Contains("damaged or cut off"));
   }
+  file.write(bytes.substr(0, 30));
+  CHECK_THROWS_WITH(read_trace(file.path(), {}, {}),
+                    Contains(file.path() + ":1:1: the gzip file is damaged or cut off"));
+  file.write(bytes.substr(0, bytes.size() - 1));
+  CHECK_THROWS_WITH(read_trace(file.path(), {}, {}), Contains(file.path() + ":5002:1: "));
+  file.write(bytes + bytes);  // two members are one text, here with a header in the middle
+  CHECK_THROWS_WITH(read_trace(file.path(), {}, {}), Contains(file.path() + ":5002:1: time: found 'time'"));
+  file.write(bytes + "more");
+  CHECK_THROWS_AS(read_trace(file.path(), {}, {}), InputError);
+  CHECK_THROWS_WITH(read_trace(file.path(), {}, {}),
+                    Contains(file.path() + ":5002:1: found other data after the end of the gzip file"));
   bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 0x55);
   file.write(bytes);
   CHECK_THROWS_AS(read_trace(file.path(), {}, {}), InputError);

@@ -146,6 +146,9 @@ TEST_CASE("files that cannot be read") {
 TEST_CASE("what was meant") {
   CHECK(not_allowed("poison", {"poisson", "constant"}) ==
         "found 'poison', allowed: poisson, constant (did you mean 'poisson'?)");
+  CHECK(closest("rnu", {"run", "list"}) == "run");
+  CHECK(closest("H100", {"h100-80gb", "l4"}) == "h100-80gb");
+  CHECK(closest("hpa", {"vpa", "HPA"}) == "HPA");
   CHECK(not_allowed("zzz", {"poisson", "constant"}) == "found 'zzz', allowed: poisson, constant");
   CHECK(not_allowed("x", {}) == "found 'x', allowed: none");
   CHECK(closest(std::string(10000, 'a'), {"aaa"}).empty());

@@ -64,6 +64,18 @@ TEST_CASE("readiness needs successThreshold probes, the first when the server is
   CHECK(run.pod(0).ready == at(11));
 }
 
+TEST_CASE("readiness that no run lives to see", "[kubelet]") {
+  KubeSetup setup;
+  setup.add_node("a");
+  PodSpec spec = setup.pod();
+  spec.containers[0].readiness_probe =
+      Container::ReadinessProbe{.period = 1_s * INT32_MAX, .success_threshold = INT32_MAX};
+  setup.add_server("a", 1, spec);
+  KubeRun run(setup);
+  run.run_until(at(1e6));
+  CHECK(run.pod(0).phase == PodPhase::Probing);
+}
+
 TEST_CASE("phases of zero length take no event", "[kubelet]") {
   KubeSetup setup;
   setup.add_node("a");

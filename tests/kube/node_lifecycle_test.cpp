@@ -69,6 +69,14 @@ TEST_CASE("tolerationSeconds of the pod replace the default", "[node]") {
   t.key = "node.kubernetes.io/unreachable";
   t.op = TolerationOperator::Exists;
   t.effect = TaintEffect::NoExecute;
+  SECTION("to a stay without end") {
+    t.toleration_seconds = INT64_MAX;
+    spec.tolerations = {t};
+    KubeRun run(one_node(0_s, spec));
+    run.run_until(at(1e6));
+    CHECK(run.decided("NodeNotReady") == 1);
+    CHECK(run.statistics().evicted == 0);
+  }
   SECTION("to a shorter stay") {
     t.toleration_seconds = 10;
     spec.tolerations = {t};

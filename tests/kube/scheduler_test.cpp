@@ -1,27 +1,15 @@
 #include "kube/scheduler.hpp"
 
+#include "allocations.hpp"
 #include "core/hash.hpp"
 #include "kube/scheduler_fixture.hpp"
 #include "policy/registry.hpp"
 
 #include <catch2/catch.hpp>
 
-#include <atomic>
 #include <cstdlib>
 #include <map>
-#include <new>
 #include <set>
-
-// Counts what the program allocates, for the test that a cycle allocates nothing.
-static std::atomic<uint64_t> allocations{0};
-
-[[gnu::noinline]] void* operator new(size_t size) {
-  ++allocations;
-  if (void* memory = std::malloc(size)) return memory;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 namespace kisim {
 namespace {
@@ -552,7 +540,7 @@ TEST_CASE("a scheduling cycle allocates nothing once everything has been seen be
     }
     f.state.pods.reserve(f.cluster_state.pods.size());
     f.state.queue.pods.reserve(f.cluster_state.pods.size());
-    uint64_t before = allocations;
+    uint64_t before = test::allocations();
     for (int i = 0; i < 8; ++i) {
       f.scheduler.pod_added(fits[i]);
       f.scheduler.pod_added(fails[i]);
@@ -562,7 +550,7 @@ TEST_CASE("a scheduling cycle allocates nothing once everything has been seen be
     for (Event event; f.engine.pop(f.engine.now(), event);) f.scheduler.on_event(event);
     for (int i = 0; i < 8; ++i) f.remove(fails[i]);
     f.state.bound.clear();
-    return allocations - before;
+    return test::allocations() - before;
   };
   for (int i = 0; i < 200; ++i) round();  // ties are seeded: until every node has held its share
   uint64_t attempts = f.state.attempts;

@@ -1,8 +1,8 @@
 // The queue against scripts run on kube-scheduler's own: those without cluster events, whose outcome depends on the
 // queue alone. See the README beside them for the fields. Skipped where they are absent.
 
-#include "io/shared_data.hpp"
 #include "kube/scheduling_queue.hpp"
+#include "shared_data.hpp"
 
 #include <nlohmann/json.hpp>
 

@@ -4,15 +4,14 @@
 #include "core/quantity.hpp"
 #include "policy/autoscaler.hpp"
 #include "policy/registry.hpp"
+#include "shared_data.hpp"
 
 #include <nlohmann/json.hpp>
 
 #include <catch2/catch.hpp>
 
 #include <cstdio>
-#include <cstdlib>
 #include <ctime>
-#include <filesystem>
 #include <map>
 
 namespace kisim {
@@ -21,15 +20,10 @@ namespace {
 using Json = nlohmann::json;
 
 std::vector<Json> read_records(const std::string& name) {
-  const char* shared = std::getenv("KISIM_SHARED");
-  std::filesystem::path path = shared ? shared : KISIM_ROOT "/../shared";
-  path /= "goldens/hpa/" + name + ".jsonl.gz";
+  std::string path = shared_file("goldens/hpa/" + name + ".jsonl.gz");
   std::vector<Json> records;
-  if (!std::filesystem::exists(path)) {
-    WARN("skipped: " << path.string() << " is not there");
-    return records;
-  }
-  FILE* pipe = popen(("gzip -dc '" + path.string() + "'").c_str(), "r");
+  if (path.empty()) return records;
+  FILE* pipe = popen(("gzip -dc '" + path + "'").c_str(), "r");
   REQUIRE(pipe);
   std::string line;
   for (int c; (c = std::fgetc(pipe)) != EOF;) {

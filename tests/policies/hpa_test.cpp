@@ -148,6 +148,18 @@ TEST_CASE("a scale-down waits for the whole window to agree", "[hpa]") {
   CHECK(b.decide(315_s, 10).desired == 1);
 }
 
+TEST_CASE("a policy that allows any number of pods", "[hpa]") {
+  Bench b;
+  b.object.scale_up =
+      ScalingRules{.stabilization_window = 0_s, .policies = {{ScalingPolicy::Type::Pods, INT32_MAX, 60_s}}};
+  b.object.scale_down =
+      ScalingRules{.stabilization_window = 0_s, .policies = {{ScalingPolicy::Type::Pods, INT32_MAX, 60_s}}};
+  b.all(4, 15);  // 15/10 · 4 = 6
+  CHECK(b.decide(15_s, 4).desired == 6);
+  b.all(6, 5);
+  CHECK(b.decide(30_s, 6).desired == 3);
+}
+
 TEST_CASE("behavior limits how much changes per period", "[hpa]") {
   Bench b;
   b.object.scale_up = ScalingRules{.stabilization_window = 0_s, .policies = {{ScalingPolicy::Type::Pods, 2, 60_s}}};

@@ -3,8 +3,8 @@
 // where the records are absent.
 
 #include "core/quantity.hpp"
-#include "io/shared_data.hpp"
 #include "kube/scheduler_fixture.hpp"
+#include "shared_data.hpp"
 
 #include <nlohmann/json.hpp>
 

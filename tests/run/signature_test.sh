@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # signature_test.sh KISIM [--update]: runs every scenario that has a committed summary beside it and compares what the
-# program prints now, but for the three fields that tell of the machine. The same bytes are due from every compiler,
-# optimisation level and sanitizer. --update rewrites the summaries instead; an empty file is a new one.
+# program prints now, but for the three fields that tell of the machine. The signature itself must be equal. The same
+# bytes are due from every compiler, optimisation level and sanitizer. --update rewrites the summaries instead; an
+# empty file is a new one.
 set -euo pipefail
 
 kisim=$1

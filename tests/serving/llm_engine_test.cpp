@@ -138,7 +138,7 @@ TEST_CASE("jumps end at the same nanosecond as single iterations") {
     double rate, aborts;
   };
   Case c = GENERATE(Case{"light", 30000, 256, 8192, 2, 0}, Case{"busy", 30000, 256, 2048, 25, 0.1},
-                    Case{"few sequences", 30000, 8, 8192, 10, 0.1}, Case{"short of memory", 400, 256, 2048, 20, 0.1},
+                    Case{"few sequences", 30000, 8, 8192, 10, 0.1}, Case{"short of memory", 400, 256, 2048, 20, 0.3},
                     Case{"small budget", 3000, 64, 128, 10, 0.2});
   INFO(c.name);
   for (uint64_t seed = 1; seed <= 5; ++seed) {
@@ -173,6 +173,19 @@ TEST_CASE("a step that preempts admits nobody and the preempted comes first") {
   CHECK(results[0].finished < results[1].finished);
   CHECK(results[1].finished > results[2].scheduled);
   for (const Result& r : results) CHECK(r.generated > 0);
+}
+
+TEST_CASE("who waits behind a head that gives up enters at the next iteration") {
+  auto detail = GENERATE(LlmEngineModel::Detail::Iteration, LlmEngineModel::Detail::Linear);
+  LlmEngineModel model;
+  model.detail = detail;
+  Bench bench(model, cost_of(100));
+  // The second needs 88 of 100 blocks while the first holds 50 to 81; it gives up at 1.2 s.
+  auto results = bench.run({{Time{0}, 800, 500},
+                            {Time{1000}, 1400, 5, Time{1'200'000'000}},
+                            {Time{2000}, 16, 5}});
+  CHECK(results[2].scheduled >= Time{1'200'000'000});
+  CHECK(results[2].scheduled < Time{1'220'000'000});
 }
 
 TEST_CASE("a request larger than the KV memory does not fit") {

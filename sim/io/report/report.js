@@ -121,6 +121,7 @@ class Chart {
     const box = this.svg.getBoundingClientRect();
     this.width = Math.max(50, box.width - margin.left - margin.right);
     this.height = box.height - margin.top - margin.bottom;
+    this.svg.setAttribute('viewBox', `0 0 ${box.width} ${box.height}`);  // a narrower sheet of paper shrinks it
     this.svg.replaceChildren();
     this.fitY();
     this.drawAxes();

@@ -1,0 +1,152 @@
+// The ways a request can go, each in a small deterministic scenario with exact times.
+
+#include "run/world.hpp"
+#include "scenario_builder.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+
+using namespace kisim;
+using namespace kisim::test;
+
+namespace {
+
+struct Rows : RequestSink {
+  std::vector<RequestRecord> rows;
+  void record(const RequestRecord& r) override { rows.push_back(r); }
+};
+
+// A batch server of one instance; requests arrive at the given milliseconds.
+Scenario arrivals_at(const std::vector<int64_t>& ms, double service_s) {
+  Scenario s = queue(Distribution::constant(service_s), 1, 0, Duration::seconds(100), 1);
+  auto trace = std::make_shared<TraceColumns>();
+  for (int64_t t : ms) {
+    trace->time_ns.push_back(t * 1'000'000);
+    trace->prompt_tokens.push_back(0);
+    trace->output_tokens.push_back(1);
+  }
+  s.traffic[0].pattern = TrafficSpec::Pattern::Trace;
+  s.traffic[0].trace = trace;
+  return s;
+}
+
+// Rows in order of arrival, and the summary.
+std::pair<std::vector<RequestRecord>, Summary> simulate(const Scenario& s) {
+  Rows rows;
+  Recorder recorder(Record::All, &rows);
+  RunOptions options;
+  options.recorder = &recorder;
+  Summary summary = run(compile(s), options);
+  std::sort(rows.rows.begin(), rows.rows.end(), [](const auto& a, const auto& b) { return a.ordinal < b.ordinal; });
+  return {rows.rows, summary};
+}
+
+}  // namespace
+
+TEST_CASE("a preferred batch goes at once, an incomplete one after the queue delay") {
+  Scenario s = arrivals_at({0, 0, 0, 50, 1100, 1100, 1100}, 1);
+  s.models[0].max_batch_size = 8;
+  s.models[0].preferred_batch_sizes = {4};
+  s.models[0].max_queue_delay = Duration::seconds(0.1);
+  auto [rows, summary] = simulate(s);
+  REQUIRE(rows.size() == 7);
+  for (int i = 0; i < 3; ++i) CHECK(rows[i].e2e_s == Approx(1.05));
+  CHECK(rows[3].e2e_s == Approx(1.0));
+  for (int i = 4; i < 7; ++i) {
+    CHECK(rows[i].queue_s == Approx(0.1));
+    CHECK(rows[i].e2e_s == Approx(1.1));
+  }
+}
+
+TEST_CASE("a full batch does not wait for a preferred size") {
+  Scenario s = arrivals_at({0, 0, 0, 0, 0, 0}, 1);
+  s.models[0].max_batch_size = 3;
+  s.models[0].max_queue_delay = Duration::seconds(5);
+  auto [rows, summary] = simulate(s);
+  for (int i = 0; i < 3; ++i) CHECK(rows[i].e2e_s == Approx(1));
+  for (int i = 3; i < 6; ++i) CHECK(rows[i].e2e_s == Approx(2));
+}
+
+TEST_CASE("a full queue drops, and a client that retries comes back") {
+  Scenario s = arrivals_at({0, 0, 0, 0, 0}, 1);
+  s.models[0].max_queue_size = 2;
+  auto [rows, summary] = simulate(s);
+  CHECK(summary.requests.dropped == 2);
+  CHECK(summary.requests.admitted == 3);
+  CHECK(rows[4].outcome == Outcome::Dropped);
+  CHECK(rows[4].e2e_s == 0);
+
+  s.traffic[0].retries = 1;
+  s.traffic[0].retry_backoff = Duration::seconds(10);
+  auto [again, retried] = simulate(s);
+  CHECK(retried.requests.dropped == 0);
+  CHECK(retried.requests.retried == 2);
+  CHECK(again[3].e2e_s == Approx(11));
+  CHECK(again[4].e2e_s == Approx(12));
+  CHECK(again[4].attempts == 2);
+}
+
+TEST_CASE("a time-out ends each attempt on the nanosecond") {
+  Scenario s = arrivals_at({0, 500}, 10);
+  s.traffic[0].timeout = Duration::seconds(3);
+  s.traffic[0].retries = 2;
+  auto [rows, summary] = simulate(s);
+  CHECK(summary.requests.timed_out == 2);
+  CHECK(summary.requests.retried == 4);
+  CHECK(rows[0].e2e_s == 9);
+  CHECK(rows[0].attempts == 3);
+  CHECK(rows[1].e2e_s == 9);
+}
+
+TEST_CASE("requests wait for the first endpoint and then go on in order") {
+  Scenario s = arrivals_at({0, 100, 200}, 1);
+  s.models[0].startup.container = Distribution::constant(5);
+  auto [rows, summary] = simulate(s);
+  CHECK(rows[0].e2e_s == Approx(6));
+  CHECK(rows[1].e2e_s == Approx(6.9));
+  CHECK(rows[2].e2e_s == Approx(7.8));
+}
+
+TEST_CASE("a lost node fails what runs on it") {
+  Scenario s = arrivals_at({0, 0, 20000}, 10);
+  FaultSpec fault;
+  fault.at = Duration::seconds(5);
+  fault.for_ = Duration::seconds(10);
+  fault.node = "node-0";
+  s.faults = {fault};
+  auto [rows, summary] = simulate(s);
+  CHECK(summary.requests.failed == 2);
+  CHECK(rows[0].e2e_s == 5);
+  CHECK(rows[2].outcome == Outcome::Completed);
+}
+
+TEST_CASE("scale-down: requests finish within the grace period and fail after it") {
+  // Two replicas, one request on each; the constant policy wants one from the first sync (15 s) on.
+  Scenario s = arrivals_at({1000, 1000}, 30);
+  s.manifests.deployments[0].replicas = 2;
+  s.routers = {{"server", {"round-robin", {}, {}}}};
+  s.autoscalers = {{"server", {"constant", {{"replicas", "1"}}, {}}}};
+  s.manifests.deployments[0].pod_template.spec.termination_grace_period = Duration::seconds(30);
+  auto [rows, summary] = simulate(s);
+  CHECK(summary.requests.completed == 2);
+  CHECK(summary.replicas.at("default/server").scale_downs == 1);
+
+  s.manifests.deployments[0].pod_template.spec.termination_grace_period = Duration::seconds(2);
+  auto [killed, after] = simulate(s);
+  CHECK(after.requests.completed == 1);
+  CHECK(after.requests.failed == 1);
+}
+
+TEST_CASE("SLO: unfinished requests miss; without eligible requests there is no attainment") {
+  Scenario s = arrivals_at({0, 0, 99000}, 2);
+  s.slo = {{"clients", {}, {}, Duration::seconds(3), 0.9, {}}};
+  auto [rows, summary] = simulate(s);
+  REQUIRE(summary.slo);
+  CHECK(summary.slo->attainment == Approx(1.0 / 3));  // 2 s meets, 4 s misses, the last is in flight
+  CHECK(summary.requests.in_flight == 1);
+  s.warmup = Duration::seconds(99.5);
+  CHECK_FALSE(simulate(s).second.slo);
+  s.slo[0].ttft = Duration::seconds(1);
+  CHECK_THROWS_WITH(compile(s), Catch::Contains("service server is a batch server, allowed: e2e"));
+}
