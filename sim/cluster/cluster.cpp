@@ -9,7 +9,7 @@ namespace kisim {
 namespace {
 
 constexpr const char* kGpuResource = "nvidia.com/gpu";
-constexpr int64_t kDefaultMilliCpu = 100;                 // kube-scheduler's GetNonzeroRequests
+constexpr int64_t kDefaultMilliCpu = 100;  // kube-scheduler's GetNonzeroRequests
 constexpr int64_t kDefaultMemory = 200ll * 1024 * 1024;
 
 int64_t amount(const ResourceList& list, const std::string& name, int64_t otherwise = 0) {
@@ -20,7 +20,8 @@ int64_t amount(const ResourceList& list, const std::string& name, int64_t otherw
 
 void add_to(ResourceList& sum, const ResourceList& list) {
   for (const auto& [name, value] : list) {
-    auto at = std::lower_bound(sum.begin(), sum.end(), name, [](const auto& a, const std::string& b) { return a.first < b; });
+    auto at =
+        std::lower_bound(sum.begin(), sum.end(), name, [](const auto& a, const std::string& b) { return a.first < b; });
     if (at != sum.end() && at->first == name)
       at->second += value;
     else
@@ -63,15 +64,24 @@ std::string zone_key(const Labels& labels) {
 
 const char* to_string(PodPhase phase) {
   switch (phase) {
-    case PodPhase::Pending: return "Pending";
-    case PodPhase::Binding: return "Binding";
-    case PodPhase::Pulling: return "Pulling";
-    case PodPhase::Starting: return "Starting";
-    case PodPhase::Loading: return "Loading";
-    case PodPhase::Probing: return "Probing";
-    case PodPhase::Ready: return "Ready";
-    case PodPhase::Terminating: return "Terminating";
-    case PodPhase::Gone: return "Gone";
+    case PodPhase::Pending:
+      return "Pending";
+    case PodPhase::Binding:
+      return "Binding";
+    case PodPhase::Pulling:
+      return "Pulling";
+    case PodPhase::Starting:
+      return "Starting";
+    case PodPhase::Loading:
+      return "Loading";
+    case PodPhase::Probing:
+      return "Probing";
+    case PodPhase::Ready:
+      return "Ready";
+    case PodPhase::Terminating:
+      return "Terminating";
+    case PodPhase::Gone:
+      return "Gone";
   }
   return "?";
 }
@@ -131,7 +141,9 @@ TemplateId ClusterBuilder::add_template(const Labels& labels, const PodSpec& spe
   return model_.templates.push_back(std::move(t));
 }
 
-WorkloadId ClusterBuilder::add_workload(WorkloadModel workload) { return model_.workloads.push_back(std::move(workload)); }
+WorkloadId ClusterBuilder::add_workload(WorkloadModel workload) {
+  return model_.workloads.push_back(std::move(workload));
+}
 
 ClusterModel ClusterBuilder::build() && {
   auto dense = [&](const ResourceList& list) {
@@ -140,7 +152,8 @@ ClusterModel ClusterBuilder::build() && {
     return row;
   };
   for (size_t i = 0; i < model_.nodes.size(); ++i) model_.nodes[NodeId(i)].allocatable = dense(node_lists_[i]);
-  for (size_t i = 0; i < model_.templates.size(); ++i) model_.templates[TemplateId(i)].request = dense(template_lists_[i]);
+  for (size_t i = 0; i < model_.templates.size(); ++i)
+    model_.templates[TemplateId(i)].request = dense(template_lists_[i]);
   return std::move(model_);
 }
 
@@ -195,7 +208,8 @@ void Cluster::bind(PodId id, NodeId node, Time now) {
     pod.gpus.push_back(GpuId(g));
     --wanted;
   }
-  KISIM_INVARIANT(wanted == 0, "node {} has no device left for pod {}", model.nodes[node].object.meta.name, pod_name(id));
+  KISIM_INVARIANT(wanted == 0, "node {} has no device left for pod {}", model.nodes[node].object.meta.name,
+                  pod_name(id));
   pod.node = node;
   pod.scheduled = now;
 }

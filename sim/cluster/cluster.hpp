@@ -38,7 +38,7 @@ struct NodeModel {
   // nvidia.com/gpu.clique (NVSwitch racks). kNoNvlink where there is none.
   static constexpr uint32_t kNoNvlink = 0xffffffffu;
   uint32_t nvlink_domain = kNoNvlink;
-  std::string zone;      // "region:zone", the grouping key of the scheduler's node order; empty without labels
+  std::string zone;  // "region:zone", the grouping key of the scheduler's node order; empty without labels
 };
 
 // What the pods of one workload have in common.
@@ -56,8 +56,8 @@ struct WorkloadModel {
   enum class Kind : uint8_t { Deployment, ReplicaSet, Pod } kind = Kind::Deployment;
   std::string namespace_, name;
   TemplateId pod_template;
-  int32_t replicas = 1;         // as the manifest says
-  ServingModelId serving;       // invalid: its pods serve nothing
+  int32_t replicas = 1;    // as the manifest says
+  ServingModelId serving;  // invalid: its pods serve nothing
   std::string full_name() const { return namespace_ + "/" + name; }
 };
 
@@ -96,12 +96,12 @@ class ClusterBuilder {
 
 // The life of a pod, in order. Pulling … Probing are Kubernetes' phase Pending or Running with Ready=False.
 enum class PodPhase : uint8_t {
-  Pending,      // not bound
-  Binding,      // bound, the kubelet has not seen it
-  Pulling,      // image pull
-  Starting,     // container start
-  Loading,      // model weights
-  Probing,      // waiting for the readiness probe
+  Pending,   // not bound
+  Binding,   // bound, the kubelet has not seen it
+  Pulling,   // image pull
+  Starting,  // container start
+  Loading,   // model weights
+  Probing,   // waiting for the readiness probe
   Ready,
   Terminating,  // deleted, within its grace period
   Gone
@@ -117,25 +117,25 @@ struct PodState {
   ReplicaId replica;
   Time created, scheduled, deleted;
   Time started = Time::max(), ready = Time::max();  // max() = not yet
-  EventHandle timer;        // the kubelet's next step for this pod
-  std::vector<GpuId> gpus;  // held while bound
+  EventHandle timer;                                // the kubelet's next step for this pod
+  std::vector<GpuId> gpus;                          // held while bound
 };
 
 struct GpuState {
   NodeId node;
-  PodId owner;           // invalid: free
+  PodId owner;             // invalid: free
   TimeWeighted allocated;  // 0 or 1
   TimeWeighted busy;       // 0 or 1: a kernel is running for its owner
 };
 
 struct ClusterState {
-  std::vector<int64_t> requested;  // node-major: [node * resources + resource]; kPods counts pods
+  std::vector<int64_t> requested;                    // node-major: [node * resources + resource]; kPods counts pods
   std::vector<int64_t> nonzero_cpu, nonzero_memory;  // per node
   std::vector<uint8_t> node_ready;
   IdVector<PodId, PodState> pods;
   IdVector<GpuId, GpuState> gpus;
-  std::vector<uint32_t> first_gpu;     // per node: its GPUs are first_gpu[n] … first_gpu[n] + NodeModel::gpus
-  std::vector<std::vector<PodId>> node_pods;      // bound and not gone, in order of binding
+  std::vector<uint32_t> first_gpu;            // per node: its GPUs are first_gpu[n] … first_gpu[n] + NodeModel::gpus
+  std::vector<std::vector<PodId>> node_pods;  // bound and not gone, in order of binding
   std::vector<std::vector<PodId>> workload_pods;  // not gone, in order of creation
   std::vector<uint32_t> created_pods;             // per workload, ever
 };
@@ -152,7 +152,7 @@ class Cluster {
   // Gives back the node's resources and GPUs; the pod is Gone.
   void remove(PodId pod, Time now);
   void set_busy(PodId pod, bool busy, Time now);
-  void reset_statistics(Time now);  // end of warm-up
+  void reset_statistics(Time now);        // end of warm-up
   std::string pod_name(PodId pod) const;  // "llama-x2b4q", as a ReplicaSet names its pods
   uint64_t pod_entity(PodId pod) const;   // hash of Pod/namespace/name, the address of its random streams
 

@@ -13,12 +13,12 @@ struct GpuModel {
   double fp16_tflops = 0;             // dense, tensor cores
   double fp8_tflops = 0;              // dense; 0 = no FP8
   int64_t memory_bytes = 0;
-  double bandwidth_gbs = 0;           // device memory, 1e9 bytes/s
+  double bandwidth_gbs = 0;  // device memory, 1e9 bytes/s
   double tdp_watts = 0;
-  double idle_watts = 0;              // 0 = not published
+  double idle_watts = 0;  // 0 = not published
   int32_t sm = 0;
-  double nvlink_gbs = 0;              // both directions together; 0 = no NVLink
-  int32_t mig_slices = 0;             // compute slices; 0 = no MIG
+  double nvlink_gbs = 0;   // both directions together; 0 = no NVLink
+  int32_t mig_slices = 0;  // compute slices; 0 = no MIG
 };
 
 }  // namespace kisim

@@ -50,7 +50,8 @@ std::string to_yaml(const Value& value);
 
 // "found 'poison', allowed: poisson, constant (did you mean 'poisson'?)". The hint is left out where nothing is close.
 std::string not_allowed(const std::string& found, const std::vector<std::string>& allowed);
-// The candidate that `text` is most likely a slip or the beginning of, in any case of letters; "" where none or several are as close.
+// The candidate that `text` is most likely a slip or the beginning of, in any case of letters; "" where none or several
+// are as close.
 std::string closest(const std::string& text, const std::vector<std::string>& candidates);
 
 // Collects complaints while a document is read; `strict` turns warnings into errors.

@@ -50,6 +50,6 @@ class Registry {
 
 #define KISIM_CONCAT_(a, b) a##b
 #define KISIM_CONCAT(a, b) KISIM_CONCAT_(a, b)
-#define KISIM_POLICY(Role, ...)                                                                                \
-  [[maybe_unused]] static const bool KISIM_CONCAT(kisim_registered_, __LINE__) =                                 \
+#define KISIM_POLICY(Role, ...)                                                  \
+  [[maybe_unused]] static const bool KISIM_CONCAT(kisim_registered_, __LINE__) = \
       ::kisim::Registry<Role>::instance().add({__VA_ARGS__})

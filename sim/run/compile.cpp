@@ -101,7 +101,8 @@ class Compiler {
     try {
       return std::shared_ptr<const Role>(entry->make(params));
     } catch (const InputError& e) {
-      for (const Diagnostic& d : e.diagnostics()) error(choice.mark, "spec.policies." + role + "." + d.field, d.message);
+      for (const Diagnostic& d : e.diagnostics())
+        error(choice.mark, "spec.policies." + role + "." + d.field, d.message);
       return nullptr;
     }
   }
@@ -262,9 +263,12 @@ class Compiler {
 
   static const char* kind_name(WorkloadModel::Kind kind) {
     switch (kind) {
-      case WorkloadModel::Kind::Deployment: return "Deployment";
-      case WorkloadModel::Kind::ReplicaSet: return "ReplicaSet";
-      case WorkloadModel::Kind::Pod: return "Pod";
+      case WorkloadModel::Kind::Deployment:
+        return "Deployment";
+      case WorkloadModel::Kind::ReplicaSet:
+        return "ReplicaSet";
+      case WorkloadModel::Kind::Pod:
+        return "Pod";
     }
     return "?";
   }
@@ -407,7 +411,8 @@ class Compiler {
     }
     for (size_t w = 0; w < k.workloads.size(); ++w) {
       AutoscalerBinding& a = k.workloads[WorkloadId(w)].autoscaler;
-      if (a.object && !a.policy && !failed_hpas_.contains(w)) a.policy = make<Autoscaler>({"hpa", {}, a.object->meta.mark}, "autoscaler");
+      if (a.object && !a.policy && !failed_hpas_.contains(w))
+        a.policy = make<Autoscaler>({"hpa", {}, a.object->meta.mark}, "autoscaler");
       if (!a.policy) continue;
       if (a.object)
         for (const Diagnostic& d : check_metrics(*a.object)) diagnostics_.push_back(d);
@@ -451,7 +456,8 @@ class Compiler {
       AutoscalerBinding& a = model_->kube.workloads[WorkloadId(w)].autoscaler;
       if (a.object) {
         failed_hpas_.insert(w);
-        error(hpa.meta.mark, "spec.scaleTargetRef", fmt::format("{} is scaled by {} too", workload.full_name(), a.object->meta.name));
+        error(hpa.meta.mark, "spec.scaleTargetRef",
+              fmt::format("{} is scaled by {} too", workload.full_name(), a.object->meta.name));
         return;
       }
       a.object = hpa;
@@ -502,7 +508,8 @@ class Compiler {
   void finish() {
     std::vector<Diagnostic> errors;
     for (const Diagnostic& d : diagnostics_)
-      if (d.severity == Severity::Error || scenario_.strict) errors.push_back({Severity::Error, d.mark, d.field, d.message});
+      if (d.severity == Severity::Error || scenario_.strict)
+        errors.push_back({Severity::Error, d.mark, d.field, d.message});
     if (!errors.empty()) throw InputError(std::move(errors));
     for (const Diagnostic& d : scenario_.warnings) keep(d);
     for (const Diagnostic& d : diagnostics_) keep(d);

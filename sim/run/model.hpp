@@ -25,7 +25,7 @@ struct Model {
   Duration sample_interval;
   IdVector<GpuModelId, double> price_per_hour;  // by GPU model; where has_prices
   bool has_prices = false;
-  std::vector<std::string> warnings;            // of reading and compiling, as text
+  std::vector<std::string> warnings;  // of reading and compiling, as text
 };
 
 // Scenario to Model. Collects every complaint; throws InputError if any is an error.

@@ -79,15 +79,25 @@ void Recorder::sample(const World& world) {
     int ready = 0, starting = 0, pending = 0, terminating = 0;
     for (PodId id : state.cluster.workload_pods[i]) {
       switch (state.cluster.pods[id].phase) {
-        case PodPhase::Ready: ++ready; break;
-        case PodPhase::Pending: ++pending; break;
-        case PodPhase::Terminating: ++terminating; break;
-        case PodPhase::Gone: break;
-        default: ++starting; break;
+        case PodPhase::Ready:
+          ++ready;
+          break;
+        case PodPhase::Pending:
+          ++pending;
+          break;
+        case PodPhase::Terminating:
+          ++terminating;
+          break;
+        case PodPhase::Gone:
+          break;
+        default:
+          ++starting;
+          break;
       }
     }
     std::string name = workload.full_name();
-    point("kube_deployment_spec_replicas", "1", {{"workload", name}}, now, state.kube.workloads[WorkloadId(i)].replicas);
+    point("kube_deployment_spec_replicas", "1", {{"workload", name}}, now,
+          state.kube.workloads[WorkloadId(i)].replicas);
     point("kube_deployment_status_replicas_ready", "1", {{"workload", name}}, now, ready);
     point("kisim_pods", "1", {{"phase", "starting"}, {"workload", name}}, now, starting);
     point("kisim_pods", "1", {{"phase", "pending"}, {"workload", name}}, now, pending);

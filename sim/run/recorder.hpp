@@ -36,8 +36,8 @@ class Recorder : public RequestSink {
  public:
   static constexpr size_t kSampleRows = 65536;
 
-  // Record::Sample keeps at most kSampleRows requests, chosen by the hash of (source's name, ordinal): the same requests
-  // whatever the policy. Record::All hands every row to `rows`, which must outlive the recorder.
+  // Record::Sample keeps at most kSampleRows requests, chosen by the hash of (source's name, ordinal): the same
+  // requests whatever the policy. Record::All hands every row to `rows`, which must outlive the recorder.
   Recorder(Record mode, RequestSink* rows) : mode_(mode), rows_(rows) {}
 
   void record(const RequestRecord& record) override;
@@ -46,9 +46,9 @@ class Recorder : public RequestSink {
   // At the end of the run.
   void finish(const World& world);
 
-  std::vector<Series> series;             // sorted by metric, then labels, after finish()
-  std::vector<RequestRecord> requests;    // Record::Sample: sorted by arrival, after finish()
-  std::vector<std::string> sources;       // names, by RequestRecord::source
+  std::vector<Series> series;           // sorted by metric, then labels, after finish()
+  std::vector<RequestRecord> requests;  // Record::Sample: sorted by arrival, after finish()
+  std::vector<std::string> sources;     // names, by RequestRecord::source
   std::vector<PodRecord> pods;
   std::vector<ScalingRecord> scalings;
 

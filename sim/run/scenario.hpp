@@ -53,10 +53,10 @@ struct ModelSpec {
   // Cold start, drawn per pod. Sizes in bytes, rates in bytes/s, times in seconds.
   struct Startup {
     Distribution image = Distribution::constant(0), weights = Distribution::constant(0);
-    Distribution image_bandwidth = Distribution::constant(500e6);   // registry to node
-    Distribution weights_bandwidth = Distribution::constant(2e9);   // storage to GPU
-    Distribution container = Distribution::constant(1);             // sandbox, container and CUDA start
-    Distribution engine = Distribution::constant(0);                // compile, graph capture, warm-up
+    Distribution image_bandwidth = Distribution::constant(500e6);  // registry to node
+    Distribution weights_bandwidth = Distribution::constant(2e9);  // storage to GPU
+    Distribution container = Distribution::constant(1);            // sandbox, container and CUDA start
+    Distribution engine = Distribution::constant(0);               // compile, graph capture, warm-up
   };
   Startup startup;
   SourceMark mark;
@@ -69,19 +69,19 @@ struct TrafficSpec {
   using Pattern = SourceModel::Pattern;
   using Arrivals = SourceModel::Arrivals;
   Pattern pattern = Pattern::Constant;
-  double rate = 0;                              // Constant: mean, 1/s
-  double diurnal_mean = 0, diurnal_peak = 0;    // 1/s; traffic/diurnal.hpp has the curve
+  double rate = 0;                            // Constant: mean, 1/s
+  double diurnal_mean = 0, diurnal_peak = 0;  // 1/s; traffic/diurnal.hpp has the curve
   Duration diurnal_period{86'400'000'000'000}, diurnal_phase;
   std::shared_ptr<const TraceColumns> trace;
-  double time_scale = 1;                        // trace: > 1 stretches time
-  double rate_scale = 1;                        // trace: k copies, or a share k < 1, of the requests
-  int32_t users = 0;                            // Users: a closed loop
-  Distribution think;                           // seconds between an answer and the user's next request
+  double time_scale = 1;  // trace: > 1 stretches time
+  double rate_scale = 1;  // trace: k copies, or a share k < 1, of the requests
+  int32_t users = 0;      // Users: a closed loop
+  Distribution think;     // seconds between an answer and the user's next request
 
   Arrivals arrivals = Arrivals::Poisson;
 
   Distribution prompt = Distribution::constant(0), output = Distribution::constant(1);  // tokens; a trace has its own
-  Duration timeout;        // 0 = none; of one attempt
+  Duration timeout;                                                                     // 0 = none; of one attempt
   int32_t retries = 0;     // attempts beyond the first, after a time-out, a drop or a failure
   Duration retry_backoff;  // before each retry
   SourceMark mark;
@@ -96,8 +96,8 @@ struct SloSpec {
 
 struct MetricsSpec {
   Duration scrape_interval{15'000'000'000};
-  std::optional<Duration> offset;  // none: random within the interval, per target
-  Duration delay;                  // from scrape to visibility
+  std::optional<Duration> offset;   // none: random within the interval, per target
+  Duration delay;                   // from scrape to visibility
   Duration window{30'000'000'000};  // over which rates are taken
 };
 
@@ -121,17 +121,17 @@ struct Scenario {
   PolicyChoice scheduler{"kube", {}, {}};
   MetricsSpec metrics;
   std::vector<FaultSpec> faults;
-  std::map<std::string, double> prices;             // GPU model -> per hour
+  std::map<std::string, double> prices;  // GPU model -> per hour
 
   Manifests manifests;
-  std::vector<GpuModel> gpus;          // the catalogues
+  std::vector<GpuModel> gpus;  // the catalogues
   std::vector<LlmModel> llms;
   std::vector<EngineProfile> engines;
 
   SourceMark mark;
-  std::string text;                    // as read, with the --set overrides, for the record
+  std::string text;  // as read, with the --set overrides, for the record
   std::vector<Diagnostic> warnings;
-  bool strict = false;                 // what compile() finds doubtful is an error
+  bool strict = false;  // what compile() finds doubtful is an error
 };
 
 }  // namespace kisim

@@ -67,8 +67,12 @@ void World::dispatch(const Event& event) {
     case Room::Traffic:
       if (auto arrival = traffic_.on_event(event)) serving_.submit(*arrival);
       break;
-    case Room::Serving: serving_.on_event(event); break;
-    case Room::Kube: kube_.on_event(event); break;
+    case Room::Serving:
+      serving_.on_event(event);
+      break;
+    case Room::Kube:
+      kube_.on_event(event);
+      break;
     case Room::Run:
       switch (static_cast<Code>(event_code(event.kind))) {
         case Code::WarmupEnd:
@@ -77,10 +81,12 @@ void World::dispatch(const Event& event) {
           break;
         case Code::Sample:
           if (recorder_) recorder_->sample(*this);
-          state_.engine.schedule(now() + model_->sample_interval, Priority::Scrape,
-                                 event_kind(Room::Run, Code::Sample), 0);
+          state_.engine.schedule(now() + model_->sample_interval, Priority::Scrape, event_kind(Room::Run, Code::Sample),
+                                 0);
           break;
-        case Code::End: finished_ = true; break;
+        case Code::End:
+          finished_ = true;
+          break;
       }
       break;
   }

@@ -67,8 +67,8 @@ class World {
 
 struct RunOptions {
   Recorder* recorder = nullptr;
-  const std::atomic<bool>* stop = nullptr;            // set by a signal handler: finish early, mark as interrupted
-  std::function<void(Time now, Time end)> progress;   // called now and then, from the running thread
+  const std::atomic<bool>* stop = nullptr;           // set by a signal handler: finish early, mark as interrupted
+  std::function<void(Time now, Time end)> progress;  // called now and then, from the running thread
 };
 
 // Runs a Model from start to end and fills the whole summary, wall time and memory included.

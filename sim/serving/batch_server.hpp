@@ -21,7 +21,7 @@ struct BatchServerModel {
   int32_t instances = 1;
   std::vector<int32_t> preferred;  // ascending
   Duration max_queue_delay;
-  Distribution base, per_item;     // seconds; drawn from the stream of the batch's first request
+  Distribution base, per_item;  // seconds; drawn from the stream of the batch's first request
   uint64_t seed = 0;
 };
 

@@ -9,8 +9,8 @@ namespace kisim {
 
 // Architecture numbers of a dense decoder, from its public configuration.
 struct LlmModel {
-  std::string name;          // "llama-3.1-8b"
-  double parameters = 0;     // count
+  std::string name;       // "llama-3.1-8b"
+  double parameters = 0;  // count
   int32_t layers = 0, hidden = 0, heads = 0, kv_heads = 0, head_dim = 0;
   double bytes_per_parameter = 2;
   double kv_bytes_per_element = 2;
@@ -33,7 +33,7 @@ struct EngineProfile {
   double request_overhead_ms = 0;  // API and tokeniser, before the queue
   double activation_gib = 0;       // reserved beside weights and KV cache
   double non_torch_gib = 0;
-  int32_t block_size = 16;         // tokens per KV block
+  int32_t block_size = 16;  // tokens per KV block
   int32_t max_num_seqs = 256;
   int32_t max_num_batched_tokens = 8192;
   std::string source;

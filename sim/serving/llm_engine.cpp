@@ -321,8 +321,7 @@ int64_t LlmEngine::iterations_done(Time now) const {
 
 // The jump ends with the iteration that is running now.
 void LlmEngine::cut_step(Time now) {
-  if (state_.step_iterations > 1)
-    state_.step_iterations = std::min(state_.step_iterations, iterations_done(now) + 1);
+  if (state_.step_iterations > 1) state_.step_iterations = std::min(state_.step_iterations, iterations_done(now) + 1);
 }
 
 void LlmEngine::abort(RequestId id, Time now) {

@@ -34,12 +34,12 @@ struct LlmEngineModel {
 //   + per_attention·Σ p_i·(c_i + p_i/2)        over chunks of p_i tokens after c_i
 // after serving.md section 2.2: ITL = step + 1.26 Tw + 1.27 Tkv + per_sequence·B + tp·L, prefill at an MFU.
 struct LlmCost {
-  int64_t step_ps = 0;               // engine step and the reading of all weights
+  int64_t step_ps = 0;  // engine step and the reading of all weights
   int64_t per_sequence_ps = 0;
   int64_t per_kv_token_ps = 0;
   int64_t per_prefill_token_ps = 0;
   double per_attention_ps = 0;
-  int64_t kv_blocks = 0;             // that fit beside the weights
+  int64_t kv_blocks = 0;  // that fit beside the weights
 
   // Linear level, in seconds.
   double linear_base = 0, linear_per_sequence = 0, linear_prefill_base = 0, linear_prefill_per_token = 0;
@@ -52,7 +52,7 @@ LlmCost llm_cost(const LlmModel& llm, const EngineProfile& engine, double fp16_t
 
 struct LlmEngineState {
   struct Finish {
-    uint64_t at;  // iteration (or virtual token count, as bits) at which the request ends
+    uint64_t at;      // iteration (or virtual token count, as bits) at which the request ends
     uint64_t joined;  // rank of joining, for ties
     RequestId request;
     bool operator<(const Finish& o) const { return at != o.at ? at < o.at : joined < o.joined; }
@@ -68,20 +68,20 @@ struct LlmEngineState {
   // the decoding set, all as of iteration `iteration`
   uint64_t iteration = 0;
   int32_t decoding = 0;
-  int64_t context = 0;                // Σ tokens of context
-  std::vector<int32_t> phase;         // by (context − iteration) mod block_size: how many decode
+  int64_t context = 0;         // Σ tokens of context
+  std::vector<int32_t> phase;  // by (context − iteration) mod block_size: how many decode
 
   // the step under way
   bool stepping = false;
   Time step_start;
-  int64_t step_remainder_ps = 0;      // of step_start below a nanosecond
-  int64_t step_first_ps = 0;          // duration of its first iteration
-  int64_t step_growth_ps = 0;         // each next iteration is longer by this
-  int64_t step_iterations = 0;        // planned
-  int64_t step_reserved = 0;          // KV blocks already taken for its first iteration
+  int64_t step_remainder_ps = 0;  // of step_start below a nanosecond
+  int64_t step_first_ps = 0;      // duration of its first iteration
+  int64_t step_growth_ps = 0;     // each next iteration is longer by this
+  int64_t step_iterations = 0;    // planned
+  int64_t step_reserved = 0;      // KV blocks already taken for its first iteration
 
   // linear level
-  double progress = 0;                // virtual tokens since the engine was last idle
+  double progress = 0;  // virtual tokens since the engine was last idle
   Time progress_at, stalled_until;
 
   // counters since the start of the replica

@@ -33,11 +33,11 @@ struct Request {
   uint64_t entity = 0;  // hash of (source's name, ordinal): the address of its random streams
   uint32_t source = 0, user = 0;
   int32_t prompt_tokens = 0, output_tokens = 1;
-  Time arrival;      // the client's first send
-  Time deadline;     // of this attempt
-  Time queued;       // when it entered the replica's queue
-  Time scheduled;    // first time in a batch of this attempt; max() = not yet
-  Time first_token;  // max() = not yet
+  Time arrival;       // the client's first send
+  Time deadline;      // of this attempt
+  Time queued;        // when it entered the replica's queue
+  Time scheduled;     // first time in a batch of this attempt; max() = not yet
+  Time first_token;   // max() = not yet
   EventHandle timer;  // the end of Travelling or Backoff
   ReplicaId replica;
   Place place = Place::Held;
@@ -47,12 +47,12 @@ struct Request {
   uint32_t instance = 0;  // of a batch server, while running
 
   // The LLM engine's part. While decoding, the tokens generated are counted by the engine's iterations.
-  int32_t prefilled = 0;        // tokens whose KV is computed, while prefilling
-  int32_t prefill_target = 0;   // prompt, plus what was generated before a preemption
-  int32_t generated = 0;        // tokens sent, as of decode_start
-  uint64_t decode_start = 0;    // engine iteration at which it joined the decoding
+  int32_t prefilled = 0;       // tokens whose KV is computed, while prefilling
+  int32_t prefill_target = 0;  // prompt, plus what was generated before a preemption
+  int32_t generated = 0;       // tokens sent, as of decode_start
+  uint64_t decode_start = 0;   // engine iteration at which it joined the decoding
   bool decoding = false;
-  int32_t blocks = 0;           // KV blocks held, while prefilling (linear level: for good)
+  int32_t blocks = 0;  // KV blocks held, while prefilling (linear level: for good)
 
   struct Links {
     uint32_t previous = RequestId::kNone, next = RequestId::kNone;
@@ -123,7 +123,9 @@ struct LinkedRequests {
   }
 
  private:
-  static Request::Links& links(RequestSlab& slab, uint32_t i) { return slab[RequestId(i)].links[static_cast<int>(kLink)]; }
+  static Request::Links& links(RequestSlab& slab, uint32_t i) {
+    return slab[RequestId(i)].links[static_cast<int>(kLink)];
+  }
 };
 
 using RequestList = LinkedRequests<Link::Place>;

@@ -39,16 +39,20 @@ void Serving::on_event(const Event& event) {
       engine(replica).on_timer(engine_.now());
       return after_engine(id);
     }
-    case Code::BatchEnd: return on_batch_end(ReplicaId{event.target}, static_cast<uint32_t>(event.payload));
-    case Code::Delay: return start_batches(ReplicaId{event.target});
+    case Code::BatchEnd:
+      return on_batch_end(ReplicaId{event.target}, static_cast<uint32_t>(event.payload));
+    case Code::Delay:
+      return start_batches(ReplicaId{event.target});
     case Code::Enqueue: {
       RequestId id{event.target};
       Request& request = state.requests[id];
       state.replicas[request.replica].travelling.remove(state.requests, id);
       return enqueue(id);
     }
-    case Code::Deadline: return on_deadline(event.target);
-    case Code::Retry: return attempt(RequestId{event.target});
+    case Code::Deadline:
+      return on_deadline(event.target);
+    case Code::Retry:
+      return attempt(RequestId{event.target});
   }
 }
 
@@ -122,7 +126,8 @@ void Serving::send(RequestId id, ServiceId service, uint32_t endpoint) {
   if (m.request_overhead.ns == 0) return enqueue(id);
   request.place = Request::Place::Travelling;
   replica.travelling.push_back(state.requests, id);
-  request.timer = engine_.schedule(engine_.now() + m.request_overhead, Priority::Arrival, kind(Code::Enqueue), id.value);
+  request.timer =
+      engine_.schedule(engine_.now() + m.request_overhead, Priority::Arrival, kind(Code::Enqueue), id.value);
 }
 
 void Serving::enqueue(RequestId id) {
@@ -196,8 +201,8 @@ void Serving::on_deadline(uint32_t source) {
   }
   // Deadlines come in order, so the earliest stands at the head; most are met and never looked at.
   if (!c.deadlines.empty() && !c.deadline_timer)
-    c.deadline_timer = engine_.schedule(state.requests[c.deadlines.front()].deadline, Priority::Failure,
-                                        kind(Code::Deadline), source);
+    c.deadline_timer =
+        engine_.schedule(state.requests[c.deadlines.front()].deadline, Priority::Failure, kind(Code::Deadline), source);
 }
 
 // Books of the replica and its endpoint, when a request has left it.
@@ -218,10 +223,18 @@ void Serving::leave(RequestId id, Outcome outcome) {
   Time now = engine_.now();
   Duration e2e = now - request.arrival;
   switch (outcome) {
-    case Outcome::Completed: ++c.completed; break;
-    case Outcome::Failed: ++c.failed; break;
-    case Outcome::Dropped: ++c.dropped; break;
-    case Outcome::TimedOut: ++c.timed_out; break;
+    case Outcome::Completed:
+      ++c.completed;
+      break;
+    case Outcome::Failed:
+      ++c.failed;
+      break;
+    case Outcome::Dropped:
+      ++c.dropped;
+      break;
+    case Outcome::TimedOut:
+      ++c.timed_out;
+      break;
   }
   state.in_flight.add(now, -1);
   state.sojourn_ns += e2e.ns;
@@ -231,7 +244,8 @@ void Serving::leave(RequestId id, Outcome outcome) {
   Duration queue = llm || outcome == Outcome::Completed ? request.scheduled - request.arrival : Duration{};
   Duration ttft = llm ? request.first_token - request.arrival : Duration{};
   Duration tpot = llm && request.output_tokens > 1
-                      ? Duration{(now - request.first_token).ns / (request.output_tokens - 1)} : Duration{};
+                      ? Duration{(now - request.first_token).ns / (request.output_tokens - 1)}
+                      : Duration{};
   if (outcome == Outcome::Completed && now >= model.warmup_end) {
     c.e2e.add(e2e.ns);
     c.queue.add(queue.ns);
@@ -305,8 +319,8 @@ void Serving::start_batches(ReplicaId id) {
       break;
     }
     BatchServer::Started started = server.start_batch(size, now);
-    replica.batch.instances[started.instance].timer = engine_.schedule(
-        started.end, Priority::Completion, kind(Code::BatchEnd), id.value, started.instance);
+    replica.batch.instances[started.instance].timer =
+        engine_.schedule(started.end, Priority::Completion, kind(Code::BatchEnd), id.value, started.instance);
   }
   set_busy(replica, replica.batch.busy > 0);
 }
@@ -445,11 +459,13 @@ void Serving::check_conservation() const {
     left += c.completed + c.failed + c.dropped + c.timed_out;
   }
   auto in_flight = static_cast<uint64_t>(state.in_flight.value());
-  KISIM_INVARIANT(arrived == left + in_flight, "{} requests arrived, {} left and {} are in flight", arrived, left, in_flight);
+  KISIM_INVARIANT(arrived == left + in_flight, "{} requests arrived, {} left and {} are in flight", arrived, left,
+                  in_flight);
   KISIM_INVARIANT(in_flight == state.requests.in_use(), "{} requests in flight, {} in memory", in_flight,
                   state.requests.in_use());
   // Little's law in its exact form: ∫N(t)dt = Σ sojourn times, those in flight counted to now.
-  __int128 sojourn = state.sojourn_ns + static_cast<__int128>(now.ns) * static_cast<int64_t>(in_flight) - state.arrivals_ns;
+  __int128 sojourn =
+      state.sojourn_ns + static_cast<__int128>(now.ns) * static_cast<int64_t>(in_flight) - state.arrivals_ns;
   KISIM_INVARIANT(state.in_flight.integral(now) == sojourn, "Little's law: ∫N dt differs from Σ sojourn by {} ns",
                   static_cast<int64_t>(state.in_flight.integral(now) - sojourn));
   for (const ServiceState& s : state.services)
@@ -464,8 +480,8 @@ void Serving::check_replica(ReplicaId id) const {
   ReplicaState& replica = state.replicas[id];
   if (replica.status == ReplicaState::Status::Free) return;
   Time now = engine_.now();
-  KISIM_INVARIANT(replica.busy.integral(now) <= (now - replica.since).ns, "replica {} was busy for longer than it lives",
-                  id.value);
+  KISIM_INVARIANT(replica.busy.integral(now) <= (now - replica.since).ns,
+                  "replica {} was busy for longer than it lives", id.value);
   const ServingModelModel& m = model.models[replica.model];
   if (!m.llm || m.engine.detail == LlmEngineModel::Detail::Linear) return;
   // Every token that the engine made was sent to a request that left or is still there.

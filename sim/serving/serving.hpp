@@ -62,10 +62,10 @@ struct ServingModel {
 // Gauges of one replica as its /metrics endpoint would show them now.
 struct ReplicaGauges {
   uint32_t running = 0, waiting = 0;
-  double kv_usage = 0;       // share of KV blocks in use; 0 for batch servers
+  double kv_usage = 0;  // share of KV blocks in use; 0 for batch servers
   // counters since its start; tokens as the engine computes and sends them, recomputed prompts included
   uint64_t completed = 0, prompt_tokens = 0, generated_tokens = 0, preemptions = 0;
-  __int128 busy_ns = 0;      // ∫ busy dt
+  __int128 busy_ns = 0;  // ∫ busy dt
 };
 
 struct ReplicaState {
@@ -77,7 +77,7 @@ struct ReplicaState {
   GpuModelId gpu;
   uint32_t requests = 0;  // travelling, waiting and running
   RequestList travelling;
-  EventHandle timer;      // of the LLM engine, due at timer_at
+  EventHandle timer;  // of the LLM engine, due at timer_at
   Time timer_at = Time::max();
   uint16_t drained_kind = 0;  // event to send to the kubelet when the last request has left
   BatchServerState batch;
@@ -85,7 +85,7 @@ struct ReplicaState {
   uint64_t completed = 0;
   uint64_t tokens_left = 0;  // sent to requests that have left
   Time since;                // it became ready
-  TimeWeighted busy;      // 0 or 1
+  TimeWeighted busy;         // 0 or 1
 };
 
 struct ServiceState {
@@ -113,8 +113,8 @@ struct ServingState {
   IdVector<ServiceId, ServiceState> services;
   std::vector<ClientState> clients;
   TimeWeighted in_flight;
-  __int128 sojourn_ns = 0;  // of all that left
-  __int128 arrivals_ns = 0;  // sum of arrival times of those in flight
+  __int128 sojourn_ns = 0;              // of all that left
+  __int128 arrivals_ns = 0;             // sum of arrival times of those in flight
   std::vector<Completion> completions;  // of closed-loop sources, taken and cleared by the World after each event
 };
 

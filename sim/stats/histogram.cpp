@@ -48,9 +48,7 @@ void Histogram::reset() {
   min_ = max_ = 0;
 }
 
-double Histogram::mean() const {
-  return count_ == 0 ? 0.0 : static_cast<double>(sum_) / static_cast<double>(count_);
-}
+double Histogram::mean() const { return count_ == 0 ? 0.0 : static_cast<double>(sum_) / static_cast<double>(count_); }
 
 int64_t Histogram::quantile(double q) const {
   if (count_ == 0) return 0;

@@ -11,10 +11,10 @@
 namespace kisim {
 
 struct Series {
-  std::string metric;                                        // "vllm:num_requests_waiting"
-  std::string unit;                                          // "1", "s", "By"
-  std::vector<std::pair<std::string, std::string>> labels;   // sorted by name
-  std::vector<double> t;                                     // seconds
+  std::string metric;                                       // "vllm:num_requests_waiting"
+  std::string unit;                                         // "1", "s", "By"
+  std::vector<std::pair<std::string, std::string>> labels;  // sorted by name
+  std::vector<double> t;                                    // seconds
   std::vector<double> value;
 
   void add(Time at, double v) {

@@ -110,8 +110,8 @@ Recorder sample_recorder() {
 
   r.sources = {"chat"};
   for (uint64_t i = 0; i < 5; ++i)
-    r.requests.push_back({i, 0, i, i == 3 ? Outcome::TimedOut : Outcome::Completed, 1, static_cast<uint32_t>(i % 2), 1000,
-                          200, 1.5 * static_cast<double>(i), 0.01, i == 3 ? nan : 0.1, 0.011, 2.4});
+    r.requests.push_back({i, 0, i, i == 3 ? Outcome::TimedOut : Outcome::Completed, 1, static_cast<uint32_t>(i % 2),
+                          1000, 200, 1.5 * static_cast<double>(i), 0.01, i == 3 ? nan : 0.1, 0.011, 2.4});
   for (int i = 0; i < 6; ++i)
     r.pods.push_back({"llama-" + std::string(5, static_cast<char>('a' + i)), "default/llama", i == 5 ? "" : "gpu-1",
                       i < 4 ? "Ready" : "Gone", 600.0 * i, i == 5 ? nan : 600.0 * i + 0.1, 600.0 * i + 12,

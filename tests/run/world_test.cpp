@@ -44,10 +44,12 @@ Scenario eventful(uint64_t seed, const std::string& detail = "iteration") {
   metric.name = "vllm:num_requests_waiting";
   metric.target.milli_value = 3000;
   hpa.metrics = {metric};
-  hpa.scale_down = ScalingRules{Duration::seconds(60), ScalingRules::Select::Max,
-                                {{ScalingPolicy::Type::Percent, 100, Duration::seconds(15)}}, {}};
-  hpa.scale_up = ScalingRules{Duration{}, ScalingRules::Select::Max,
-                              {{ScalingPolicy::Type::Pods, 2, Duration::seconds(15)}}, {}};
+  hpa.scale_down = ScalingRules{Duration::seconds(60),
+                                ScalingRules::Select::Max,
+                                {{ScalingPolicy::Type::Percent, 100, Duration::seconds(15)}},
+                                {}};
+  hpa.scale_up =
+      ScalingRules{Duration{}, ScalingRules::Select::Max, {{ScalingPolicy::Type::Pods, 2, Duration::seconds(15)}}, {}};
   s.manifests.hpas = {hpa};
   FaultSpec fault;
   fault.at = Duration::seconds(600);
@@ -75,7 +77,8 @@ struct Seen : RequestSink {
 
 TEST_CASE("equal runs have equal signatures, different seeds do not") {
   auto detail = GENERATE(as<std::string>(), "iteration", "linear");
-  Summary a = run(compile(eventful(1, detail))), b = run(compile(eventful(1, detail))), c = run(compile(eventful(2, detail)));
+  Summary a = run(compile(eventful(1, detail))), b = run(compile(eventful(1, detail))),
+          c = run(compile(eventful(2, detail)));
   CHECK(a.signature == b.signature);
   CHECK(canonical_text(a) == canonical_text(b));
   CHECK(a.signature != c.signature);

@@ -181,9 +181,7 @@ TEST_CASE("who waits behind a head that gives up enters at the next iteration") 
   model.detail = detail;
   Bench bench(model, cost_of(100));
   // The second needs 88 of 100 blocks while the first holds 50 to 81; it gives up at 1.2 s.
-  auto results = bench.run({{Time{0}, 800, 500},
-                            {Time{1000}, 1400, 5, Time{1'200'000'000}},
-                            {Time{2000}, 16, 5}});
+  auto results = bench.run({{Time{0}, 800, 500}, {Time{1000}, 1400, 5, Time{1'200'000'000}}, {Time{2000}, 16, 5}});
   CHECK(results[2].scheduled >= Time{1'200'000'000});
   CHECK(results[2].scheduled < Time{1'220'000'000});
 }
