@@ -31,7 +31,7 @@ struct Flags {
   ScenarioFlags scenario;
   Arguments files;
   std::string output = "table", record = "sample", directory, report;
-  bool no_files = false, quiet = false, signature = false;
+  bool no_files = false, quiet = false, signature = false, check = false;
 };
 
 CommandLine::Help help() {
@@ -55,7 +55,8 @@ bool parse(const Arguments& arguments, Flags& flags) {
       "no-files", po::bool_switch(&flags.no_files), "write no files but those named by other flags")(
       "report", po::value(&flags.report)->value_name("file"), "where to write the report")(
       "quiet,q", po::bool_switch(&flags.quiet), "nothing on standard error but errors")(
-      "signature", po::bool_switch(&flags.signature), "print the signature of the run and nothing else");
+      "signature", po::bool_switch(&flags.signature), "print the signature of the run and nothing else")(
+      "check", po::bool_switch(&flags.check), "exit with 1 if a source misses the target of its SLO");
   if (!line.parse(arguments, flags.files)) return false;
   if (flags.files.empty()) throw UsageError("no file given");
   check_choice("--output", flags.output, {"table", "wide", "json", "yaml"});
@@ -116,7 +117,10 @@ int cmd_run(const Arguments& arguments) {
   for (const std::string& failure : failures) print_error(failure);
   if (summary.interrupted) std::fprintf(stderr, "interrupted: the results are partial\n");
   if (!failures.empty()) return kIo;
-  return summary.interrupted ? kInterrupted : kOk;
+  if (summary.interrupted) return kInterrupted;
+  if (!flags.check || summary.missed_slo.empty()) return kOk;
+  for (const std::string& missed : summary.missed_slo) std::fprintf(stderr, "check failed: %s\n", missed.c_str());
+  return kCheckFailed;
 }
 
 }  // namespace kisim::app

@@ -339,6 +339,7 @@ class Compiler {
       for (const SloSpec& slo : scenario_.slo) {
         if (slo.traffic != t.name) continue;
         client.has_slo = true;
+        client.slo_target = slo.target;
         client.slo_ttft = slo.ttft;
         client.slo_tpot = slo.tpot;
         client.slo_e2e = slo.e2e;

@@ -62,6 +62,9 @@ struct Summary {
   } pods;
   std::map<std::string, uint64_t> decisions;  // reason -> count
   std::vector<std::string> warnings;
+
+  // Sources that missed their SLO's target, in words. Follows from the rest: neither printed with it nor signed.
+  std::vector<std::string> missed_slo;
 };
 
 // Calls visit(name, field) for each field of a part of the summary, in the order and under the names of

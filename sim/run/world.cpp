@@ -127,6 +127,11 @@ Summary World::summary() const {
     has_slo = true;
     slo_eligible += c.slo_eligible;
     slo_met += c.slo_met;
+    const ClientModel& client = model_->serving.clients[i];
+    auto met = static_cast<double>(c.slo_met), eligible = static_cast<double>(c.slo_eligible);
+    if (met < client.slo_target * eligible)
+      s.missed_slo.push_back(fmt::format("{}: {:.2f} % of requests met the SLO, target {:.2f} %", client.name,
+                                         100 * met / eligible, 100 * client.slo_target));
   }
   s.requests.in_flight = static_cast<uint64_t>(state_.serving.in_flight.value());
   s.latency_s = {latency(e2e), latency(queue), latency(ttft), latency(tpot)};

@@ -47,6 +47,7 @@ struct ClientModel {
   int32_t retries = 0;
   Duration retry_backoff;
   std::optional<Duration> slo_ttft, slo_tpot, slo_e2e;
+  double slo_target = 0;  // share of requests
   bool has_slo = false;
   bool closed_loop = false;  // its completions are told to traffic
 };

@@ -153,6 +153,13 @@ absent deep/er/report.html
 expect 0 run "$quick" $short --no-files --report only.html
 exists only.html
 
+# ---- checks
+
+expect 0 run "$quick" $short --no-files --check --set slo.chat.target=0.01
+expect 1 run "$quick" $short --no-files --check --set slo.chat.ttft=1ms
+says err "check failed: chat: 0.00 % of requests met the SLO, target 99.00 %"
+expect 0 run "$quick" $short --no-files --set slo.chat.ttft=1ms
+
 # ---- files that cannot be written
 
 expect 4 run "$quick" $short --output-dir /proc/kisim
