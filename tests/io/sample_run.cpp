@@ -86,8 +86,10 @@ Recorder sample_recorder() {
     const char* label;
     double scale;
   };
-  for (auto [label, scale] : {Quantile{"0.5", 1}, {"0.95", 2.4}, {"0.99", 4}}) {
-    auto shape = [&, scale = scale](double t) { return scale * (1 + 0.1 * jitter(t, scale) + 0.08 * load(t)); };
+  for (const Quantile& quantile : {Quantile{"0.5", 1}, {"0.95", 2.4}, {"0.99", 4}}) {
+    const char* label = quantile.label;
+    double scale = quantile.scale;
+    auto shape = [&, scale](double t) { return scale * (1 + 0.1 * jitter(t, scale) + 0.08 * load(t)); };
     make("kisim_e2e_seconds", "s", {{"quantile", label}, {"source", "chat"}}, [=](double t) { return 1.3 * shape(t); });
     make("kisim_ttft_seconds", "s", {{"quantile", label}, {"source", "chat"}}, [=](double t) {
       return t > 5200 && t < 5500 ? nan : 0.07 * shape(t) + (t > 3000 && t < 3200 ? 0.3 * scale : 0);
