@@ -4,6 +4,7 @@
 #include "gaps.hpp"
 #include "interleaved.hpp"
 #include "io/input.hpp"
+#include "memory_use.hpp"
 #include "run/world.hpp"
 #include "scenario_builder.hpp"
 
@@ -11,7 +12,6 @@
 #include <sys/resource.h>
 
 #include <cstdlib>
-#include <fstream>
 #include <queue>
 #include <string>
 
@@ -37,15 +37,6 @@ double yardstick_seconds(uint64_t events, size_t pending) {
     }
     benchmark::DoNotOptimize(queue.top());
   });
-}
-
-// The most memory this process ever held, in bytes; 0 where the kernel does not let it be reset.
-bool reset_peak_rss() { return static_cast<bool>(std::ofstream("/proc/self/clear_refs") << "5" << std::flush); }
-double peak_rss() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);)
-    if (line.starts_with("VmHWM:")) return std::stod(line.substr(6)) * 1024;
-  return 0;
 }
 
 void simulate(benchmark::State& state, const Scenario& scenario) {

@@ -4,27 +4,26 @@
 namespace kisim {
 namespace {
 
+// plugins/nodename/node_name.go
 class NodeName : public SchedulerPlugin {
  public:
   ExtensionPoints points() const override { return {ExtensionPoint::Filter}; }
-  bool filter_is_static() const override { return true; }
+  Reads filter_reads() const override { return Reads::Node; }
 
   void filter(PluginContext& c, std::span<const NodeId> nodes, std::span<StatusCode> codes) const override {
+    const std::string& wanted = c.spec().node_name;
+    if (wanted.empty()) return;
     for (size_t i = 0; i < nodes.size(); ++i)
-      if (!fits(c, nodes[i])) codes[i] = StatusCode::UnschedulableAndUnresolvable;
+      if (c.cluster.node(nodes[i]).object.meta.name != wanted) codes[i] = StatusCode::UnschedulableAndUnresolvable;
   }
 
   ClusterEvents events() const override { return {ClusterEvent::Kind::NodeAdd}; }
-  bool queueing_hint(PluginContext& c, const ClusterEvent& event) const override { return fits(c, event.node); }
 
   std::vector<std::string> reasons(const ClusterModel&, int) const override {
     return {"node(s) didn't match the requested node name"};
   }
-
- private:
-  static bool fits(const PluginContext& c, NodeId node) {
-    const std::string& wanted = c.spec().node_name;
-    return wanted.empty() || wanted == c.cluster.node(node).object.meta.name;
+  void remedies(PluginContext& c, NodeId, std::vector<Remedy>& out) const override {
+    out.push_back({"drop nodeName " + c.spec().node_name, [](PodTemplate& pod) { pod.spec.node_name.clear(); }});
   }
 };
 

@@ -13,7 +13,7 @@ struct BalanceData : PluginData {
 };
 
 // How evenly the shares of the resources are used: 100 minus their standard deviation in per cent, truncated
-// (noderesources/balanced_allocation.go). Two passes over the resources, so that no shares need storing.
+// (plugins/noderesources/balanced_allocation.go). Two passes over the resources, so that no shares need storing.
 template <class Share>
 int64_t balance(const std::vector<WeighedResource>& resources, Share&& share) {
   double total = 0, first = 0, second = 0;
@@ -42,15 +42,15 @@ int64_t balance(const std::vector<WeighedResource>& resources, Share&& share) {
 
 class NodeResourcesBalancedAllocation : public SchedulerPlugin {
  public:
-  explicit NodeResourcesBalancedAllocation(const Params& params)
-      : resources_(parse_resource_weights("NodeResourcesBalancedAllocation", params.text("resources"))) {}
+  explicit NodeResourcesBalancedAllocation(NodeResourcesBalancedAllocationArgs args) : args_(std::move(args)) {}
 
   ExtensionPoints points() const override { return {ExtensionPoint::PreScore, ExtensionPoint::Score}; }
+  Reads score_reads() const override { return Reads::NodePods; }
 
-  std::unique_ptr<const PluginData> prepare(const ClusterModel& model, int kubernetes_minor) const override {
+  std::unique_ptr<const PluginData> prepare(Preparation& p) const override {
     auto data = std::make_unique<BalanceData>();
-    data->resources = resolve(resources_, model);
-    data->scores_change = kubernetes_minor >= 36;
+    data->resources = resolve(args_.resources, p.model);
+    data->scores_change = p.kubernetes_minor >= 36;
     return data;
   }
 
@@ -63,13 +63,15 @@ class NodeResourcesBalancedAllocation : public SchedulerPlugin {
 
   void score(PluginContext& c, std::span<const NodeId> nodes, std::span<int64_t> scores) const override {
     const BalanceData& data = c.data_as<BalanceData>();
+    const int64_t* own = c.model.request.data();
+    const NodeRows rows(c.cluster);
     for (size_t i = 0; i < nodes.size(); ++i) {
-      std::span<const int64_t> allocatable = c.cluster.allocatable(nodes[i]), requested = c.cluster.requested(nodes[i]);
+      const int64_t *allocatable = rows.allocatable(nodes[i]), *requested = rows.requested(nodes[i]);
       // The used share of a resource, negative where it does not count.
       auto share = [&](const WeighedResource& r, bool with_pod) {
-        int64_t capacity = allocatable[r.id.value], own = c.model.request[r.id.value];
-        if (capacity == 0 || (r.scalar && own == 0)) return -1.0;
-        int64_t used = requested[r.id.value] + (with_pod ? own : 0);
+        int64_t capacity = allocatable[r.id.value], request = own[r.id.value];
+        if (capacity == 0 || (r.scalar && request == 0)) return -1.0;
+        int64_t used = requested[r.id.value] + (with_pod ? request : 0);
         return std::min(1.0, static_cast<double>(used) / static_cast<double>(capacity));
       };
       int64_t with = balance(data.resources, [&](const WeighedResource& r) { return share(r, true); });
@@ -83,15 +85,14 @@ class NodeResourcesBalancedAllocation : public SchedulerPlugin {
   }
 
  private:
-  std::vector<ResourceWeight> resources_;
+  NodeResourcesBalancedAllocationArgs args_;
 };
 
-KISIM_POLICY(
-    SchedulerPlugin, "NodeResourcesBalancedAllocation", "nodes whose resources are used evenly",
-    {{"resources", ParamSpec::Type::Text, "cpu:1,memory:1", "resources compared; weights are ignored", {}, {}, {}}},
-    [](const Params& params) -> std::unique_ptr<const SchedulerPlugin> {
-      return std::make_unique<NodeResourcesBalancedAllocation>(params);
-    });
+KISIM_POLICY(SchedulerPlugin, "NodeResourcesBalancedAllocation", "nodes whose resources are used evenly", {},
+             [](const Params& params) -> std::unique_ptr<const SchedulerPlugin> {
+               return std::make_unique<NodeResourcesBalancedAllocation>(
+                   params.args<NodeResourcesBalancedAllocationArgs>());
+             });
 
 }  // namespace
 }  // namespace kisim

@@ -1,32 +1,32 @@
 #include "policy/registry.hpp"
 #include "policy/scheduler.hpp"
+#include "taints.hpp"
 
 namespace kisim {
 namespace {
 
+// plugins/nodeunschedulable/node_unschedulable.go
 class NodeUnschedulable : public SchedulerPlugin {
  public:
   ExtensionPoints points() const override { return {ExtensionPoint::Filter}; }
-  bool filter_is_static() const override { return true; }
+  Reads filter_reads() const override { return Reads::Node; }
 
   void filter(PluginContext& c, std::span<const NodeId> nodes, std::span<StatusCode> codes) const override {
-    if (tolerates(c.spec())) return;
+    if (tolerated(c.spec(), unschedulable_taint())) return;
     for (size_t i = 0; i < nodes.size(); ++i)
       if (c.cluster.node(nodes[i]).object.unschedulable) codes[i] = StatusCode::UnschedulableAndUnresolvable;
   }
 
-  ClusterEvents events() const override { return {ClusterEvent::Kind::NodeAdd}; }
+  ClusterEvents events() const override { return {ClusterEvent::Kind::NodeAdd, ClusterEvent::Kind::NodeUpdateTaint}; }
   bool queueing_hint(PluginContext& c, const ClusterEvent& event) const override {
-    return !c.cluster.node(event.node).object.unschedulable || tolerates(c.spec());
+    auto cordoned = [&](uint32_t entry) { return c.cluster.model().nodes[NodeId(entry)].object.unschedulable; };
+    return (event.before == ClusterEvent::kNone || cordoned(event.before)) && !cordoned(event.after);
   }
 
   std::vector<std::string> reasons(const ClusterModel&, int) const override { return {"node(s) were unschedulable"}; }
-
- private:
-  static bool tolerates(const PodSpec& spec) {
-    const Taint taint{"node.kubernetes.io/unschedulable", "", TaintEffect::NoSchedule};
-    return std::any_of(spec.tolerations.begin(), spec.tolerations.end(),
-                       [&](const Toleration& t) { return t.tolerates(taint); });
+  void remedies(PluginContext&, NodeId, std::vector<Remedy>& out) const override {
+    out.push_back({"tolerate the taint " + taint_text(unschedulable_taint()),
+                   [](PodTemplate& pod) { pod.spec.tolerations.push_back(toleration_of(unschedulable_taint())); }});
   }
 };
 

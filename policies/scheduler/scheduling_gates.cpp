@@ -4,6 +4,7 @@
 namespace kisim {
 namespace {
 
+// plugins/schedulinggates/scheduling_gates.go
 class SchedulingGates : public SchedulerPlugin {
  public:
   ExtensionPoints points() const override { return {ExtensionPoint::PreEnqueue}; }
@@ -11,6 +12,7 @@ class SchedulingGates : public SchedulerPlugin {
     if (c.gates_removed || c.spec().scheduling_gates.empty()) return StatusCode::Success;
     return StatusCode::UnschedulableAndUnresolvable;
   }
+  ClusterEvents events() const override { return {}; }  // only the pod's own gates matter
   std::vector<std::string> reasons(const ClusterModel&, int) const override {
     return {"Scheduling is blocked due to non-empty scheduling gates"};
   }

@@ -1,28 +1,9 @@
 #include "policy/registry.hpp"
 #include "policy/scheduler.hpp"
+#include "taints.hpp"
 
 namespace kisim {
 namespace {
-
-bool keeps_pods_away(const Taint& taint) { return taint.effect != TaintEffect::PreferNoSchedule; }
-
-bool tolerated(const PodSpec& spec, const Taint& taint) {
-  return std::any_of(spec.tolerations.begin(), spec.tolerations.end(),
-                     [&](const Toleration& t) { return t.tolerates(taint); });
-}
-
-// What the node lifecycle controller puts on a node that is not ready.
-const Taint& not_ready() {
-  static const Taint taint{"node.kubernetes.io/not-ready", "", TaintEffect::NoSchedule};
-  return taint;
-}
-
-// nullptr if the pod tolerates every NoSchedule and NoExecute taint of the node.
-const Taint* first_untolerated(const PodSpec& spec, const Node& node, bool ready) {
-  for (const Taint& taint : node.taints)
-    if (keeps_pods_away(taint) && !tolerated(spec, taint)) return &taint;
-  return ready || tolerated(spec, not_ready()) ? nullptr : &not_ready();
-}
 
 // Kubernetes before 1.35 names the taint.
 std::string named_reason(const Taint& taint) {
@@ -39,7 +20,7 @@ TaintReasons reasons_of(const ClusterModel& model, int kubernetes_minor) {
     out.texts = {"node(s) had untolerated taint(s)"};
     return out;
   }
-  out.texts = {named_reason(not_ready())};
+  out.texts = {named_reason(not_ready_taint())};
   for (const NodeModel& node : model.nodes)
     for (const Taint& taint : node.object.taints)
       if (keeps_pods_away(taint)) out.texts.push_back(named_reason(taint));
@@ -48,18 +29,28 @@ TaintReasons reasons_of(const ClusterModel& model, int kubernetes_minor) {
   return out;
 }
 
+Remedy tolerate(const Taint& taint) {
+  return {"tolerate the taint " + taint_text(taint),
+          [taint](PodTemplate& pod) { pod.spec.tolerations.push_back(toleration_of(taint)); }};
+}
+
+// plugins/tainttoleration/taint_toleration.go
 class TaintToleration : public SchedulerPlugin {
  public:
-  ExtensionPoints points() const override { return {ExtensionPoint::Filter, ExtensionPoint::Score}; }
-  bool filter_is_static() const override { return true; }
+  ExtensionPoints points() const override {
+    return {ExtensionPoint::Filter, ExtensionPoint::PreScore, ExtensionPoint::Score};
+  }
+  Reads filter_reads() const override { return Reads::Node; }
+  Reads score_reads() const override { return Reads::Node; }
 
-  std::unique_ptr<const PluginData> prepare(const ClusterModel& model, int kubernetes_minor) const override {
-    return std::make_unique<TaintReasons>(reasons_of(model, kubernetes_minor));
+  std::unique_ptr<const PluginData> prepare(Preparation& p) const override {
+    return std::make_unique<TaintReasons>(reasons_of(p.model, p.kubernetes_minor));
   }
 
   void filter(PluginContext& c, std::span<const NodeId> nodes, std::span<StatusCode> codes) const override {
     for (size_t i = 0; i < nodes.size(); ++i)
-      if (!fits(c, nodes[i], c.cluster.ready(nodes[i]))) codes[i] = StatusCode::UnschedulableAndUnresolvable;
+      if (first_untolerated(c.spec(), c.cluster.node(nodes[i]).object, c.cluster.ready(nodes[i])))
+        codes[i] = StatusCode::UnschedulableAndUnresolvable;
   }
 
   // The number of PreferNoSchedule taints that the pod does not tolerate.
@@ -74,11 +65,14 @@ class TaintToleration : public SchedulerPlugin {
     default_normalize(scores, true);
   }
 
-  ClusterEvents events() const override { return {ClusterEvent::Kind::NodeAdd, ClusterEvent::Kind::NodeTaintUpdate}; }
-  // An update helps only where the taint that has gone was the one in the way.
+  ClusterEvents events() const override { return {ClusterEvent::Kind::NodeAdd, ClusterEvent::Kind::NodeUpdateTaint}; }
+  // An update helps only where what has gone was in the way.
   bool queueing_hint(PluginContext& c, const ClusterEvent& event) const override {
-    if (!fits(c, event.node, c.cluster.ready(event.node))) return false;
-    return event.kind == ClusterEvent::Kind::NodeAdd || !fits(c, event.node, false);
+    auto fits = [&](uint32_t entry, bool ready) {
+      return !first_untolerated(c.spec(), c.cluster.model().nodes[NodeId(entry)].object, ready);
+    };
+    bool fitted = event.before != ClusterEvent::kNone && fits(event.before, event.ready_before);
+    return !fitted && fits(event.after, event.ready_after);
   }
 
   std::vector<std::string> reasons(const ClusterModel& model, int kubernetes_minor) const override {
@@ -91,10 +85,10 @@ class TaintToleration : public SchedulerPlugin {
     auto at = std::lower_bound(texts.begin(), texts.end(), named_reason(*taint));
     out.push_back(static_cast<uint32_t>(at - texts.begin()));
   }
-
- private:
-  static bool fits(const PluginContext& c, NodeId node, bool ready) {
-    return !first_untolerated(c.spec(), c.cluster.node(node).object, ready);
+  void remedies(PluginContext& c, NodeId node, std::vector<Remedy>& out) const override {
+    for (const Taint& taint : c.cluster.node(node).object.taints)
+      if (keeps_pods_away(taint) && !tolerated(c.spec(), taint)) out.push_back(tolerate(taint));
+    if (!c.cluster.ready(node) && !tolerated(c.spec(), not_ready_taint())) out.push_back(tolerate(not_ready_taint()));
   }
 };
 

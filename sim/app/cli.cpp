@@ -23,6 +23,8 @@ const std::vector<Verb>& verbs() {
   static const std::vector<Verb> verbs = {
       {"run", "Simulate a scenario", cmd_run},
       {"validate", "Check a scenario without running it", cmd_validate},
+      {"explain", "Tell why a pod is where it is, or why it waits", cmd_explain},
+      {"conformance", "Compare with records of the real Kubernetes code", cmd_conformance},
       {"list", "List policies, models, gpus, engines or metrics", cmd_list},
       {"describe", "Show one of these in detail, or the scenario's parameters", cmd_describe},
       {"schema", "Print the JSON Schema of the Scenario document", cmd_schema},
@@ -36,7 +38,7 @@ std::string general_help() {
   std::string out =
       "kisim simulates Kubernetes inference clusters: decisions, GPU serving and policies.\n\n"
       "Usage:\n  kisim VERB [arguments] [flags]\n\nVerbs:\n";
-  for (const Verb& verb : verbs()) out += fmt::format("  {:<10}{}\n", verb.name, verb.doc);
+  for (const Verb& verb : verbs()) out += fmt::format("  {:<13}{}\n", verb.name, verb.doc);
   return out +
          "\nExit codes:\n"
          "  0 ok, 1 a check failed, 2 usage, 3 invalid input, 4 input or output failed,\n"

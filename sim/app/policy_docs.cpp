@@ -22,8 +22,8 @@ std::vector<PolicyDoc> policy_docs() {
   std::vector<PolicyDoc> out;
   add_role<Autoscaler>("autoscaler", out);
   add_role<Router>("router", out);
-  out.push_back({"scheduler", "kube", "kube-scheduler with the default profile, as far as its plugins exist here",
-                 scheduler_params()});
+  out.push_back(
+      {"scheduler", "kube", "kube-scheduler, with the profiles of schedulerConfiguration", scheduler_params()});
   add_role<SchedulerPlugin>("scheduler plugin", out);
   return out;
 }

@@ -3,6 +3,7 @@
 #include "core/hash.hpp"
 
 #include <algorithm>
+#include <charconv>
 
 namespace kisim {
 
@@ -11,6 +12,11 @@ namespace {
 constexpr const char* kGpuResource = "nvidia.com/gpu";
 constexpr int64_t kDefaultMilliCpu = 100;  // kube-scheduler's GetNonzeroRequests
 constexpr int64_t kDefaultMemory = 200ll * 1024 * 1024;
+
+// Shares of GPUs, as the scheduler of Alibaba's openb cluster reads them.
+constexpr const char* kGpuMilliAnnotation = "alibabacloud.com/gpu-milli";
+constexpr const char* kGpuCountAnnotation = "alibabacloud.com/gpu-count";
+constexpr const char* kGpuModelAnnotation = "alibabacloud.com/gpu-card-model";
 
 int64_t amount(const ResourceList& list, const std::string& name, int64_t otherwise = 0) {
   for (const auto& [key, value] : list)
@@ -36,21 +42,54 @@ void raise_to(ResourceList& most, const ResourceList& list) {
   }
 }
 
-// max(Σ containers, max over init containers) + overhead (kubernetes component-helpers/resource/helpers.go).
-ResourceList effective_request(const PodSpec& spec) {
-  ResourceList sum;
-  for (const Container& c : spec.containers) add_to(sum, c.requests);
-  for (const Container& c : spec.init_containers) raise_to(sum, c.requests);
-  add_to(sum, spec.overhead);
+const ResourceList kDefaults{{"cpu", kDefaultMilliCpu}, {"memory", kDefaultMemory}};
+
+void fill_absent(ResourceList& list, const ResourceList& defaults) {
+  for (const auto& [name, value] : defaults)
+    if (std::none_of(list.begin(), list.end(), [&](const auto& entry) { return entry.first == name; }))
+      add_to(list, {{name, value}});
+}
+
+// What the containers of a pod need at once: all containers and sidecars, or an init container beside the sidecars that
+// started before it (component-helpers/resource/helpers.go). `defaults` stand in for what a container does not name.
+ResourceList container_requests(const PodSpec& spec, const ResourceList& defaults) {
+  ResourceList sum, sidecars, most;
+  for (const Container& c : spec.containers) {
+    ResourceList own = c.requests;
+    fill_absent(own, defaults);
+    add_to(sum, own);
+  }
+  for (const Container& c : spec.init_containers) {
+    ResourceList own = c.requests;
+    fill_absent(own, defaults);
+    ResourceList peak = sidecars;
+    add_to(peak, own);
+    raise_to(most, peak);
+    if (!c.sidecar) continue;
+    add_to(sidecars, own);
+    add_to(sum, own);
+  }
+  raise_to(sum, most);
   return sum;
 }
 
-// The same for one resource, with a default for each container that does not name it.
-int64_t nonzero_request(const PodSpec& spec, const std::string& name, int64_t otherwise) {
-  int64_t sum = 0, most = 0;
-  for (const Container& c : spec.containers) sum += amount(c.requests, name, otherwise);
-  for (const Container& c : spec.init_containers) most = std::max(most, amount(c.requests, name, otherwise));
-  return std::max(sum, most) + amount(spec.overhead, name);
+// Pod-level requests stand in place of those of the containers.
+ResourceList effective_request(const PodSpec& spec) {
+  ResourceList sum = container_requests(spec, {});
+  if (spec.pod_requests)
+    for (const auto& [name, value] : *spec.pod_requests) {
+      std::erase_if(sum, [&](const auto& entry) { return entry.first == name; });
+      add_to(sum, {{name, value}});
+    }
+  return sum;
+}
+
+// GetNonzeroRequests: with pod-level requests, only what the whole pod does not name is filled in.
+ResourceList nonzero_request(const PodSpec& spec) {
+  if (!spec.pod_requests) return container_requests(spec, kDefaults);
+  ResourceList sum = effective_request(spec);
+  fill_absent(sum, kDefaults);
+  return sum;
 }
 
 std::string zone_key(const Labels& labels) {
@@ -60,7 +99,50 @@ std::string zone_key(const Labels& labels) {
   return (region ? *region : "") + ":" + (zone ? *zone : "");
 }
 
+// `otherwise` if there is none, −1 if it is no whole number.
+int32_t whole_number(const Labels& annotations, const char* key, int32_t otherwise) {
+  const std::string* text = find_label(annotations, key);
+  if (!text) return otherwise;
+  int32_t value = 0;
+  auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
+  return error == std::errc{} && end == text->data() + text->size() ? value : -1;
+}
+
+void gpu_share(const Labels& annotations, PodTemplateModel& t) {
+  t.gpu_milli = whole_number(annotations, kGpuMilliAnnotation, 0);
+  if (t.gpu_milli == 0) return;
+  t.gpu_count = whole_number(annotations, kGpuCountAnnotation, 1);
+  const std::string* models = find_label(annotations, kGpuModelAnnotation);
+  for (size_t begin = 0; models && begin < models->size();) {
+    size_t end = std::min(models->find('|', begin), models->size());
+    t.gpu_products.push_back(models->substr(begin, end - begin));
+    begin = end + 1;
+  }
+}
+
 }  // namespace
+
+// Kubernetes takes an image without a tag for the latest one (plugins/imagelocality, normalizedImageName).
+std::string normalized_image_name(const std::string& name) {
+  size_t colon = name.rfind(':'), slash = name.rfind('/');
+  bool tagged = colon != name.npos && (slash == name.npos || colon > slash);
+  return tagged ? name : name + ":latest";
+}
+
+std::optional<std::string> gpu_share_complaint(const Labels& annotations) {
+  const std::string* milli_text = find_label(annotations, kGpuMilliAnnotation);
+  if (!milli_text) return std::nullopt;
+  int32_t milli = whole_number(annotations, kGpuMilliAnnotation, 0);
+  int32_t count = whole_number(annotations, kGpuCountAnnotation, 1);
+  if (milli < 1 || milli > 1000)
+    return fmt::format("{}: found '{}', allowed: 1 to 1000", kGpuMilliAnnotation, *milli_text);
+  if (count < 1)
+    return fmt::format("{}: found '{}', allowed: a whole number from 1 on", kGpuCountAnnotation,
+                       *find_label(annotations, kGpuCountAnnotation));
+  if (count > 1 && milli < 1000)
+    return fmt::format("found {} thousandths of {} GPUs, allowed: a share of one, or whole ones", milli, count);
+  return std::nullopt;
+}
 
 const char* to_string(PodPhase phase) {
   switch (phase) {
@@ -115,6 +197,11 @@ void ClusterBuilder::add_node(const Node& node) {
                                    : fmt::format("node {} has GPUs but no product label", node.meta.name)});
   }
   n.nvlink_domain = nvlink_domain(n);
+  for (const ContainerImage& i : node.images) n.images.push_back({image(i.name), i.size_bytes});
+  std::stable_sort(n.images.begin(), n.images.end(), [](const auto& a, const auto& b) { return a.image < b.image; });
+  n.images.erase(
+      std::unique(n.images.begin(), n.images.end(), [](const auto& a, const auto& b) { return a.image == b.image; }),
+      n.images.end());
   node_lists_.push_back(node.allocatable);
   model_.nodes.push_back(std::move(n));
 }
@@ -128,16 +215,64 @@ uint32_t ClusterBuilder::nvlink_domain(const NodeModel& node) {
   return it->second;
 }
 
-TemplateId ClusterBuilder::add_template(const Labels& labels, const PodSpec& spec) {
+uint32_t ClusterBuilder::image(const std::string& name) {
+  auto [it, added] = images_.try_emplace(name, static_cast<uint32_t>(model_.images.size()));
+  if (added) model_.images.push_back(name);
+  return it->second;
+}
+
+void ClusterBuilder::add_namespace(const Namespace& object) {
+  model_.namespaces[object.meta.name] = object.meta.labels;
+}
+
+void ClusterBuilder::add_service(const Service& service) { services_.push_back(service); }
+
+void ClusterBuilder::add_budget(const PodDisruptionBudget& budget) { model_.budgets.push_back({budget, {}}); }
+
+// plugins/helper/spread.go
+LabelSelector ClusterBuilder::default_spread_selector(const PodTemplateModel& pods, const LabelSelector* owner) const {
+  std::map<std::string, std::string> merged;
+  for (const Service& service : services_) {
+    if (service.meta.namespace_ != pods.namespace_ || service.selector.empty()) continue;
+    bool selects = std::all_of(service.selector.begin(), service.selector.end(), [&](const auto& want) {
+      const std::string* have = find_label(pods.labels, want.first);
+      return have && *have == want.second;
+    });
+    if (selects) merged.insert(service.selector.begin(), service.selector.end());
+  }
+  LabelSelector out;
+  for (const auto& [key, value] : merged) out.requirements.push_back({key, SelectorOperator::In, {value}});
+  if (owner) out.requirements.insert(out.requirements.end(), owner->requirements.begin(), owner->requirements.end());
+  return out;
+}
+
+TemplateId ClusterBuilder::add_template(const std::string& namespace_, const PodTemplate& pods,
+                                        const LabelSelector* owner) {
   PodTemplateModel t;
-  t.labels = labels;
-  t.spec = spec;
-  ResourceList request = effective_request(spec);
+  t.namespace_ = namespace_;
+  t.labels = pods.labels;
+  t.spec = pods.spec;
+  t.default_spread_selector = default_spread_selector(t, owner);
+  for (const std::vector<Container>* list : {&t.spec.containers, &t.spec.init_containers})
+    for (const Container& c : *list) {
+      t.images.push_back(image(normalized_image_name(c.image)));
+      if (list == &t.spec.containers || c.sidecar)
+        t.host_ports.insert(t.host_ports.end(), c.host_ports.begin(), c.host_ports.end());
+    }
+  gpu_share(pods.annotations, t);
+
+  ResourceList request = effective_request(t.spec), containers = container_requests(t.spec, {});
+  ResourceList nonzero = nonzero_request(t.spec), nonzero_containers = container_requests(t.spec, kDefaults);
+  for (ResourceList* list : {&request, &containers, &nonzero, &nonzero_containers}) add_to(*list, t.spec.overhead);
   for (const auto& [name, value] : request) resource(name);
-  t.nonzero_cpu = nonzero_request(spec, "cpu", kDefaultMilliCpu);
-  t.nonzero_memory = nonzero_request(spec, "memory", kDefaultMemory);
+  for (const auto& [name, value] : containers) resource(name);
+  t.nonzero_cpu = amount(nonzero, "cpu");
+  t.nonzero_memory = amount(nonzero, "memory");
+  t.container_nonzero_cpu = amount(nonzero_containers, "cpu");
+  t.container_nonzero_memory = amount(nonzero_containers, "memory");
   t.gpus = static_cast<uint32_t>(amount(request, kGpuResource));
   template_lists_.push_back(std::move(request));
+  container_lists_.push_back(std::move(containers));
   return model_.templates.push_back(std::move(t));
 }
 
@@ -152,8 +287,14 @@ ClusterModel ClusterBuilder::build() && {
     return row;
   };
   for (size_t i = 0; i < model_.nodes.size(); ++i) model_.nodes[NodeId(i)].allocatable = dense(node_lists_[i]);
-  for (size_t i = 0; i < model_.templates.size(); ++i)
+  for (size_t i = 0; i < model_.templates.size(); ++i) {
     model_.templates[TemplateId(i)].request = dense(template_lists_[i]);
+    model_.templates[TemplateId(i)].container_request = dense(container_lists_[i]);
+  }
+  for (PodDisruptionBudgetModel& budget : model_.budgets)
+    for (const PodTemplateModel& t : model_.templates)
+      budget.covers.push_back(budget.object.selector && t.namespace_ == budget.object.meta.namespace_ &&
+                              t.matches(*budget.object.selector));
   return std::move(model_);
 }
 
@@ -168,7 +309,7 @@ void Cluster::start() {
   state.created_pods.assign(model.workloads.size(), 0);
   for (size_t n = 0; n < nodes; ++n) {
     state.first_gpu.push_back(static_cast<uint32_t>(state.gpus.size()));
-    for (uint32_t g = 0; g < model.nodes[NodeId(n)].gpus; ++g) state.gpus.push_back({NodeId(n), {}, {}, {}});
+    for (uint32_t g = 0; g < model.nodes[NodeId(n)].gpus; ++g) state.gpus.push_back({NodeId(n), {}, 0, {}, {}});
   }
 }
 
@@ -183,7 +324,17 @@ PodId Cluster::create_pod(WorkloadId workload, Time now) {
   return id;
 }
 
-void Cluster::bind(PodId id, NodeId node, Time now) {
+ResourceId Cluster::shortage(PodId pod, NodeId node) const {
+  const PodTemplateModel& t = model.templates[state.pods[pod].pod_template];
+  const int64_t* requested = &state.requested[node.value * model.resource_count()];
+  for (size_t r = 0; r < model.resource_count(); ++r) {
+    int64_t amount = r == kPods.value ? 1 : t.request[r];
+    if (amount > 0 && requested[r] + amount > model.nodes[node].allocatable[r]) return ResourceId(r);
+  }
+  return {};
+}
+
+void Cluster::bind(PodId id, NodeId node, Time now, std::span<const uint16_t> devices) {
   PodState& pod = state.pods[id];
   const PodTemplateModel& t = model.templates[pod.pod_template];
   KISIM_INVARIANT(!pod.node.valid(), "pod {} is bound twice", pod_name(id));
@@ -202,7 +353,7 @@ void Cluster::bind(PodId id, NodeId node, Time now) {
   uint32_t first = state.first_gpu[node.value], wanted = t.gpus;
   for (uint32_t g = first; wanted > 0 && g < first + model.nodes[node].gpus; ++g) {
     GpuState& gpu = state.gpus[GpuId(g)];
-    if (gpu.owner.valid()) continue;
+    if (gpu.owner.valid() || gpu.shared > 0) continue;
     gpu.owner = id;
     gpu.allocated.set(now, 1);
     pod.gpus.push_back(GpuId(g));
@@ -210,6 +361,12 @@ void Cluster::bind(PodId id, NodeId node, Time now) {
   }
   KISIM_INVARIANT(wanted == 0, "node {} has no device left for pod {}", model.nodes[node].object.meta.name,
                   pod_name(id));
+  for (uint16_t device : devices) {
+    GpuState& gpu = state.gpus[GpuId(first + device)];
+    gpu.shared += t.gpu_milli;
+    gpu.allocated.set(now, gpu.shared * 1e-3);
+    pod.gpus.push_back(GpuId(first + device));
+  }
   pod.node = node;
   pod.scheduled = now;
 }
@@ -223,8 +380,9 @@ void Cluster::remove(PodId id, Time now) {
     state.nonzero_cpu[pod.node.value] -= t.nonzero_cpu;
     state.nonzero_memory[pod.node.value] -= t.nonzero_memory;
     for (GpuId g : pod.gpus) {
+      if (!state.gpus[g].owner.valid()) state.gpus[g].shared -= t.gpu_milli;
       state.gpus[g].owner = {};
-      state.gpus[g].allocated.set(now, 0);
+      state.gpus[g].allocated.set(now, state.gpus[g].shared * 1e-3);
       state.gpus[g].busy.set(now, 0);
     }
     std::erase(state.node_pods[pod.node.value], id);

@@ -60,4 +60,9 @@ bool LabelSelector::matches(const Labels& labels) const {
                      [&](const SelectorRequirement& r) { return r.matches(find_label(labels, r.key)); });
 }
 
+bool HostPort::conflicts(const HostPort& other) const {
+  bool every_ip = ip == "0.0.0.0" || other.ip == "0.0.0.0";
+  return port == other.port && protocol == other.protocol && (every_ip || ip == other.ip);
+}
+
 }  // namespace kisim

@@ -67,9 +67,21 @@ struct ContainerImage {
   int64_t size_bytes = 0;
 };
 
+// A port that a container opens on its node. hostPort, or containerPort with hostNetwork.
+struct HostPort {
+  enum class Protocol : uint8_t { TCP, UDP, SCTP } protocol = Protocol::TCP;
+  std::string ip = "0.0.0.0";  // hostIP
+  int32_t port = 0;
+
+  bool conflicts(const HostPort& other) const;
+  bool operator==(const HostPort&) const = default;
+};
+
 struct Container {
   std::string name, image;
   ResourceList requests, limits;
+  std::vector<HostPort> host_ports;
+  bool sidecar = false;  // an init container with restartPolicy: Always
   // readinessProbe; absent: ready as soon as it has started
   struct ReadinessProbe {
     Duration initial_delay, period{10'000'000'000}, timeout{1'000'000'000};
@@ -78,15 +90,50 @@ struct Container {
   std::optional<ReadinessProbe> readiness_probe;
 };
 
+// Pods whose presence attracts or repels. matchLabelKeys and mismatchLabelKeys are merged into the selector, as the API
+// server does.
+struct PodAffinityTerm {
+  std::optional<LabelSelector> label_selector;  // none: no pod
+  std::vector<std::string> namespaces;
+  std::optional<LabelSelector> namespace_selector;  // none and no namespaces: the pod's own namespace
+  std::string topology_key;
+};
+struct WeightedPodAffinityTerm {
+  int32_t weight = 1;
+  PodAffinityTerm term;
+};
+struct PodAffinityTerms {
+  std::vector<PodAffinityTerm> required;
+  std::vector<WeightedPodAffinityTerm> preferred;
+};
+
+struct TopologySpreadConstraint {
+  enum class Unsatisfiable : uint8_t { DoNotSchedule, ScheduleAnyway };
+  enum class InclusionPolicy : uint8_t { Honor, Ignore };
+  int32_t max_skew = 1;
+  std::string topology_key;
+  Unsatisfiable when_unsatisfiable = Unsatisfiable::DoNotSchedule;
+  std::optional<LabelSelector> label_selector;  // none: no pod; matchLabelKeys are merged into it
+  int32_t min_domains = 1;
+  InclusionPolicy node_affinity_policy = InclusionPolicy::Honor, node_taints_policy = InclusionPolicy::Ignore;
+};
+
+enum class PreemptionPolicy : uint8_t { PreemptLowerPriority, Never };
+
 struct PodSpec {
   std::vector<Container> containers, init_containers;
   ResourceList overhead;
+  std::optional<ResourceList> pod_requests;  // spec.resources: pod-level requests, limits filled in
   std::vector<std::pair<std::string, std::string>> node_selector;
   std::optional<std::vector<NodeSelectorTerm>> required_node_affinity;
   std::vector<PreferredSchedulingTerm> preferred_node_affinity;
+  PodAffinityTerms pod_affinity, pod_anti_affinity;
+  std::vector<TopologySpreadConstraint> topology_spread_constraints;
   std::vector<Toleration> tolerations;
   int32_t priority = 0;
   std::string priority_class_name;
+  SourceMark priority_class_mark;
+  std::optional<PreemptionPolicy> preemption_policy;  // none: PreemptLowerPriority
   std::string scheduler_name = "default-scheduler", node_name;
   std::vector<std::string> scheduling_gates;
   Duration termination_grace_period{30'000'000'000};
@@ -119,6 +166,24 @@ struct PodTemplate {
 struct Pod {
   ObjectMeta meta;
   PodSpec spec;
+  std::optional<Time> start_time;  // status.startTime, since the Unix epoch
+};
+
+struct Namespace {
+  ObjectMeta meta;
+};
+
+// An amount of pods: a number, or a share of them in per cent.
+struct IntOrPercent {
+  int32_t value = 0;
+  bool percent = false;
+};
+struct PodDisruptionBudget {
+  ObjectMeta meta;
+  std::optional<LabelSelector> selector;  // none: no pod; empty: every pod of the namespace
+  std::optional<IntOrPercent> min_available, max_unavailable;
+  std::optional<int32_t> disruptions_allowed;  // status, where a dump holds it
+  std::vector<std::string> disrupted_pods;     // status
 };
 
 struct Deployment {
@@ -178,6 +243,7 @@ struct PriorityClass {
   ObjectMeta meta;
   int32_t value = 0;
   bool global_default = false;
+  std::optional<PreemptionPolicy> preemption_policy;
 };
 
 // Something the manifests say that kisim does not act on: told once, with the first place and how often.
@@ -186,10 +252,12 @@ struct Ignored {
   std::string field;  // may be empty
   SourceMark mark;
   int32_t count = 0;
+  Severity severity = Severity::Warning;
 };
 
 // Everything the manifests say, in the order read.
 struct Manifests {
+  std::vector<Namespace> namespaces;
   std::vector<Node> nodes;
   std::vector<Pod> pods;
   std::vector<Deployment> deployments;
@@ -197,6 +265,7 @@ struct Manifests {
   std::vector<Service> services;
   std::vector<HorizontalPodAutoscaler> hpas;
   std::vector<PriorityClass> priority_classes;
+  std::vector<PodDisruptionBudget> pod_disruption_budgets;
   std::vector<Ignored> ignored;
 };
 

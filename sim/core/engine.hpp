@@ -22,6 +22,8 @@ class BasicEngine {
   uint64_t events() const { return events_; }
   // Hash of every event popped so far, in order.
   uint64_t signature() const { return signature_; }
+  // Folds a decision that pops no event of its own, such as where a pod went, into the signature.
+  void sign(uint64_t decision) { signature_ = (signature_ ^ (signature_ >> 29) ^ decision) * 0xbf58476d1ce4e5b9ull; }
 
   // Precondition: at >= now(). Allocates only while more events are pending than ever before.
   EventHandle schedule(Time at, Priority priority, uint16_t kind, uint32_t target, uint64_t payload = 0) {

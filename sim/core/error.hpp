@@ -19,7 +19,8 @@ struct SourceMark {
   int column = 0;
 };
 
-enum class Severity { Warning, Error };
+// A Note is told like a warning, but is no mistake: --strict leaves it alone.
+enum class Severity { Note, Warning, Error };
 
 // One complaint about the input: where it is, which field, what was found and what is allowed.
 struct Diagnostic {

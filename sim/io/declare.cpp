@@ -11,7 +11,8 @@ std::string kind_text(const Field& field) {
   if (std::holds_alternative<std::vector<int32_t>*>(field.target)) return "a list of integers";
   if (field.is_number() || std::holds_alternative<std::map<std::string, double>*>(field.target))
     return unit_text(field.base).example;
-  if (std::holds_alternative<Value*>(field.target)) return "a file name";
+  if (std::holds_alternative<Value*>(field.target)) return field.mapping ? "a file name or a mapping" : "a file name";
+  if (std::holds_alternative<std::map<std::string, bool>*>(field.target)) return "true, false";
   if (std::holds_alternative<std::vector<Value>*>(field.target)) return "a list of file names";
   if (std::holds_alternative<Labels*>(field.target)) return "a mapping of labels";
   if (std::holds_alternative<std::string*>(field.target)) return "text";
@@ -36,6 +37,7 @@ Field& Field::required() { return needed = true, *this; }
 Field& Field::no_distribution() { return fixed = true, *this; }
 
 Field& Field::integer() { return whole = true, *this; }
+Field& Field::or_mapping() { return mapping = true, *this; }
 
 bool Field::is_number() const {
   return std::holds_alternative<int32_t*>(target) || std::holds_alternative<double*>(target) ||

@@ -34,13 +34,14 @@ struct Nested {
   std::string shorthand;  // a value that is no such mapping is read as this field of it
 };
 
-using Target = std::variant<int32_t*, uint64_t*, double*, Duration*,
-                            std::optional<Duration>*,  // none: left out, or the field's only choice as a word
-                            Distribution*, std::string*,
-                            Value*,  // a file name, kept with the place that it is relative to
-                            Labels*, std::map<std::string, double>*, std::vector<int32_t>*,
-                            std::vector<Value>*,  // file names and inline mappings
-                            Nested>;
+using Target =
+    std::variant<int32_t*, uint64_t*, double*, Duration*,
+                 std::optional<Duration>*,  // none: left out, or the field's only choice as a word
+                 Distribution*, std::string*,
+                 Value*,  // a file name, kept with the place that it is relative to; or a mapping
+                 Labels*, std::map<std::string, double>*, std::map<std::string, bool>*, std::vector<int32_t>*,
+                 std::vector<Value>*,  // file names and inline mappings
+                 Nested>;
 
 struct Field {
   std::string name;
@@ -53,6 +54,7 @@ struct Field {
   bool needed = false;
   bool fixed = false;                // no distribution
   bool whole = false;                // an integer
+  bool mapping = false;              // of a file name: what the file would hold may stand here
   std::vector<std::string> choices;  // of a text; empty: anything
   std::vector<std::string> not_yet;  // known, not supported yet; "a mapping" for that form
 
@@ -65,6 +67,7 @@ struct Field {
   Field& required();
   Field& no_distribution();
   Field& integer();
+  Field& or_mapping();
 
   bool is_number() const;  // may be a distribution
   bool allows(double value) const;

@@ -124,7 +124,8 @@ void FieldReader::fill(std::string* target, const Value& value, const std::strin
 }
 
 void FieldReader::fill(Value* target, const Value& value, const std::string& path, const Field& field) {
-  if (value.kind != Kind::Scalar || value.text.empty()) return complain(value, path, field.allowed_text());
+  bool file_name = value.kind == Kind::Scalar && !value.text.empty();
+  if (!file_name && !(field.mapping && value.kind == Kind::Mapping)) return complain(value, path, field.allowed_text());
   *target = value;
 }
 
@@ -142,6 +143,19 @@ void FieldReader::fill(std::map<std::string, double>* target, const Value& value
   if (value.kind != Kind::Mapping) return complain(value, path, "a mapping of names to " + field.allowed_text());
   for (const Value::Member& member : value.members)
     if (auto x = number(member.value, join(path, member.key), field)) (*target)[member.key] = *x;
+}
+
+void FieldReader::fill(std::map<std::string, bool>* target, const Value& value, const std::string& path,
+                       const Field& field) {
+  if (value.kind != Kind::Mapping) return complain(value, path, "a mapping of names to " + field.allowed_text());
+  for (const Value::Member& member : value.members) {
+    const std::string& text = member.value.text;
+    bool is_boolean = member.value.kind == Kind::Scalar && (text == "true" || text == "false");
+    if (is_boolean && !member.value.quoted)
+      (*target)[member.key] = text == "true";
+    else
+      complain(member.value, join(path, member.key), field.allowed_text() + (is_boolean ? ", without quotes" : ""));
+  }
 }
 
 void FieldReader::fill(std::vector<int32_t>* target, const Value& value, const std::string& path, const Field& field) {

@@ -33,8 +33,8 @@ Scenario read_scenario_text(const std::string& text, const std::string& name, co
 void read_manifest(const Value& document, Diagnostics& diagnostics, Manifests& out);
 // A file, or every *.yaml, *.yml and *.json of a directory in alphabetical order.
 void read_manifests(const std::string& path, Diagnostics& diagnostics, Manifests& out);
-// Once, after the last document: refuses duplicates, gives pods the priority of their class, drops pods and ReplicaSets
-// that a workload of the same input makes itself, and tells what was ignored.
+// Once, after the last document: refuses duplicates, drops pods and ReplicaSets that a workload of the same input makes
+// itself, gives pods the priority of their class, adds the namespaces that nobody wrote down, tells what was ignored.
 void finish_manifests(Diagnostics& diagnostics, Manifests& manifests);
 
 // How the columns of a trace are named.

@@ -1,29 +1,63 @@
 #pragma once
-// The readers of the single kinds, for manifests.cpp. Each reads one whole object and complains through its context.
+// The readers of the single kinds, for manifests.cpp, and of their parts. Each complains through its context, in the
+// words of the API server's validation.
 
 #include "io/object_reader.hpp"
 
+#include <optional>
+#include <string_view>
+#include <vector>
+
 namespace kisim {
 
-// Which names a kind allows, and how to say so.
-struct NameRule {
-  bool (*accepts)(std::string_view);
-  const char* text;
-};
-ObjectMeta read_metadata(ObjectReader& object, const NameRule& rule);
+ObjectMeta read_metadata(ObjectReader& object, NameRule rule);
 
+// Selectors and affinity.
 LabelSelector read_label_selector(ObjectReader selector);
-PodSpec read_pod_spec(ObjectReader spec);
-// With Kubernetes' checks for names and, for containers, of whole numbers.
-ResourceList read_resource_list(ObjectReader& parent, std::string_view key);
+// Nothing if the field is absent: that selects nothing, an empty selector everything.
+std::optional<LabelSelector> read_optional_selector(ObjectReader& parent, std::string_view key);
+// Whose affinity or constraint is read: kube-scheduler checks those of its profiles less, and in other words.
+enum class Holder : uint8_t { Pod, Profile };
+void read_node_affinity(ObjectReader affinity, Holder holder, std::optional<std::vector<NodeSelectorTerm>>& required,
+                        std::vector<PreferredSchedulingTerm>& preferred);
+// matchLabelKeys and mismatchLabelKeys are merged with `labels`, those of the pod.
+void read_affinity(ObjectReader affinity, const Labels& labels, PodSpec& out);
+// All fields but labelSelector and matchLabelKeys.
+TopologySpreadConstraint read_topology_spread_constraint(ObjectReader& object, Holder holder);
+// "{zone, DoNotSchedule}": what may not repeat among the constraints of a pod or of a profile.
+std::string spread_kind(const TopologySpreadConstraint& constraint);
+std::vector<TopologySpreadConstraint> read_topology_spread_constraints(ObjectReader& spec, const Labels& labels);
 
+// Resources.
+ResourceList read_resource_list(ObjectReader& parent, std::string_view key);
+void read_container_resources(ObjectReader resources, Container& out);
+// spec.resources. Precondition: the containers of `out` are read.
+void read_pod_resources(ObjectReader resources, PodSpec& out);
+
+// `labels` are those of the pod.
+PodSpec read_pod_spec(ObjectReader spec, const Labels& labels);
+
+void read_namespace(ObjectReader& object, Manifests& out);
 void read_node(ObjectReader& object, Manifests& out);
 void read_pod(ObjectReader& object, Manifests& out);
 void read_deployment(ObjectReader& object, Manifests& out);
 void read_replica_set(ObjectReader& object, Manifests& out);
 void read_service(ObjectReader& object, Manifests& out);
 void read_priority_class(ObjectReader& object, Manifests& out);
+void read_pod_disruption_budget(ObjectReader& object, Manifests& out);
 void read_hpa_v1(ObjectReader& object, Manifests& out);
 void read_hpa_v2(ObjectReader& object, Manifests& out);
+
+// The priority classes that every cluster has (pkg/apis/scheduling/v1/helpers.go).
+struct SystemPriority {
+  const char* name;
+  int32_t value;
+};
+inline constexpr SystemPriority kSystemPriorities[] = {{"system-node-critical", 2'000'001'000},
+                                                       {"system-cluster-critical", 2'000'000'000}};
+
+// What the API server adds when an object is admitted, once all of them are read: priorities and preemption policies
+// by class, and the namespaces that objects name without having one of their own.
+void admit(Diagnostics& diagnostics, Manifests& manifests);
 
 }  // namespace kisim

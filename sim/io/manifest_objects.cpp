@@ -1,29 +1,26 @@
-// Metadata, nodes, workloads, services and priority classes.
+// Metadata, namespaces, nodes, pods, workloads and services.
 
-#include "io/kube_names.hpp"
+#include "io/decimal_time.hpp"
+#include "io/field_error.hpp"
 #include "io/manifest_kinds.hpp"
 
 #include <algorithm>
+#include <cctype>
 
 namespace kisim {
 
 namespace {
 
-constexpr NameRule kSubdomain{is_dns1123_subdomain,
-                              "a lowercase RFC 1123 subdomain: a-z, 0-9, '-' and '.', alphanumeric at both ends"};
-constexpr NameRule kService{is_dns1035_label, "a lowercase RFC 1035 label: a-z, 0-9 and '-', a letter first"};
-
 constexpr int64_t kMaxReplicas = 1'000'000, kMaxGpusPerNode = 1024;
 
-Labels read_labels(ObjectReader& metadata, std::string_view key, bool check_values) {
-  Labels out = metadata.texts_by_key(key);
+// Keys in any case of letters, values of any form.
+Labels read_annotations(ObjectReader& metadata) {
+  Labels out = metadata.texts_by_key("annotations");
   for (const auto& [name, value] : out) {
-    if (!is_qualified_name(name))
-      metadata.error(key, fmt::format("found '{}', allowed: keys such as app or example.com/app", name));
-    if (check_values && !is_label_value(value))
-      metadata.error(key, fmt::format("found '{}: {}', allowed: at most 63 of a-z, A-Z, 0-9, '-', '_' and '.', "
-                                      "alphanumeric at both ends",
-                                      name, value));
+    std::string lower = name;
+    for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    for (const std::string& problem : check_qualified_name(lower))
+      metadata.error("annotations", invalid_value(quote(name), problem));
   }
   return out;
 }
@@ -48,12 +45,12 @@ void server_side_metadata(ObjectReader& metadata) {
 PodTemplate read_template(ObjectReader object) {
   PodTemplate out;
   ObjectReader metadata = object.object("metadata");
-  out.labels = read_labels(metadata, "labels", true);
-  out.annotations = read_labels(metadata, "annotations", false);
+  out.labels = metadata.labels("labels");
+  out.annotations = read_annotations(metadata);
   metadata.harmless({"ownerReferences"});
   server_side_metadata(metadata);
   metadata.finish();
-  out.spec = read_pod_spec(object.object("spec"));
+  out.spec = read_pod_spec(object.object("spec"), out.labels);
   object.finish();
   return out;
 }
@@ -62,31 +59,47 @@ PodTemplate read_template(ObjectReader object) {
 template <class Workload>
 Workload read_workload(ObjectReader& object, ObjectReader& spec) {
   Workload out;
-  out.meta = read_metadata(object, kSubdomain);
+  out.meta = read_metadata(object, check_dns1123_subdomain);
   spec.integer("replicas", 0, kMaxReplicas, out.replicas);
-  ObjectReader selector = spec.object("selector");
+  ObjectReader selector = spec.object("selector"), pod_template = spec.object("template");
   out.selector = read_label_selector(selector);
-  out.pod_template = read_template(spec.object("template"));
+  out.pod_template = read_template(pod_template);
   if (!selector.exists())
     spec.required("selector");
   else if (out.selector.requirements.empty())
-    spec.error("selector", "empty: it would match every pod");
+    spec.invalid("selector", "empty selector is invalid for deployment");
   else if (!out.selector.matches(out.pod_template.labels))
-    spec.error("selector", "`selector` does not match template `labels`");
+    pod_template.object("metadata").invalid("labels", "`selector` does not match template `labels`");
   spec.unmodelled("minReadySeconds");
   object.harmless({"status"});
   return out;
 }
 
-Taint read_taint(ObjectReader& object) {
+// Nothing if it has no effect that could be compared.
+std::optional<Taint> read_taint(ObjectReader& object) {
   Taint out;
   out.key = object.text("key");
-  if (!is_qualified_name(out.key))
-    object.error("key", fmt::format("found '{}', allowed: a qualified name such as nvidia.com/gpu", out.key));
+  object.check_name("key", out.key, check_qualified_name);
   out.value = object.text("value");
-  object.choice("effect", {"NoSchedule", "PreferNoSchedule", "NoExecute"}, out.effect);
+  if (NameProblems problems = check_label_value(out.value); !problems.empty())
+    object.invalid("value", fmt::format("{}", fmt::join(problems, ";")));
+  bool known = object.choice("effect", {"NoSchedule", "PreferNoSchedule", "NoExecute"}, out.effect);
   object.harmless({"timeAdded"});
   object.finish();
+  return known ? std::optional(out) : std::nullopt;
+}
+
+std::vector<Taint> read_taints(ObjectReader& spec) {
+  std::vector<Taint> out;
+  for (ObjectReader& object : spec.objects("taints")) {
+    std::optional<Taint> taint = read_taint(object);
+    if (!taint) continue;
+    bool repeats = std::any_of(out.begin(), out.end(), [&](const Taint& other) {
+      return other.key == taint->key && other.effect == taint->effect;
+    });
+    if (repeats) object.duplicate("", object.shown() + ": taints must be unique by key and effect pair");
+    out.push_back(std::move(*taint));
+  }
   return out;
 }
 
@@ -104,6 +117,11 @@ void check_gpus(ObjectReader& status, std::string_view key, const ResourceList& 
       status.error(key, fmt::format("found {} of {}, allowed: at most {}", amount, name, kMaxGpusPerNode));
 }
 
+bool names_any(ObjectReader& status, std::string_view key) {
+  const Value* resources = status.find(key);
+  return resources && !resources->members.empty();
+}
+
 void read_node_status(ObjectReader status, Node& out) {
   out.capacity = read_resource_list(status, "capacity");
   out.allocatable = read_resource_list(status, "allocatable");
@@ -112,15 +130,14 @@ void read_node_status(ObjectReader status, Node& out) {
   if (out.allocatable.empty()) out.allocatable = out.capacity;
   if (out.capacity.empty()) out.capacity = out.allocatable;
   read_images(status, out.images);
-  if (out.allocatable.empty()) {
+  if (!names_any(status, "allocatable") && !names_any(status, "capacity"))
     status.error("allocatable",
                  "missing: add what the node has, for example "
                  "status: {allocatable: {cpu: \"96\", memory: 1Ti, pods: \"110\", nvidia.com/gpu: \"8\"}}");
-  } else if (std::none_of(out.allocatable.begin(), out.allocatable.end(),
-                          [](const auto& resource) { return resource.first == "pods"; })) {
+  else if (std::none_of(out.allocatable.begin(), out.allocatable.end(),
+                        [](const auto& resource) { return resource.first == "pods"; }))
     status.context().ignore(status.mark(), status.path("allocatable"),
                             "no pods: nothing can be scheduled there; add pods: \"110\"");
-  }
   status.harmless({"conditions", "addresses", "nodeInfo", "daemonEndpoints", "volumesInUse", "volumesAttached",
                    "config", "runtimeHandlers", "features", "phase", "declaredFeatures"});
   status.finish();
@@ -128,33 +145,40 @@ void read_node_status(ObjectReader status, Node& out) {
 
 }  // namespace
 
-ObjectMeta read_metadata(ObjectReader& object, const NameRule& rule) {
+ObjectMeta read_metadata(ObjectReader& object, NameRule rule) {
   ObjectMeta out;
   out.mark = object.mark();
   ObjectReader metadata = object.object("metadata");
   out.name = metadata.text("name");
   if (out.name.empty())
-    metadata.required("name");
-  else if (!rule.accepts(out.name))
-    metadata.error("name", fmt::format("found '{}', allowed: {}", out.name, rule.text));
+    metadata.required("name", "name or generateName is required");
+  else
+    metadata.check_name("name", out.name, rule);
   if (std::string name = metadata.text("namespace"); !name.empty()) {
     out.namespace_ = name;
-    if (!is_dns1123_label(name))
-      metadata.error("namespace", fmt::format("found '{}', allowed: a lowercase RFC 1123 label", name));
+    metadata.check_name("namespace", name, check_dns1123_label);
   }
-  out.labels = read_labels(metadata, "labels", true);
-  out.annotations = read_labels(metadata, "annotations", false);
+  out.labels = metadata.labels("labels");
+  out.annotations = read_annotations(metadata);
   read_owner(metadata, out);
   server_side_metadata(metadata);
   metadata.finish();
   return out;
 }
 
+void read_namespace(ObjectReader& object, Manifests& out) {
+  Namespace namespace_;
+  namespace_.meta = read_metadata(object, check_dns1123_label);
+  object.harmless({"spec", "status"});
+  object.finish();
+  out.namespaces.push_back(std::move(namespace_));
+}
+
 void read_node(ObjectReader& object, Manifests& out) {
   Node node;
-  node.meta = read_metadata(object, kSubdomain);
+  node.meta = read_metadata(object, check_dns1123_subdomain);
   ObjectReader spec = object.object("spec");
-  for (ObjectReader& taint : spec.objects("taints")) node.taints.push_back(read_taint(taint));
+  node.taints = read_taints(spec);
   node.unschedulable = spec.flag("unschedulable");
   spec.harmless({"podCIDR", "podCIDRs", "providerID", "externalID", "configSource"});
   spec.finish();
@@ -165,12 +189,17 @@ void read_node(ObjectReader& object, Manifests& out) {
 
 void read_pod(ObjectReader& object, Manifests& out) {
   Pod pod;
-  pod.meta = read_metadata(object, kSubdomain);
-  pod.spec = read_pod_spec(object.object("spec"));
-  std::string phase = object.object("status").text("phase");
+  pod.meta = read_metadata(object, check_dns1123_subdomain);
+  pod.spec = read_pod_spec(object.object("spec"), pod.meta.labels);
+  ObjectReader status = object.object("status");
+  std::string phase = status.text("phase"), start = status.text("startTime");
   object.finish();
+  if (std::optional<int64_t> ns = parse_time(start, TimeUnit::Datetime))
+    pod.start_time = Time{*ns};
+  else if (!start.empty())
+    status.error("startTime", fmt::format("found '{}', allowed: a time such as 2026-01-31T12:00:00Z", start));
   if (phase == "Succeeded" || phase == "Failed")
-    object.context().ignore(pod.meta.mark, "", "pods that have ended");
+    object.context().ignore(pod.meta.mark, "", "pods that have ended", Severity::Note);
   else
     out.pods.push_back(std::move(pod));
 }
@@ -196,7 +225,7 @@ void read_replica_set(ObjectReader& object, Manifests& out) {
 
 void read_service(ObjectReader& object, Manifests& out) {
   Service service;
-  service.meta = read_metadata(object, kService);
+  service.meta = read_metadata(object, check_dns1035_label);
   ObjectReader spec = object.object("spec");
   service.selector = spec.texts_by_key("selector");
   if (spec.text("sessionAffinity") == "ClientIP") spec.unmodelled("sessionAffinity");
@@ -208,18 +237,6 @@ void read_service(ObjectReader& object, Manifests& out) {
   object.harmless({"status"});
   object.finish();
   out.services.push_back(std::move(service));
-}
-
-void read_priority_class(ObjectReader& object, Manifests& out) {
-  PriorityClass priority;
-  priority.meta = read_metadata(object, kSubdomain);
-  if (!object.find("value")) object.required("value");
-  object.integer("value", INT32_MIN, INT32_MAX, priority.value);
-  priority.global_default = object.flag("globalDefault");
-  if (object.text("preemptionPolicy") == "Never") object.unmodelled("preemptionPolicy");
-  object.harmless({"description"});
-  object.finish();
-  out.priority_classes.push_back(std::move(priority));
 }
 
 }  // namespace kisim

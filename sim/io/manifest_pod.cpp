@@ -1,6 +1,6 @@
-// Pod specs: containers and their resources, scheduling constraints, lifecycle.
+// Pod specs: containers and their ports, scheduling constraints, lifecycle.
 
-#include "io/kube_names.hpp"
+#include "io/field_error.hpp"
 #include "io/manifest_kinds.hpp"
 
 #include <algorithm>
@@ -9,102 +9,7 @@ namespace kisim {
 
 namespace {
 
-struct NamedQuantity {
-  std::string name;
-  Quantity quantity;
-  const Value* value;
-};
-
-bool is_native(std::string_view resource) {
-  return resource.find('/') == resource.npos || resource.find("kubernetes.io/") != resource.npos;
-}
-
-// Kubernetes overcommits native resources only, and hugepages not at all.
-bool may_overcommit(std::string_view resource) { return is_native(resource) && !resource.starts_with("hugepages-"); }
-
-bool is_container_resource(std::string_view name) {
-  return name == "cpu" || name == "memory" || name == "ephemeral-storage" || name.starts_with("hugepages-") ||
-         (name.find('/') != name.npos && is_qualified_name(name));
-}
-
-std::vector<NamedQuantity> read_quantities(ObjectReader& parent, std::string_view key) {
-  std::vector<NamedQuantity> out;
-  const Value* map = parent.find(key);
-  if (!map) return out;
-  if (map->kind != Value::Kind::Mapping) {
-    parent.error(key, found_allowed(*map, "a mapping of resources to quantities"));
-    return out;
-  }
-  ObjectContext& context = parent.context();
-  for (const Value::Member& member : map->members) {
-    std::string path = parent.path(key) + "." + member.key;
-    std::optional<Quantity> quantity = read_quantity(context, member.value, path);
-    if (!quantity) continue;
-    if (*quantity < Quantity())
-      context.error(member.value.mark(), path,
-                    "found " + member.value.describe() + ": must be greater than or equal to 0");
-    else if (!is_native(member.key) && !quantity->is_integer())
-      context.error(member.value.mark(), path, "found " + member.value.describe() + ": must be an integer");
-    else
-      out.push_back({member.key, *quantity, &member.value});
-  }
-  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
-  return out;
-}
-
-ResourceList amounts(const std::vector<NamedQuantity>& quantities) {
-  ResourceList out;
-  for (const NamedQuantity& q : quantities)
-    out.emplace_back(q.name, q.name == "cpu" ? q.quantity.milli_value() : q.quantity.value());
-  return out;
-}
-
-const NamedQuantity* find_quantity(const std::vector<NamedQuantity>& quantities, std::string_view name) {
-  for (const NamedQuantity& q : quantities)
-    if (q.name == name) return &q;
-  return nullptr;
-}
-
-void check_against_limit(ObjectReader& resources, const NamedQuantity& request, const NamedQuantity* limit) {
-  ObjectContext& context = resources.context();
-  std::string path = resources.path("requests") + "." + request.name;
-  if (!limit) {
-    if (!may_overcommit(request.name))
-      context.error(request.value->mark(), resources.path("limits") + "." + request.name,
-                    "missing: limit must be set for non overcommitable resources");
-    return;
-  }
-  bool overcommit = may_overcommit(request.name);
-  if (overcommit ? request.quantity <= limit->quantity : request.quantity == limit->quantity) return;
-  context.error(request.value->mark(), path,
-                fmt::format("found {}: must be {} {} limit of {}", request.value->describe(),
-                            overcommit ? "less than or equal to" : "equal to", request.name, limit->value->text));
-}
-
-void read_resources(ObjectReader resources, Container& container) {
-  std::vector<NamedQuantity> limits = read_quantities(resources, "limits");
-  std::vector<NamedQuantity> requests = read_quantities(resources, "requests");
-  for (const std::vector<NamedQuantity>* list : {&limits, &requests})
-    for (const NamedQuantity& q : *list)
-      if (!is_container_resource(q.name))
-        resources.context().error(q.value->mark(),
-                                  resources.path(list == &limits ? "limits" : "requests") + "." + q.name,
-                                  "unknown resource, allowed: cpu, memory, ephemeral-storage, hugepages-<size> or "
-                                  "a fully qualified name such as nvidia.com/gpu");
-  for (const NamedQuantity& request : requests)
-    check_against_limit(resources, request, find_quantity(limits, request.name));
-
-  // The API server's default: a limit without a request is also the request.
-  const std::vector<NamedQuantity> written = requests;
-  for (const NamedQuantity& limit : limits)
-    if (!find_quantity(written, limit.name)) requests.push_back(limit);
-  std::sort(requests.begin(), requests.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
-
-  container.limits = amounts(limits);
-  container.requests = amounts(requests);
-  resources.unmodelled("claims");
-  resources.finish();
-}
+constexpr const char* kPortRange = "must be between 1 and 65535, inclusive";
 
 Container::ReadinessProbe read_probe(ObjectReader probe) {
   Container::ReadinessProbe out;
@@ -128,134 +33,117 @@ Container::ReadinessProbe read_probe(ObjectReader probe) {
   return out;
 }
 
-// Host ports keep two pods from sharing a node; other ports change nothing.
-void read_ports(ObjectReader& container) {
-  for (ObjectReader& port : container.objects("ports")) {
-    port.harmless({"name", "containerPort", "protocol", "hostIP"});
-    port.unmodelled("hostPort");
-    port.finish();
-  }
+// As an API server writes a port in the message that it is taken: TCP/10.0.0.1/80.
+std::string port_text(const HostPort& port, const std::string& host_ip) {
+  constexpr const char* kProtocols[] = {"TCP", "UDP", "SCTP"};
+  return fmt::format("{}/{}/{}", kProtocols[static_cast<size_t>(port.protocol)], host_ip, port.port);
 }
 
-Container read_container(ObjectReader& object, bool is_init) {
+void read_port(ObjectReader& object, bool host_network, std::vector<std::string>& taken, Container& out) {
+  HostPort port;
+  int32_t container_port = 0;
+  if (!object.find("containerPort")) object.required("containerPort");
+  object.integer("containerPort", 1, 65535, container_port, kPortRange);
+  std::optional<int64_t> host_port = object.integer("hostPort", 0, 65535, kPortRange);
+  object.choice("protocol", {"TCP", "UDP", "SCTP"}, port.protocol, {Absent::Allowed, true});
+  std::string host_ip = object.text("hostIP");
+  object.harmless({"name"});
+  object.finish();
+
+  port.port = static_cast<int32_t>(host_port.value_or(0));
+  if (host_network && port.port == 0) port.port = container_port;
+  if (host_network && container_port > 0 && port.port != container_port)
+    object.invalid("hostPort", "must match `containerPort` when `hostNetwork` is true");
+  if (port.port == 0) return;
+  std::string text = port_text(port, host_ip);
+  if (std::find(taken.begin(), taken.end(), text) != taken.end()) object.duplicate("hostPort", quote(text));
+  taken.push_back(std::move(text));
+  if (!host_ip.empty()) port.ip = host_ip;
+  out.host_ports.push_back(std::move(port));
+}
+
+// Init containers run one by one, and so only sidecars may be probed.
+void forbid_of_init(ObjectReader& object) {
+  for (const char* key : {"livenessProbe", "readinessProbe", "startupProbe", "lifecycle"})
+    if (object.find(key)) object.forbidden(key, "may not be set for init containers without restartPolicy=Always");
+}
+
+bool read_sidecar(ObjectReader& object) {
+  std::string policy = object.text("restartPolicy");
+  if (policy == "OnFailure" || policy == "Never") object.unmodelled("restartPolicy");
+  if (policy.empty() || policy == "OnFailure" || policy == "Never") return false;
+  if (policy == "Always") return true;
+  object.error("restartPolicy", unsupported_value(quote(policy), {"Always", "Never", "OnFailure"}));
+  return false;
+}
+
+enum class Role : uint8_t { Main, Init };
+
+Container read_container(ObjectReader& object, Role role, bool host_network, std::vector<std::string>& taken) {
   Container out;
   out.name = object.text("name");
   if (out.name.empty())
     object.required("name");
-  else if (!is_dns1123_label(out.name))
-    object.error("name", fmt::format("found '{}', allowed: a lowercase RFC 1123 label", out.name));
+  else
+    object.check_name("name", out.name, check_dns1123_label);
   out.image = object.text("image");
-  read_resources(object.object("resources"), out);
+  read_container_resources(object.object("resources"), out);
+  for (ObjectReader& port : object.objects("ports")) read_port(port, host_network, taken, out);
+  bool always = read_sidecar(object);
+  out.sidecar = always && role == Role::Init;
+  if (role == Role::Main && always) object.unmodelled("restartPolicy");
+  if (role == Role::Init && !out.sidecar) forbid_of_init(object);
   ObjectReader probe = object.object("readinessProbe");
-  if (probe.exists() && !is_init) out.readiness_probe = read_probe(probe);
-  read_ports(object);
+  if (probe.exists()) out.readiness_probe = read_probe(probe);
   object.harmless({"command", "args", "workingDir", "envFrom", "env", "resizePolicy", "volumeMounts", "volumeDevices",
                    "terminationMessagePath", "terminationMessagePolicy", "imagePullPolicy", "securityContext", "stdin",
                    "stdinOnce", "tty"});
-  object.unmodelled({"livenessProbe", "startupProbe", "lifecycle", "restartPolicy", "restartPolicyRules"});
+  object.unmodelled({"livenessProbe", "startupProbe", "lifecycle", "restartPolicyRules"});
   object.finish();
   return out;
 }
 
-void read_containers(ObjectReader& spec, std::string_view key, std::vector<Container>& out,
-                     std::vector<std::string>& names) {
-  for (ObjectReader& object : spec.objects(key)) {
-    out.push_back(read_container(object, key == "initContainers"));
-    const std::string& name = out.back().name;
+void read_containers(ObjectReader& spec, Role role, bool host_network, PodSpec& out) {
+  std::vector<Container>& list = role == Role::Main ? out.containers : out.init_containers;
+  std::vector<std::string> names, taken;
+  for (const Container& c : out.containers) names.push_back(c.name);
+  for (ObjectReader& object : spec.objects(role == Role::Main ? "containers" : "initContainers")) {
+    // Only what runs at the same time can take each other's ports.
+    if (role == Role::Init) taken.clear();
+    list.push_back(read_container(object, role, host_network, taken));
+    const std::string& name = list.back().name;
     if (!name.empty() && std::find(names.begin(), names.end(), name) != names.end())
-      object.error("name", fmt::format("found '{}' twice in one pod: container names must be unique", name));
+      object.duplicate("name", quote(name));
     names.push_back(name);
   }
+}
+
+void check_toleration(ObjectReader& object, const Toleration& t) {
+  if (!t.key.empty()) object.check_name("key", t.key, check_qualified_name);
+  if (t.key.empty() && t.op != TolerationOperator::Exists)
+    object.invalid("operator",
+                   "operator must be Exists when `key` is empty, which means \"match all values and all keys\"");
+  if (t.toleration_seconds && t.effect != TaintEffect::NoExecute)
+    object.invalid("effect", "effect must be 'NoExecute' when `tolerationSeconds` is set");
+  NameProblems problems = check_label_value(t.value);
+  if (t.op == TolerationOperator::Equal && !problems.empty())
+    object.error("operator", invalid_value(quote(t.value), fmt::format("{}", fmt::join(problems, ";"))));
+  if (t.op == TolerationOperator::Exists && !t.value.empty())
+    object.error("operator", invalid_value(quote(t.value), "value must be empty when `operator` is 'Exists'"));
 }
 
 Toleration read_toleration(ObjectReader& object) {
   Toleration out;
   out.key = object.text("key");
-  if (!out.key.empty() && !is_qualified_name(out.key))
-    object.error("key", fmt::format("found '{}', allowed: a qualified name such as nvidia.com/gpu", out.key));
-  object.choice("operator", {"Equal", "Exists"}, out.op, true);
+  const Value* op = object.find("operator");
+  bool known = object.choice("operator", {"Equal", "Exists"}, out.op, kOptional) || !op || op->text.empty();
   out.value = object.text("value");
   TaintEffect effect{};
-  if (object.choice("effect", {"NoSchedule", "PreferNoSchedule", "NoExecute"}, effect, true)) out.effect = effect;
+  if (object.choice("effect", {"NoSchedule", "PreferNoSchedule", "NoExecute"}, effect, kOptional)) out.effect = effect;
   out.toleration_seconds = object.integer("tolerationSeconds", INT64_MIN, INT64_MAX);
-
-  if (out.key.empty() && out.op != TolerationOperator::Exists)
-    object.error("operator", "operator must be Exists when `key` is empty");
-  if (out.op == TolerationOperator::Exists && !out.value.empty())
-    object.error("value", "value must be empty when `operator` is Exists");
-  if (out.toleration_seconds && out.effect != TaintEffect::NoExecute)
-    object.error("effect", "effect must be NoExecute when `tolerationSeconds` is set");
+  if (known) check_toleration(object, out);
   object.finish();
   return out;
-}
-
-void check_values(ObjectReader& object, const SelectorRequirement& r) {
-  switch (r.op) {
-    case SelectorOperator::In:
-    case SelectorOperator::NotIn:
-      if (r.values.empty()) object.error("values", "must be specified when `operator` is In or NotIn");
-      return;
-    case SelectorOperator::Exists:
-    case SelectorOperator::DoesNotExist:
-      if (!r.values.empty()) object.error("values", "may not be specified when `operator` is Exists or DoesNotExist");
-      return;
-    case SelectorOperator::Gt:
-    case SelectorOperator::Lt:
-      if (r.values.size() != 1) object.error("values", "must be one integer when `operator` is Gt or Lt");
-      return;
-  }
-}
-
-SelectorRequirement read_requirement(ObjectReader& object, bool of_nodes) {
-  SelectorRequirement out;
-  out.key = object.text("key");
-  if (!is_qualified_name(out.key)) object.error("key", fmt::format("found '{}', allowed: the key of a label", out.key));
-  out.values = object.texts("values");
-  bool known = of_nodes ? object.choice("operator", {"In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"}, out.op)
-                        : object.choice("operator", {"In", "NotIn", "Exists", "DoesNotExist"}, out.op);
-  if (known) check_values(object, out);
-  object.finish();
-  return out;
-}
-
-SelectorRequirement read_field_requirement(ObjectReader& object) {
-  SelectorRequirement out;
-  out.key = object.text("key");
-  if (out.key != "metadata.name") object.error("key", fmt::format("found '{}', allowed: metadata.name", out.key));
-  out.values = object.texts("values");
-  object.choice("operator", {"In", "NotIn"}, out.op);
-  if (out.values.size() != 1) object.error("values", "must be exactly one node name");
-  object.finish();
-  return out;
-}
-
-NodeSelectorTerm read_term(ObjectReader term) {
-  NodeSelectorTerm out;
-  for (ObjectReader& r : term.objects("matchExpressions")) out.match_expressions.push_back(read_requirement(r, true));
-  for (ObjectReader& r : term.objects("matchFields")) out.match_fields.push_back(read_field_requirement(r));
-  term.finish();
-  return out;
-}
-
-void read_node_affinity(ObjectReader affinity, PodSpec& out) {
-  ObjectReader required = affinity.object("requiredDuringSchedulingIgnoredDuringExecution");
-  if (required.exists()) {
-    out.required_node_affinity.emplace();
-    for (ObjectReader& term : required.objects("nodeSelectorTerms"))
-      out.required_node_affinity->push_back(read_term(term));
-    if (out.required_node_affinity->empty())
-      required.error("nodeSelectorTerms", "must have at least one node selector term");
-    required.finish();
-  }
-  for (ObjectReader& preferred : affinity.objects("preferredDuringSchedulingIgnoredDuringExecution")) {
-    PreferredSchedulingTerm term;
-    if (!preferred.find("weight")) preferred.required("weight");
-    preferred.integer("weight", 1, 100, term.weight);
-    term.preference = read_term(preferred.object("preference"));
-    out.preferred_node_affinity.push_back(std::move(term));
-    preferred.finish();
-  }
-  affinity.finish();
 }
 
 // Volumes that live on some nodes only would restrict where the pod can go.
@@ -265,53 +153,54 @@ void read_volumes(ObjectReader& spec) {
   for (size_t i = 0; i < volumes->items.size(); ++i)
     for (const char* source : {"persistentVolumeClaim", "ephemeral", "csi"})
       if (const Value* found = volumes->items[i].find(source))
-        spec.context().ignore(found->mark(), fmt::format("{}[{}].{}", spec.path("volumes"), i, source),
+        spec.context().ignore(found->mark(), fmt::format("{}.{}", spec.path("volumes", i), source),
                               "not modelled, ignored");
 }
 
-void read_scheduling(ObjectReader& spec, PodSpec& out) {
-  out.node_selector = spec.texts_by_key("nodeSelector");
-  ObjectReader affinity = spec.object("affinity");
-  read_node_affinity(affinity.object("nodeAffinity"), out);
-  affinity.unmodelled({"podAffinity", "podAntiAffinity"});
-  affinity.finish();
-  for (ObjectReader& toleration : spec.objects("tolerations")) out.tolerations.push_back(read_toleration(toleration));
+void read_scheduling_gates(ObjectReader& spec, std::vector<std::string>& out) {
+  for (ObjectReader& gate : spec.objects("schedulingGates")) {
+    std::string name = gate.text("name");
+    gate.finish();
+    for (const std::string& problem : check_qualified_name(name)) gate.error("", invalid_value(quote(name), problem));
+    if (std::find(out.begin(), out.end(), name) != out.end()) gate.duplicate("", quote(name));
+    out.push_back(std::move(name));
+  }
+}
+
+void read_priority(ObjectReader& spec, PodSpec& out) {
   spec.integer("priority", INT32_MIN, INT32_MAX, out.priority);
   out.priority_class_name = spec.text("priorityClassName");
+  if (const Value* name = spec.find("priorityClassName")) out.priority_class_mark = name->mark();
+  if (!out.priority_class_name.empty())
+    spec.check_name("priorityClassName", out.priority_class_name, check_dns1123_subdomain);
+  PreemptionPolicy policy{};
+  if (spec.choice("preemptionPolicy", {"PreemptLowerPriority", "Never"}, policy, kOptional))
+    out.preemption_policy = policy;
+}
+
+void read_scheduling(ObjectReader& spec, const Labels& labels, PodSpec& out) {
+  out.node_selector = spec.labels("nodeSelector");
+  read_affinity(spec.object("affinity"), labels, out);
+  out.topology_spread_constraints = read_topology_spread_constraints(spec, labels);
+  for (ObjectReader& toleration : spec.objects("tolerations")) out.tolerations.push_back(read_toleration(toleration));
+  read_priority(spec, out);
   if (std::string name = spec.text("schedulerName"); !name.empty()) out.scheduler_name = name;
   out.node_name = spec.text("nodeName");
-  for (ObjectReader& gate : spec.objects("schedulingGates")) {
-    out.scheduling_gates.push_back(gate.text("name"));
-    if (out.scheduling_gates.back().empty()) gate.required("name");
-    gate.finish();
-  }
-  std::string preemption = spec.text("preemptionPolicy");
-  if (preemption == "Never") spec.unmodelled("preemptionPolicy");
+  if (!out.node_name.empty()) spec.check_name("nodeName", out.node_name, check_dns1123_subdomain);
+  read_scheduling_gates(spec, out.scheduling_gates);
 }
 
 }  // namespace
 
-ResourceList read_resource_list(ObjectReader& parent, std::string_view key) {
-  return amounts(read_quantities(parent, key));
-}
-
-LabelSelector read_label_selector(ObjectReader selector) {
-  LabelSelector out;
-  for (auto& [key, value] : selector.texts_by_key("matchLabels"))
-    out.requirements.push_back({key, SelectorOperator::In, {value}});
-  for (ObjectReader& r : selector.objects("matchExpressions")) out.requirements.push_back(read_requirement(r, false));
-  selector.finish();
-  return out;
-}
-
-PodSpec read_pod_spec(ObjectReader spec) {
+PodSpec read_pod_spec(ObjectReader spec, const Labels& labels) {
   PodSpec out;
-  std::vector<std::string> names;
-  read_containers(spec, "initContainers", out.init_containers, names);
-  read_containers(spec, "containers", out.containers, names);
-  if (out.containers.empty()) spec.error("containers", "must have at least one container");
+  bool host_network = spec.flag("hostNetwork");
+  read_containers(spec, Role::Main, host_network, out);
+  read_containers(spec, Role::Init, host_network, out);
+  if (out.containers.empty()) spec.required("containers");
   out.overhead = read_resource_list(spec, "overhead");
-  read_scheduling(spec, out);
+  read_pod_resources(spec.object("resources"), out);
+  read_scheduling(spec, labels, out);
   read_volumes(spec);
   spec.seconds("terminationGracePeriodSeconds", 0, INT32_MAX, out.termination_grace_period);
 
@@ -336,8 +225,7 @@ PodSpec read_pod_spec(ObjectReader spec) {
                  "os",
                  "hostUsers",
                  "hostnameOverride"});
-  spec.unmodelled({"activeDeadlineSeconds", "hostNetwork", "readinessGates", "topologySpreadConstraints",
-                   "resourceClaims", "resources", "workloadRef"});
+  spec.unmodelled({"activeDeadlineSeconds", "readinessGates", "resourceClaims", "workloadRef", "schedulingGroup"});
   spec.finish();
   return out;
 }

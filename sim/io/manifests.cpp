@@ -2,7 +2,6 @@
 
 #include "core/error.hpp"
 #include "io/input.hpp"
-#include "io/kube_names.hpp"
 #include "io/manifest_kinds.hpp"
 
 #include <algorithm>
@@ -19,6 +18,7 @@ struct ModelledKind {
   void (*read)(ObjectReader&, Manifests&);
 };
 constexpr ModelledKind kModelled[] = {
+    {"Namespace", "v1", read_namespace},
     {"Node", "v1", read_node},
     {"Pod", "v1", read_pod},
     {"Service", "v1", read_service},
@@ -27,11 +27,11 @@ constexpr ModelledKind kModelled[] = {
     {"HorizontalPodAutoscaler", "autoscaling/v2", read_hpa_v2},
     {"HorizontalPodAutoscaler", "autoscaling/v1", read_hpa_v1},
     {"PriorityClass", "scheduling.k8s.io/v1", read_priority_class},
+    {"PodDisruptionBudget", "policy/v1", read_pod_disruption_budget},
 };
 
 // Kinds of Kubernetes that say nothing kisim acts on. Kinds of other API groups are told by their group.
-constexpr std::string_view kOtherKinds[] = {"Namespace",
-                                            "ServiceAccount",
+constexpr std::string_view kOtherKinds[] = {"ServiceAccount",
                                             "ConfigMap",
                                             "Secret",
                                             "PersistentVolume",
@@ -42,6 +42,7 @@ constexpr std::string_view kOtherKinds[] = {"Namespace",
                                             "ResourceQuota",
                                             "PodTemplate",
                                             "ReplicationController",
+                                            "ComponentStatus",
                                             "StatefulSet",
                                             "DaemonSet",
                                             "ControllerRevision",
@@ -50,36 +51,57 @@ constexpr std::string_view kOtherKinds[] = {"Namespace",
                                             "Ingress",
                                             "IngressClass",
                                             "NetworkPolicy",
-                                            "PodDisruptionBudget",
+                                            "ServiceCIDR",
+                                            "IPAddress",
                                             "Role",
                                             "RoleBinding",
                                             "ClusterRole",
                                             "ClusterRoleBinding",
                                             "StorageClass",
+                                            "VolumeAttributesClass",
                                             "CSINode",
                                             "CSIDriver",
+                                            "CSIStorageCapacity",
                                             "VolumeAttachment",
                                             "Lease",
+                                            "LeaseCandidate",
                                             "RuntimeClass",
                                             "EndpointSlice",
+                                            "CertificateSigningRequest",
+                                            "ClusterTrustBundle",
+                                            "FlowSchema",
+                                            "PriorityLevelConfiguration",
+                                            "MutatingWebhookConfiguration",
+                                            "ValidatingWebhookConfiguration",
+                                            "ValidatingAdmissionPolicy",
+                                            "ValidatingAdmissionPolicyBinding",
+                                            "MutatingAdmissionPolicy",
+                                            "MutatingAdmissionPolicyBinding",
                                             "CustomResourceDefinition",
                                             "APIService",
+                                            "PodGroup",
+                                            "Workload",
                                             "ResourceClaim",
                                             "ResourceClaimTemplate",
                                             "ResourceSlice",
                                             "DeviceClass",
-                                            "ServiceMonitor",
-                                            "PodMonitor"};
+                                            "DeviceTaintRule"};
 
 std::string_view group_of(std::string_view api_version) {
   size_t slash = api_version.find('/');
   return slash == api_version.npos ? std::string_view() : api_version.substr(0, slash);
 }
 
-void ignore_kind(ObjectContext& context, const SourceMark& mark, const std::string& api_version) {
-  const std::string& kind = context.kind;
+// Groups of Kubernetes itself: "", apps, policy, scheduling.k8s.io. Others hold custom resources.
+bool is_kubernetes_group(std::string_view group) { return group.find('.') == group.npos || group.ends_with(".k8s.io"); }
+
+// A dump is full of kinds that say nothing here. A kind that Kubernetes lacks may be a slip of the pen.
+void ignore_kind(ObjectContext& context, const SourceMark& mark, const std::string& kind,
+                 const std::string& api_version) {
   bool known = std::find(std::begin(kOtherKinds), std::end(kOtherKinds), kind) != std::end(kOtherKinds);
-  if (known) return context.ignore(mark, "", "kind " + kind + " is not modelled");
+  if (known) return context.ignore(mark, "", "kind " + kind + " is not modelled", Severity::Note);
+  if (!is_kubernetes_group(group_of(api_version)))
+    return context.ignore(mark, "", fmt::format("kind {} of {} is not modelled", kind, api_version), Severity::Note);
   std::vector<std::string> kinds(std::begin(kOtherKinds), std::end(kOtherKinds));
   for (const ModelledKind& modelled : kModelled) kinds.emplace_back(modelled.kind);
   std::string near = closest(kind, kinds);
@@ -87,9 +109,9 @@ void ignore_kind(ObjectContext& context, const SourceMark& mark, const std::stri
   context.ignore(mark, "", fmt::format("unknown kind {} of apiVersion {}{}", kind, api_version, hint));
 }
 
-void read_object(const Value& document, std::string kind, std::string api_version, Diagnostics& diagnostics,
-                 Manifests& out) {
-  ObjectContext context{diagnostics, out, kind};
+void read_object(const Value& document, const std::string& kind, const std::string& api_version,
+                 Diagnostics& diagnostics, Manifests& out) {
+  ObjectContext context{diagnostics, out.ignored};
   std::string versions;
   for (const ModelledKind& modelled : kModelled) {
     if (modelled.kind != kind || group_of(modelled.api_version) != group_of(api_version)) continue;
@@ -102,7 +124,7 @@ void read_object(const Value& document, std::string kind, std::string api_versio
   }
   if (!versions.empty())
     return context.error(document.mark(), "apiVersion", fmt::format("found '{}', allowed: {}", api_version, versions));
-  ignore_kind(context, document.mark(), api_version);
+  ignore_kind(context, document.mark(), kind, api_version);
 }
 
 void read_list(const Value& list, const std::string& item_kind, const std::string& item_version,
@@ -138,56 +160,6 @@ void refuse_duplicates(const std::vector<Object>& objects, const char* kind, Dia
   }
 }
 
-class Priorities {
- public:
-  Priorities(const std::vector<PriorityClass>& classes, Diagnostics& diagnostics) : diagnostics_(diagnostics) {
-    for (const PriorityClass& c : classes) {
-      values_[c.meta.name] = c.value;
-      if (c.global_default) default_ = c.value;
-    }
-  }
-
-  // As the priority admission plugin does. A dump names the value beside a class that it may not hold.
-  // `path` is where the PodSpec stands in its object.
-  void resolve(const ObjectMeta& meta, const std::string& path, PodSpec& spec) const {
-    if (spec.priority_class_name.empty()) {
-      if (spec.priority == 0) spec.priority = default_;
-      return;
-    }
-    auto found = values_.find(spec.priority_class_name);
-    if (found == values_.end()) {
-      if (spec.priority == 0)
-        diagnostics_.error(meta.mark, path + ".priorityClassName",
-                           "no such PriorityClass: " + not_allowed(spec.priority_class_name, names()));
-      return;
-    }
-    if (spec.priority != 0 && spec.priority != found->second)
-      diagnostics_.error(
-          meta.mark, path + ".priority",
-          fmt::format("found {}, but PriorityClass {} has the value {}", spec.priority, found->first, found->second));
-    spec.priority = found->second;
-  }
-
- private:
-  std::vector<std::string> names() const {
-    std::vector<std::string> names;
-    for (const auto& [name, value] : values_) names.push_back(name);
-    return names;
-  }
-
-  Diagnostics& diagnostics_;
-  std::map<std::string, int32_t> values_{{"system-cluster-critical", 2000000000}, {"system-node-critical", 2000001000}};
-  int32_t default_ = 0;
-};
-
-void resolve_priorities(Diagnostics& diagnostics, Manifests& manifests) {
-  const std::string in_template = "spec.template.spec";
-  Priorities priorities(manifests.priority_classes, diagnostics);
-  for (Pod& pod : manifests.pods) priorities.resolve(pod.meta, "spec", pod.spec);
-  for (Deployment& d : manifests.deployments) priorities.resolve(d.meta, in_template, d.pod_template.spec);
-  for (ReplicaSet& r : manifests.replica_sets) priorities.resolve(r.meta, in_template, r.pod_template.spec);
-}
-
 template <class Object>
 std::set<std::string> names(const std::vector<Object>& objects) {
   std::set<std::string> out;
@@ -209,7 +181,7 @@ void drop_owned(Manifests& manifests) {
     auto kept = std::stable_partition(objects.begin(), objects.end(), [&](auto& o) { return !is_owned(o.meta); });
     if (kept == objects.end()) return;
     manifests.ignored.push_back({fmt::format("{} that a workload of this input creates itself", what), "",
-                                 kept->meta.mark, static_cast<int32_t>(objects.end() - kept)});
+                                 kept->meta.mark, static_cast<int32_t>(objects.end() - kept), Severity::Note});
     objects.erase(kept, objects.end());
   };
   drop(manifests.pods, "Pods", [&](const ObjectMeta& meta) {
@@ -221,17 +193,6 @@ void drop_owned(Manifests& manifests) {
   });
 }
 
-void tell_ignored(Diagnostics& diagnostics, const std::vector<Ignored>& ignored) {
-  for (const Ignored& i : ignored) {
-    std::string message = i.what;
-    if (i.field.empty())
-      message += fmt::format(": {} {} ignored", i.count, i.count == 1 ? "object" : "objects");
-    else if (i.count > 1)
-      message += fmt::format(" ({} times)", i.count);
-    diagnostics.warn(i.mark, i.field, message);
-  }
-}
-
 }  // namespace
 
 void read_manifest(const Value& document, Diagnostics& diagnostics, Manifests& out) {
@@ -239,7 +200,7 @@ void read_manifest(const Value& document, Diagnostics& diagnostics, Manifests& o
   if (document.kind != Value::Kind::Mapping)
     return diagnostics.error(document.mark(), "", found_allowed(document, "a Kubernetes object"));
 
-  ObjectContext context{diagnostics, out, ""};
+  ObjectContext context{diagnostics, out.ignored};
   ObjectReader object(context, document, "");
   std::string kind = object.text("kind"), api_version = object.text("apiVersion");
   if (kind.empty()) return object.required("kind");
@@ -268,6 +229,7 @@ void read_manifests(const std::string& path, Diagnostics& diagnostics, Manifests
 }
 
 void finish_manifests(Diagnostics& diagnostics, Manifests& manifests) {
+  refuse_duplicates(manifests.namespaces, "Namespace", diagnostics);
   refuse_duplicates(manifests.nodes, "Node", diagnostics);
   refuse_duplicates(manifests.pods, "Pod", diagnostics);
   refuse_duplicates(manifests.deployments, "Deployment", diagnostics);
@@ -275,8 +237,9 @@ void finish_manifests(Diagnostics& diagnostics, Manifests& manifests) {
   refuse_duplicates(manifests.services, "Service", diagnostics);
   refuse_duplicates(manifests.hpas, "HorizontalPodAutoscaler", diagnostics);
   refuse_duplicates(manifests.priority_classes, "PriorityClass", diagnostics);
+  refuse_duplicates(manifests.pod_disruption_budgets, "PodDisruptionBudget", diagnostics);
   drop_owned(manifests);
-  resolve_priorities(diagnostics, manifests);
+  admit(diagnostics, manifests);
   tell_ignored(diagnostics, manifests.ignored);
 }
 

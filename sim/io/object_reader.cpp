@@ -1,5 +1,7 @@
 #include "io/object_reader.hpp"
 
+#include "io/field_error.hpp"
+
 #include <algorithm>
 #include <charconv>
 
@@ -31,15 +33,6 @@ bool says_something(const Value& value) {
   return false;
 }
 
-std::string join(std::initializer_list<std::string_view> names) {
-  std::string out;
-  for (std::string_view name : names) {
-    if (!out.empty()) out += ", ";
-    out += name;
-  }
-  return out;
-}
-
 // spec.containers[3].image -> spec.containers[].image, so that the same mistake in many items counts as one.
 std::string without_indices(const std::string& path) {
   std::string out;
@@ -54,11 +47,26 @@ std::string without_indices(const std::string& path) {
 
 }  // namespace
 
-void ObjectContext::ignore(const SourceMark& mark, const std::string& field, const std::string& what) {
+void ObjectContext::ignore(const SourceMark& mark, const std::string& field, const std::string& what,
+                           Severity severity) {
   std::string general = without_indices(field);
-  for (Ignored& known : out.ignored)
+  for (Ignored& known : ignored)
     if (known.what == what && without_indices(known.field) == general) return void(++known.count);
-  out.ignored.push_back({what, field, mark, 1});
+  ignored.push_back({what, field, mark, 1, severity});
+}
+
+void tell_ignored(Diagnostics& diagnostics, const std::vector<Ignored>& ignored) {
+  for (const Ignored& i : ignored) {
+    std::string message = i.what;
+    if (i.field.empty())
+      message += fmt::format(": {} {} ignored", i.count, i.count == 1 ? "object" : "objects");
+    else if (i.count > 1)
+      message += fmt::format(" ({} times)", i.count);
+    if (i.severity == Severity::Note)
+      diagnostics.note(i.mark, i.field, message);
+    else
+      diagnostics.warn(i.mark, i.field, message);
+  }
 }
 
 std::string found_allowed(const Value& value, const std::string& allowed) {
@@ -77,7 +85,7 @@ std::optional<Quantity> read_quantity(ObjectContext& context, const Value& value
   }
   const char* problem = nullptr;
   std::optional<Quantity> quantity = Quantity::parse(value.text, &problem);
-  if (!quantity) context.error(value.mark(), path, "found " + value.describe() + ": " + problem);
+  if (!quantity) context.error(value.mark(), path, invalid_value(quote(value.text), problem));
   return quantity;
 }
 
@@ -88,28 +96,66 @@ ObjectReader::ObjectReader(ObjectContext& context, const Value* value, std::stri
   value_ = nullptr;
 }
 
+std::string ObjectReader::shown() const { return shown_value(value_); }
+
 std::string ObjectReader::path(std::string_view key) const {
   if (path_.empty()) return std::string(key);
   return key.empty() ? path_ : path_ + "." + std::string(key);
 }
 
+std::string ObjectReader::path(std::string_view key, size_t index) const {
+  return fmt::format("{}[{}]", path(key), index);
+}
+
 const Value* ObjectReader::find(std::string_view key) {
   known_.emplace_back(key);
-  if (!value_) return nullptr;
+  const Value* value = look(key);
+  return value && value->kind != Value::Kind::Null ? value : nullptr;
+}
+
+const Value* ObjectReader::look(std::string_view key) const {
+  if (!value_ || key.empty()) return value_;
   for (const Value::Member& member : value_->members)
-    if (member.key == key) return member.value.kind == Value::Kind::Null ? nullptr : &member.value;
+    if (member.key == key) return &member.value;
   return nullptr;
 }
 
+const Value* ObjectReader::look(std::string_view key, size_t index) const {
+  const Value* list = look(key);
+  return list && index < list->items.size() ? &list->items[index] : list;
+}
+
 SourceMark ObjectReader::mark_of(std::string_view key) const {
-  if (value_)
-    for (const Value::Member& member : value_->members)
-      if (member.key == key) return member.value.mark();
-  return mark_;
+  const Value* value = key.empty() ? nullptr : look(key);
+  return value ? value->mark() : mark_;
 }
 
 void ObjectReader::error(std::string_view key, const std::string& message) {
   context_.error(mark_of(key), path(key), message);
+}
+
+void ObjectReader::required(std::string_view key, const std::string& detail) { error(key, required_value(detail)); }
+
+void ObjectReader::invalid(std::string_view key, const std::string& detail) {
+  error(key, invalid_value(shown_value(look(key)), detail));
+}
+
+void ObjectReader::forbidden(std::string_view key, const std::string& detail) { error(key, forbidden_value(detail)); }
+
+void ObjectReader::duplicate(std::string_view key, const std::string& shown) { error(key, duplicate_value(shown)); }
+
+void ObjectReader::invalid_item(std::string_view key, size_t index, const std::string& detail) {
+  const Value* item = look(key, index);
+  context_.error(item ? item->mark() : mark_, path(key, index), invalid_value(shown_value(item), detail));
+}
+
+void ObjectReader::check_name(std::string_view key, const std::string& name, NameRule rule) {
+  for (const std::string& problem : rule(name)) error(key, invalid_value(quote(name), problem));
+}
+
+void ObjectReader::check_names(std::string_view key, const std::vector<std::string>& names, NameRule rule) {
+  for (size_t i = 0; i < names.size(); ++i)
+    for (const std::string& problem : rule(names[i])) invalid_item(key, i, problem);
 }
 
 std::string ObjectReader::text(std::string_view key) {
@@ -121,22 +167,28 @@ std::string ObjectReader::text(std::string_view key) {
   return {};
 }
 
-std::optional<int64_t> ObjectReader::integer(std::string_view key, int64_t min, int64_t max) {
+std::optional<int64_t> ObjectReader::integer(std::string_view key, int64_t min, int64_t max, const char* reason) {
   const Value* value = find(key);
   if (!value) return std::nullopt;
   int64_t number = 0;
   const char* end = value->text.data() + value->text.size();
   auto [stop, problem] = std::from_chars(value->text.data(), end, number);
   bool is_integer = value->kind == Value::Kind::Scalar && !value->quoted && problem == std::errc{} && stop == end;
-  if (is_integer && number >= min && number <= max) return number;
-  std::string allowed = max == INT32_MAX || max == INT64_MAX ? fmt::format("an integer of at least {}", min)
-                                                             : fmt::format("an integer from {} to {}", min, max);
-  error(key, found_allowed(*value, allowed));
+  if (!is_integer) {
+    error(key, found_allowed(*value, "an integer"));
+    return std::nullopt;
+  }
+  if (number >= min && number <= max) return number;
+  // What does not fit the field's type has broken no rule of the field.
+  bool fits_type = number < min || max < INT32_MAX;
+  std::string range = number < min ? fmt::format("must be greater than or equal to {}", min)
+                                   : fmt::format("must be less than or equal to {}", max);
+  invalid(key, reason && fits_type ? reason : range);
   return std::nullopt;
 }
 
-void ObjectReader::integer(std::string_view key, int64_t min, int64_t max, int32_t& out) {
-  if (std::optional<int64_t> number = integer(key, min, max)) out = static_cast<int32_t>(*number);
+void ObjectReader::integer(std::string_view key, int64_t min, int64_t max, int32_t& out, const char* reason) {
+  if (std::optional<int64_t> number = integer(key, min, max, reason)) out = static_cast<int32_t>(*number);
 }
 
 bool ObjectReader::flag(std::string_view key) {
@@ -149,8 +201,8 @@ bool ObjectReader::flag(std::string_view key) {
   return value->text == "true";
 }
 
-void ObjectReader::seconds(std::string_view key, int64_t min, int64_t max, Duration& out) {
-  if (std::optional<int64_t> number = integer(key, min, max)) out = {*number * 1'000'000'000};
+void ObjectReader::seconds(std::string_view key, int64_t min, int64_t max, Duration& out, const char* reason) {
+  if (std::optional<int64_t> number = integer(key, min, max, reason)) out = {*number * 1'000'000'000};
 }
 
 std::optional<Quantity> ObjectReader::quantity(std::string_view key) {
@@ -172,7 +224,7 @@ std::vector<std::string> ObjectReader::texts(std::string_view key) {
     if (is_text(item))
       out.push_back(item.text);
     else
-      context_.error(item.mark(), fmt::format("{}[{}]", path(key), i), found_allowed(item, "a text (quote numbers)"));
+      context_.error(item.mark(), path(key, i), found_allowed(item, "a text (quote numbers)"));
   }
   return out;
 }
@@ -190,8 +242,7 @@ std::vector<ObjectReader> ObjectReader::objects(std::string_view key) {
     error(key, found_allowed(*list, "a list"));
     return out;
   }
-  for (size_t i = 0; i < list->items.size(); ++i)
-    out.emplace_back(context_, list->items[i], fmt::format("{}[{}]", path(key), i));
+  for (size_t i = 0; i < list->items.size(); ++i) out.emplace_back(context_, list->items[i], path(key, i));
   return out;
 }
 
@@ -214,15 +265,28 @@ Labels ObjectReader::texts_by_key(std::string_view key) {
   return out;
 }
 
-int ObjectReader::choose(std::string_view key, std::initializer_list<std::string_view> names, bool optional) {
-  const Value* value = find(key);
-  if (!value || (value->kind == Value::Kind::Scalar && value->text.empty())) {
-    if (!optional) error(key, "missing, allowed: " + join(names));
-    return -1;
+Labels ObjectReader::labels(std::string_view key) {
+  Labels out = texts_by_key(key);
+  for (const auto& [name, text] : out) {
+    const SourceMark mark = look(key)->find(name)->mark();
+    for (const std::string& problem : check_qualified_name(name))
+      context_.error(mark, path(key), invalid_value(quote(name), problem));
+    for (const std::string& problem : check_label_value(text))
+      context_.error(mark, path(key), invalid_value(quote(text), problem));
   }
-  auto at = std::find(names.begin(), names.end(), std::string_view(value->text));
-  if (value->kind == Value::Kind::Scalar && at != names.end()) return static_cast<int>(at - names.begin());
-  error(key, found_allowed(*value, join(names)));
+  return out;
+}
+
+int ObjectReader::choose(std::string_view key, std::initializer_list<std::string_view> names, ChoiceRule rule) {
+  const Value* value = find(key);
+  bool is_empty = !value || (value->kind == Value::Kind::Scalar && value->text.empty());
+  if (is_empty && rule.absent == Absent::Required) required(key);
+  if (is_empty && rule.absent != Absent::Unsupported) return -1;
+  auto at = is_empty ? names.end() : std::find(names.begin(), names.end(), std::string_view(value->text));
+  if (at != names.end() && value->kind == Value::Kind::Scalar) return static_cast<int>(at - names.begin());
+  std::vector<std::string_view> supported(names);
+  if (rule.sorted) std::sort(supported.begin(), supported.end());
+  error(key, unsupported_value(shown_value(value), supported));
   return -1;
 }
 
@@ -242,9 +306,13 @@ void ObjectReader::finish() {
   for (const Value::Member& member : value_->members) {
     if (std::find(known_.begin(), known_.end(), member.key) != known_.end()) continue;
     std::string near = closest(member.key, known_);
+    std::string hint = near.empty() ? "" : "; did you mean " + near + "?";
     SourceMark at = member.value.mark();
     at.line = member.line, at.column = member.column;
-    context_.ignore(at, path(member.key), "unknown field" + (near.empty() ? "" : "; did you mean " + near + "?"));
+    if (context_.strict_decoding)
+      context_.error(at, "", "strict decoding error: unknown field " + quote(path(member.key)) + hint);
+    else
+      context_.ignore(at, path(member.key), "unknown field" + hint);
   }
 }
 

@@ -2,6 +2,8 @@
 #include "io/input.hpp"
 #include "io/scenario_document.hpp"
 #include "io/scenario_fields.hpp"
+#include "io/scheduler_configuration.hpp"
+#include "policy/feature_gates.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -56,6 +58,7 @@ class ScenarioBuilder {
     scenario_.llms = read_llm_catalogue();
     scenario_.engines = read_engine_catalogue();
     check_times();
+    check_feature_gates();
     if (scenario_.latencies != "none")
       warn({"kubernetes", "latencies"},
            fmt::format("'{}' is not supported yet: everything is instant", scenario_.latencies));
@@ -64,6 +67,7 @@ class ScenarioBuilder {
     for (const SloSpec& slo : scenario_.slo) check_slo(slo);
     for (const auto& [gpu, price] : scenario_.prices) check_name({"prices", gpu}, gpu, names_of(scenario_.gpus));
     read_manifest_documents();
+    if (draft_.scheduler_configuration.kind == Kind::Mapping) read_scheduler(draft_.scheduler_configuration);
     if (options_.files) read_named_files();
     finish_manifests(diagnostics_, scenario_.manifests);
     // After another complaint an object may be missing only because its file could not be read.
@@ -126,6 +130,21 @@ class ScenarioBuilder {
   void check_times() {
     if (scenario_.duration.ns > 0 && scenario_.warmup >= scenario_.duration)
       error({"warmup"}, fmt::format("found '{}', allowed: less than the duration", at({"warmup"}).text));
+  }
+
+  int kubernetes_minor() const { return std::stoi(scenario_.kubernetes_version.substr(2)); }
+
+  void check_feature_gates() {
+    FeatureGates gates(kubernetes_minor());
+    for (const auto& [name, on] : scenario_.feature_gates) {
+      auto complaint = gates.set(name, on);
+      std::string near = complaint ? closest(name, gates.names()) : "";
+      std::string hint = near.empty() || near == name ? "" : fmt::format(" (did you mean '{}'?)", near);
+      if (complaint)
+        error({"kubernetes", "featureGates", name}, *complaint + hint);
+      else if (!gates.modelled(name))
+        warn({"kubernetes", "featureGates", name}, fmt::format("'{}' is not modelled, ignored", on));
+    }
   }
 
   void check_model(const ModelSpec& model) {
@@ -209,23 +228,29 @@ class ScenarioBuilder {
       if (auto path = existing(manifest, "spec.manifests"))
         collect([&] { read_manifests(*path, diagnostics_, scenario_.manifests); });
     }
-    if (draft_.scheduler_configuration.kind == Kind::Scalar) read_scheduler_configuration();
+    if (draft_.scheduler_configuration.kind == Kind::Scalar) read_scheduler_file(draft_.scheduler_configuration);
   }
 
-  void read_scheduler_configuration() {
+  void read_scheduler_file(const Value& file_name) {
     const std::string field = "spec.kubernetes.schedulerConfiguration";
-    auto path = existing(draft_.scheduler_configuration, field);
-    if (path)
-      collect([&] {
-        const SourceMark mark = draft_.scheduler_configuration.mark();
-        std::vector<Value> documents = read_yaml(*path);
-        const Value* kind = documents.size() == 1 ? documents[0].find("kind") : nullptr;
-        if (kind && kind->text == "KubeSchedulerConfiguration")
-          return diagnostics_.warn(mark, field, "not supported yet: the default profile is used");
-        diagnostics_.error(mark, field,
-                           fmt::format("found {}, allowed: one document of kind KubeSchedulerConfiguration in {}",
-                                       kind ? kind->describe() : "something else", *path));
-      });
+    auto path = existing(file_name, field);
+    if (!path) return;
+    collect([&] {
+      std::vector<Value> documents = read_yaml(*path);
+      if (documents.size() == 1) return read_scheduler(documents[0]);
+      diagnostics_.error(file_name.mark(), field,
+                         fmt::format("found {} documents in {}, allowed: one of kind KubeSchedulerConfiguration",
+                                     documents.size(), *path));
+    });
+  }
+
+  void read_scheduler(const Value& document) {
+    size_t complaints = diagnostics_.all().size();
+    scenario_.scheduler_configuration = read_scheduler_configuration(document, diagnostics_);
+    if (diagnostics_.all().size() > complaints) return;
+    // Whether its plugins exist. compile() asks again, but cannot tell it together with the rest.
+    for (const SchedulerProfile& profile : scenario_.scheduler_configuration.profiles)
+      collect([&] { expand_profile(profile, kubernetes_minor()); });
   }
 
   // Names of objects; only known once every manifest is read.

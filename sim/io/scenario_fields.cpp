@@ -209,7 +209,9 @@ Fields declare_kubernetes(ScenarioDraft& draft) {
   Fields f;
   f.add("version", &draft.scenario.kubernetes_version, "whose control plane is followed")
       .one_of({"1.34", "1.35", "1.36"});
-  f.add("schedulerConfiguration", &draft.scheduler_configuration, "file with a KubeSchedulerConfiguration");
+  f.add("featureGates", &draft.scenario.feature_gates, "gates that differ from the version's defaults");
+  f.add("schedulerConfiguration", &draft.scheduler_configuration, "KubeSchedulerConfiguration, or a file that holds it")
+      .or_mapping();
   f.add("latencies", &draft.scenario.latencies, "of the control plane: none, or as measured upstream")
       .one_of({"none", "upstream"})
       .later({"a mapping"});

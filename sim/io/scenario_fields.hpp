@@ -20,7 +20,7 @@ struct SourceDraft {
 struct ScenarioDraft {
   Scenario scenario;
   std::string api_version, kind;
-  Value scheduler_configuration;
+  Value scheduler_configuration;          // a file name or a mapping; Null where it is left out
   std::vector<Value> include, manifests;  // file names; manifests also inline
   std::vector<SourceDraft> sources;       // beside scenario.traffic
 };

@@ -61,10 +61,13 @@ struct TargetSchema {
   const Field& field;
 
   Json operator()(std::string*) const { return text_schema(field); }
-  Json operator()(Value*) const { return text_schema(field); }
+  Json operator()(Value*) const { return field.mapping ? Json{{"type", {"string", "object"}}} : text_schema(field); }
   Json operator()(Labels*) const { return {{"type", "object"}, {"additionalProperties", {{"type", "string"}}}}; }
   Json operator()(std::map<std::string, double>*) const {
     return {{"type", "object"}, {"additionalProperties", number_schema(field)}};
+  }
+  Json operator()(std::map<std::string, bool>*) const {
+    return {{"type", "object"}, {"additionalProperties", {{"type", "boolean"}}}};
   }
   Json operator()(std::vector<int32_t>*) const {
     Json item = {{"type", "integer"}};
@@ -179,10 +182,16 @@ std::string type_name(const Field& field) {
   if (field.is_number() || std::holds_alternative<std::map<std::string, double>*>(field.target))
     return unit_text(field.base).name;
   if (std::holds_alternative<std::vector<int32_t>*>(field.target)) return "integers";
+  if (std::holds_alternative<std::map<std::string, bool>*>(field.target)) return "boolean";
   if (std::holds_alternative<Labels*>(field.target)) return "labels";
   if (std::holds_alternative<Value*>(field.target)) return "file name";
   if (std::holds_alternative<std::vector<Value>*>(field.target)) return "file names";
   return "text";
+}
+
+bool is_map(const Field& field) {
+  return std::holds_alternative<std::map<std::string, double>*>(field.target) ||
+         std::holds_alternative<std::map<std::string, bool>*>(field.target);
 }
 
 void list_fields(const Fields& fields, const std::string& path, std::vector<FieldDoc>& out) {
@@ -190,7 +199,7 @@ void list_fields(const Fields& fields, const std::string& path, std::vector<Fiel
     std::string name = path.empty() ? field.name : path + "." + field.name;
     const Nested* nested = std::get_if<Nested>(&field.target);
     if (!nested) {
-      if (std::holds_alternative<std::map<std::string, double>*>(field.target)) name += ".<name>";
+      if (is_map(field)) name += ".<name>";
       out.push_back({name, type_name(field), default_text(field), field.allowed_text(), field.doc});
       continue;
     }

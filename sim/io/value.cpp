@@ -266,24 +266,6 @@ bool is_plain(const std::string& text) {
   return text.find_first_not_of(".+-") != std::string::npos;
 }
 
-std::string quote(const std::string& text) {
-  std::string out = "\"";
-  for (char c : text) {
-    unsigned char byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\')
-      out += '\\', out += c;
-    else if (c == '\n')
-      out += "\\n";
-    else if (c == '\t')
-      out += "\\t";
-    else if (byte < 0x20 || byte == 0x7f)
-      out += fmt::format("\\x{:02x}", byte);
-    else
-      out += c;
-  }
-  return out + '"';
-}
-
 std::string scalar_yaml(const Value& value) {
   if (value.kind == Value::Kind::Null) return "null";
   return value.quoted || !is_plain(value.text) ? quote(value.text) : value.text;
@@ -405,6 +387,24 @@ std::string to_yaml(const Value& value) {
   return out;
 }
 
+std::string quote(std::string_view text) {
+  std::string out = "\"";
+  for (char c : text) {
+    unsigned char byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\')
+      out += '\\', out += c;
+    else if (c == '\n')
+      out += "\\n";
+    else if (c == '\t')
+      out += "\\t";
+    else if (byte < 0x20 || byte == 0x7f)
+      out += fmt::format("\\x{:02x}", byte);
+    else
+      out += c;
+  }
+  return out + '"';
+}
+
 std::string closest(const std::string& text, const std::vector<std::string>& candidates) {
   if (text.empty() || text.size() > 64) return {};
   const std::string wanted = lower(text);
@@ -437,6 +437,10 @@ void Diagnostics::error(const SourceMark& mark, const std::string& field, const 
 
 void Diagnostics::warn(const SourceMark& mark, const std::string& field, const std::string& message) {
   add(strict_ ? Severity::Error : Severity::Warning, mark, field, message);
+}
+
+void Diagnostics::note(const SourceMark& mark, const std::string& field, const std::string& message) {
+  add(Severity::Note, mark, field, message);
 }
 
 void Diagnostics::add(Severity severity, const SourceMark& mark, const std::string& field, const std::string& message) {

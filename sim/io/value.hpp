@@ -6,6 +6,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -48,13 +49,16 @@ std::vector<Value> read_yaml(const std::string& path);
 // Block-style YAML that parses to the same tree (comments, anchors and layout are gone).
 std::string to_yaml(const Value& value);
 
+// "text", with what YAML, JSON and Go escape between double quotes.
+std::string quote(std::string_view text);
+
 // "found 'poison', allowed: poisson, constant (did you mean 'poisson'?)". The hint is left out where nothing is close.
 std::string not_allowed(const std::string& found, const std::vector<std::string>& allowed);
 // The candidate that `text` is most likely a slip or the beginning of, in any case of letters; "" where none or several
 // are as close.
 std::string closest(const std::string& text, const std::vector<std::string>& candidates);
 
-// Collects complaints while a document is read; `strict` turns warnings into errors.
+// Collects complaints while a document is read; `strict` turns warnings into errors, but not notes.
 class Diagnostics {
  public:
   explicit Diagnostics(bool strict = false) : strict_(strict) {}
@@ -62,6 +66,7 @@ class Diagnostics {
   // "found 'x', allowed: a, b" and the like. The same text at the same mark is kept once.
   void error(const SourceMark& mark, const std::string& field, const std::string& message);
   void warn(const SourceMark& mark, const std::string& field, const std::string& message);
+  void note(const SourceMark& mark, const std::string& field, const std::string& message);
 
   bool has_errors() const { return errors_ > 0; }
   const std::vector<Diagnostic>& all() const { return diagnostics_; }

@@ -65,11 +65,32 @@ void Controllers::reconcile(WorkloadId workload) {
 }
 
 void Controllers::create_pods(WorkloadId workload, int64_t count) {
+  const PodSpec& spec = cluster_.model.templates[cluster_.model.workloads[workload].pod_template].spec;
   for (; count > 0; --count) {
     PodId pod = cluster_.create_pod(workload, engine_.now());
     state_.statistics.pending.add(engine_.now(), 1);
-    scheduler_.pod_added(pod);
+    if (spec.node_name.empty())
+      scheduler_.pod_added(pod);
+    else
+      assign(pod, spec.node_name);
   }
+}
+
+// A pod with spec.nodeName is not the scheduler's: the kubelet of that node takes it or fails it. A pod on a node that
+// does not exist stays Pending.
+void Controllers::assign(PodId pod, const std::string& name) {
+  const auto& nodes = cluster_.model.nodes;
+  auto named = std::find_if(nodes.begin(), nodes.end(), [&](const NodeModel& n) { return n.object.meta.name == name; });
+  if (named == nodes.end()) return state_.statistics.decisions.add("FailedAdmission", "no node is named " + name);
+  NodeId node(static_cast<size_t>(named - nodes.begin()));
+  if (std::string refusal = kubelet_.refusal(pod, node); !refusal.empty()) {
+    state_.statistics.decisions.add("FailedAdmission", refusal);
+    return kubelet_.kill(pod);
+  }
+  cluster_.bind(pod, node, engine_.now());
+  state_.statistics.pending.add(engine_.now(), -1);
+  scheduler_.assigned_pod_added(pod);
+  kubelet_.bound(pod);
 }
 
 void Controllers::delete_pods(int64_t count) {

@@ -27,6 +27,7 @@ class Controllers {
 
  private:
   void create_pods(WorkloadId workload, int64_t count);
+  void assign(PodId pod, const std::string& node);
   void delete_pods(int64_t count);        // of active_
   void list_active(WorkloadId workload);  // into active_
 

@@ -28,12 +28,12 @@ void Kube::start() {
   controllers_.start();
   metrics_.start();
   hpa_.start();
-  take_bound_pods();
+  take_scheduled();
 }
 
 void Kube::on_event(const Event& event) {
   dispatch(event);
-  take_bound_pods();
+  take_scheduled();
 }
 
 void Kube::dispatch(const Event& event) {
@@ -58,16 +58,33 @@ void Kube::dispatch(const Event& event) {
   }
 }
 
-// The scheduler leaves what it has bound in its state; the kubelets take it from there.
-void Kube::take_bound_pods() {
-  std::vector<PodId>& bound = state.scheduler.bound;
-  for (size_t i = 0; i < bound.size(); ++i) {
-    ++state.statistics.scheduled;
-    state.statistics.decisions.add("Scheduled");
-    state.statistics.pending.add(engine_.now(), -1);
-    kubelet_.bound(bound[i]);
+// The scheduler leaves in its state what it has bound, for the kubelets, and whom it wants evicted.
+void Kube::take_scheduled() {
+  SchedulerState& scheduled = state.scheduler;
+  while (!scheduled.bound.empty() || !scheduled.preemptions.empty() || !scheduled.overcommitted.empty()) {
+    for (size_t i = 0; i < scheduled.bound.size(); ++i) {
+      ++state.statistics.scheduled;
+      state.statistics.decisions.add("Scheduled");
+      state.statistics.pending.add(engine_.now(), -1);
+      kubelet_.bound(scheduled.bound[i]);
+    }
+    scheduled.bound.clear();
+    for (const auto& [pod, node] : std::exchange(scheduled.overcommitted, {})) {
+      state.statistics.decisions.add("FailedAdmission", kubelet_.refusal(pod, node));
+      kubelet_.kill(pod);
+    }
+    std::vector<SchedulerState::Preemption> preemptions = std::move(scheduled.preemptions);
+    scheduled.preemptions.clear();
+    for (const SchedulerState::Preemption& p : preemptions) preempt(p.victim);
   }
-  bound.clear();
+}
+
+void Kube::preempt(PodId victim) {
+  ++state.statistics.preempted;
+  state.statistics.decisions.add("Preempted");
+  WorkloadId workload = cluster_.state.pods[victim].workload;
+  kubelet_.terminate(victim, true);
+  controllers_.reconcile(workload);
 }
 
 std::map<std::string, uint64_t> Kube::decisions() const {
@@ -90,7 +107,7 @@ void Kube::reset_statistics() {
 
 void Kube::scale(WorkloadId workload, int32_t replicas, std::string reason) {
   controllers_.scale(workload, replicas, std::move(reason));
-  take_bound_pods();
+  take_scheduled();
 }
 
 }  // namespace kisim

@@ -48,6 +48,7 @@ class Kube {
   std::map<std::string, uint64_t> decisions() const;
   // Why the pod is not bound, in kube-scheduler's words; empty if it has not been tried.
   std::string failure_message(PodId pod) const { return scheduler_.failure_message(pod); }
+  Scheduler& scheduler() { return scheduler_; }
   // Changes spec.replicas as a user would.
   void scale(WorkloadId workload, int32_t replicas, std::string reason);
 
@@ -56,7 +57,8 @@ class Kube {
 
  private:
   void dispatch(const Event& event);
-  void take_bound_pods();
+  void take_scheduled();
+  void preempt(PodId victim);
 
   Cluster& cluster_;
   Engine& engine_;

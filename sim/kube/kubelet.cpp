@@ -1,5 +1,7 @@
 #include "kube/kubelet.hpp"
 
+#include "cluster/node_selector.hpp"
+
 #include <algorithm>
 
 namespace kisim {
@@ -46,8 +48,20 @@ void Kubelet::start() {
     image_at.assign(images_.size(), Time::max());
     for (const ContainerImage& on_disk : cluster_.model.nodes[NodeId(n)].object.images)
       for (size_t i = 0; i < images_.size(); ++i)
-        if (images_[i] == on_disk.name) image_at[i] = Time{};
+        if (normalized_image_name(images_[i]) == normalized_image_name(on_disk.name)) image_at[i] = Time{};
   }
+}
+
+std::string Kubelet::refusal(PodId id, NodeId node) const {
+  if (ResourceId short_of = cluster_.shortage(id, node); short_of.valid())
+    return "OutOf" + cluster_.model.resources[short_of.value];
+  const PodTemplateModel& t = cluster_.model.templates[cluster_.state.pods[id].pod_template];
+  if (!matches_required(t.spec, cluster_.model.nodes[node].object)) return "NodeAffinity";
+  for (PodId other : cluster_.state.node_pods[node.value])
+    for (const HostPort& taken : cluster_.model.templates[cluster_.state.pods[other].pod_template].host_ports)
+      for (const HostPort& wanted : t.host_ports)
+        if (wanted.conflicts(taken)) return "NodePorts";
+  return "";
 }
 
 void Kubelet::bound(PodId id) {
@@ -163,14 +177,17 @@ void Kubelet::leave_ready(PodId id) {
   state_.statistics.workloads[cluster_.state.pods[id].workload].ready.add(engine_.now(), -1);
 }
 
-void Kubelet::terminate(PodId id) {
+void Kubelet::terminate(PodId id, bool preempted) {
   PodState& pod = cluster_.state.pods[id];
   if (pod.phase == PodPhase::Terminating || pod.phase == PodPhase::Gone) return;
-  if (pod.phase != PodPhase::Ready || !pod.replica.valid()) return kill(id);
-  leave_ready(id);
+  bool serves = cluster_.model.workloads[pod.workload].serving.valid();
+  if (pod.phase < PodPhase::Loading || (serves && !pod.replica.valid())) return kill(id);
+  if (pod.phase == PodPhase::Ready) leave_ready(id);
+  engine_.cancel(pod.timer);
   pod.phase = PodPhase::Terminating;
+  scheduler_.pod_terminating(id, preempted);
   Duration grace = cluster_.model.templates[pod.pod_template].spec.termination_grace_period;
-  if (serving_.drain_replica(pod.replica, drained_) || grace.ns == 0) return kill(id);
+  if (grace.ns == 0 || (pod.replica.valid() && serving_.drain_replica(pod.replica, drained_))) return kill(id);
   pod.timer = engine_.schedule(engine_.now() + grace, Priority::Control, step_, id.value);
 }
 

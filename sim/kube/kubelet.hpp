@@ -10,7 +10,9 @@
 //   Loading   weights bytes / bandwidth, then the engine's own start
 //   Probing   until the first successful readiness probe: probes come at initialDelaySeconds after the container's
 //             start and every periodSeconds from there; ready at the successThreshold-th at or after the server is up
-//   Terminating  no endpoint any more; gone when the last request has left, at the latest after the grace period
+//   Terminating  no endpoint any more; gone when the last request has left, at the latest after the grace period. A
+//             server that is not ready yet, and a pod without a container, are gone at once; a container that serves
+//             nothing takes all of its grace period, as those do that do not handle SIGTERM
 
 #include "core/engine.hpp"
 #include "kube/model.hpp"
@@ -28,12 +30,15 @@ class Kubelet {
           Engine& engine, uint16_t step, uint16_t drained);
 
   void start();
+  // Whether the kubelet of the node would run the pod (pkg/kubelet/lifecycle/predicate.go): why not, in its words, or
+  // nothing.
+  std::string refusal(PodId pod, NodeId node) const;
   // The scheduler has bound the pod.
   void bound(PodId pod);
   void on_timer(PodId pod);
   void on_drained(PodId pod);
-  // Deletes the pod gracefully.
-  void terminate(PodId pod);
+  // Deletes the pod gracefully; `preempted` if the scheduler asked for it.
+  void terminate(PodId pod, bool preempted = false);
   // Ends the pod now: its requests fail.
   void kill(PodId pod);
 

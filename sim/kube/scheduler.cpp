@@ -1,7 +1,9 @@
 #include "kube/scheduler.hpp"
 
+#include "core/hash.hpp"
+#include "kube/disruption.hpp"
+
 #include <algorithm>
-#include <bit>
 
 namespace kisim {
 
@@ -21,14 +23,24 @@ Scheduler::Scheduler(const SchedulerModel& model, SchedulerState& state, Cluster
       state_(state),
       cluster_(cluster),
       engine_(engine),
-      queue_(model.queue, state.queue, *this),
-      cycle_(model, cluster.model, cluster.state, state.memory) {}
+      cache_(cluster.model, model.counters, state.snapshot),
+      cycle_(model, cluster.model, cache_, state.memory),
+      queueing_(model, cycle_),
+      queue_(model.queue, state.queue, queueing_) {}
 
 void Scheduler::start() {
   state_ = {};
   state_.decisions.assign(model_.reasons.size(), 0);
-  for (const SchedulerModel::Plugin& p : model_.plugins)
-    state_.memory.push_back(PolicyMemoryBox(p.plugin->make_memory()));
+  for (const SchedulerModel::Profile& profile : model_.profiles) {
+    std::vector<PolicyMemoryBox>& memory = state_.memory.emplace_back();
+    for (const SchedulerModel::Plugin& p : profile.plugins) memory.push_back(PolicyMemoryBox(p.plugin->make_memory()));
+  }
+  cache_.start();
+  for (size_t n = 0; n < cluster_.model.nodes.size(); ++n) cache_.add_node(NodeId(n), static_cast<uint32_t>(n));
+}
+
+const SchedulerModel::Profile& Scheduler::profile(PodId pod) const {
+  return model_.profile(cluster_.state.pods[pod].pod_template);
 }
 
 // --- what the owner reports
@@ -37,41 +49,73 @@ void Scheduler::pod_added(PodId pod) {
   if (pod.value >= state_.pods.size()) state_.pods.resize(pod.value + 1);
   const PodState& object = cluster_.state.pods[pod];
   KISIM_INVARIANT(!object.node.valid(), "pod {} is to be scheduled, but bound", cluster_.pod_name(pod));
+  cache_.know_pod(pod, object.pod_template, cluster_.pod_entity(pod));
+  if (model_.profile_of[object.pod_template] == SchedulerModel::kNoProfile) return;  // somebody else's
   int32_t priority = cluster_.model.templates[object.pod_template].spec.priority;
   queue_.add(pod, priority, !passes_gates(pod), engine_.now());
   arm();
+}
+
+void Scheduler::assigned_pod_added(PodId pod) {
+  if (pod.value >= state_.pods.size()) state_.pods.resize(pod.value + 1);
+  const PodState& object = cluster_.state.pods[pod];
+  cache_.know_pod(pod, object.pod_template, cluster_.pod_entity(pod));
+  cache_.add_pod(pod, object.node);
+  cache_.set_start_time(pod, engine_.now());
+  engine_.sign(hash_combine(cluster_.pod_entity(pod), object.node.value));
+  cluster_event({ClusterEvent::Kind::AssignedPodAdd, object.node, ClusterEvent::kNone, ClusterEvent::kNone, true, true,
+                 pod, object.pod_template});
 }
 
 void Scheduler::gates_removed(PodId pod) {
   state_.pods[pod].gates_removed = true;
   if (queue_.place(pod) != QueuedPod::Place::Gated || !passes_gates(pod)) return;
   clear_failure(pod);
-  queue_.ungate(pod, engine_.now());
+  queue_.ungate(pod);
   arm();
 }
 
 void Scheduler::pod_removed(PodId pod) {
-  if (pod.value < state_.pods.size()) {
-    SchedulerState::Pod& record = state_.pods[pod];
-    bool waited = queue_.contains(pod) && record.stage == Stage::None;
-    if (record.stage != Stage::None) {
-      engine_.cancel(record.timer);
-      unreserve(pod);
-      forget(pod);
-    }
-    queue_.remove(pod);
-    clear_failure(pod);
-    if (waited) return arm();
+  if (pod.value >= state_.pods.size() || pod.value >= state_.snapshot.pod_records.size()) return;
+  SchedulerState::Pod& record = state_.pods[pod];
+  bool waited = queue_.contains(pod) && record.stage == Stage::None;
+  if (record.stage != Stage::None) {
+    engine_.cancel(record.timer);
+    unreserve(pod);
+    forget(pod);
   }
-  cluster_event({ClusterEvent::Kind::AssignedPodDelete, {}, pod});
+  cache_.remove_pod(pod);
+  cache_.nominate(pod, {});
+  queue_.remove(pod);
+  clear_failure(pod);
+  if (waited) return arm();
+  assigned_pod_gone(pod);
 }
 
-void Scheduler::node_changed(NodeId node) { cluster_event({ClusterEvent::Kind::NodeTaintUpdate, node, {}}); }
+void Scheduler::assigned_pod_gone(PodId pod) {
+  cluster_event({ClusterEvent::Kind::AssignedPodDelete,
+                 {},
+                 ClusterEvent::kNone,
+                 ClusterEvent::kNone,
+                 true,
+                 true,
+                 pod,
+                 cluster_.state.pods[pod].pod_template});
+}
+
+void Scheduler::pod_terminating(PodId pod, bool preempted) {
+  if (pod.value < state_.pods.size()) cache_.set_terminating(pod, preempted);
+}
+
+void Scheduler::node_changed(NodeId node) {
+  bool before = state_.snapshot.ready[node.value] != 0, after = cluster_.state.node_ready[node.value] != 0;
+  cache_.set_ready(node, after);
+  uint32_t version = state_.snapshot.version[node.value];
+  cluster_event({ClusterEvent::Kind::NodeUpdateTaint, node, version, version, before, after, {}, {}});
+}
 
 void Scheduler::cluster_event(const ClusterEvent& event) {
-  bool registered = std::any_of(model_.plugins.begin(), model_.plugins.end(),
-                                [&](const SchedulerModel::Plugin& p) { return p.events.has(event.kind); });
-  if (registered) queue_.move(event, engine_.now());
+  queue_.move(event, engine_.now());
   arm();
 }
 
@@ -133,28 +177,11 @@ void Scheduler::arm() {
   state_.flush_at = next;
 }
 
-// --- what the queue asks
-
-bool Scheduler::less(const QueueEntry& a, const QueueEntry& b) const {
-  return model_.plugins[model_.plugins_at(ExtensionPoint::QueueSort).front()].plugin->less(a, b);
-}
-
-bool Scheduler::hint(PodId pod, uint64_t plugins, const ClusterEvent& event) {
-  if (event.kind == ClusterEvent::Kind::UnschedulableTimeout) return plugins != 0;
-  if (event.pod == pod) return false;  // what became of the pod itself frees nothing for it
-  for (; plugins != 0; plugins &= plugins - 1) {
-    size_t i = static_cast<size_t>(std::countr_zero(plugins));
-    const SchedulerModel::Plugin& p = model_.plugins[i];
-    if (!p.events.has(event.kind)) continue;
-    PluginContext c = cycle_.context(i, pod, state_.pods[pod].gates_removed);
-    if (p.plugin->queueing_hint(c, event)) return true;
-  }
-  return false;
-}
+// --- attempts
 
 bool Scheduler::passes_gates(PodId pod) {
-  for (uint8_t i : model_.plugins_at(ExtensionPoint::PreEnqueue)) {
-    const SchedulerModel::Plugin& p = model_.plugins[i];
+  for (uint8_t i : profile(pod).plugins_at(ExtensionPoint::PreEnqueue)) {
+    const SchedulerModel::Plugin& p = profile(pod).plugins[i];
     PluginContext c = cycle_.context(i, pod, state_.pods[pod].gates_removed);
     if (p.plugin->pre_enqueue(c) == StatusCode::Success) continue;
     note_pod_failure(pod, p.first_reason + p.plugin->pod_reason(c, ExtensionPoint::PreEnqueue));
@@ -163,12 +190,11 @@ bool Scheduler::passes_gates(PodId pod) {
   return true;
 }
 
-// --- the scheduling cycle
-
 void Scheduler::schedule_one(PodId pod) {
   ++state_.attempts;
-  StatusCode code = cycle_.run(pod, state_.next_start, state_.pods[pod].nominated);
+  StatusCode code = cycle_.run(pod, state_.next_start, state_.snapshot.pod_records[pod].nominated);
   state_.next_start = cycle_.next_start();
+  if (observer_) observer_->cycle_ended(pod, code, cycle_);
   if (code == StatusCode::Success) return assume(pod, cycle_.host());
   if (cycle_.pod_reason() == SchedulingCycle::kPerNode)
     note_node_failures(pod);
@@ -177,8 +203,9 @@ void Scheduler::schedule_one(PodId pod) {
   // Nothing rejected the pod, so kube-scheduler retries it from the backoff queue, which an idle scheduler empties at
   // once. Without nodes that would never end: here it waits as after an error.
   if (cycle_.pod_reason() == kNoNodesReason) code = StatusCode::Error;
+  uint64_t rejected_by = cycle_.rejected_by(), pending_by = cycle_.pending_by();
   if (is_rejection(code)) post_filter(pod);
-  give_up(pod, code, cycle_.rejected_by(), cycle_.pending_by());
+  give_up(pod, code, rejected_by, pending_by);
 }
 
 void Scheduler::give_up(PodId pod, StatusCode code, uint64_t rejected_by, uint64_t pending_by) {
@@ -191,31 +218,47 @@ void Scheduler::give_up(PodId pod, StatusCode code, uint64_t rejected_by, uint64
   }
 }
 
-// The first plugin that helps decides; a pod that none helps loses its nomination.
 void Scheduler::post_filter(PodId pod) {
-  NodeId nominated;
-  for (uint8_t i : model_.plugins_at(ExtensionPoint::PostFilter)) {
-    PluginContext c = cycle_.context(i, pod);
-    if (model_.plugins[i].plugin->post_filter(c, cycle_.verdicts(), nominated) == StatusCode::Success) break;
-    nominated = {};
-  }
-  state_.pods[pod].nominated = nominated;
+  if (profile(pod).plugins_at(ExtensionPoint::PostFilter).empty() || view().nodes().empty()) return;
+  count_disruptions();
+  PostFilterResult result;
+  cycle_.post_filter(result);
+  if (result.nominated) nominate(pod, *result.nominated);
+  for (PodId victim : result.victims) state_.preemptions.push_back({victim, pod});
+}
+
+// Pods of lower priority that were to go to the node may no longer fit.
+void Scheduler::nominate(PodId pod, NodeId node) {
+  cache_.nominate(pod, node);
+  if (!node.valid()) return;
+  int32_t priority = cluster_.model.templates[cluster_.state.pods[pod].pod_template].spec.priority;
+  std::vector<PodId> others = state_.snapshot.nominated[node.value];
+  for (PodId other : others)
+    if (view().template_of(other).spec.priority < priority) cache_.nominate(other, {});
+}
+
+// The disruption controller's status of each budget, from the pods as they are now.
+void Scheduler::count_disruptions() {
+  for (size_t b = 0; b < cluster_.model.budgets.size(); ++b)
+    state_.snapshot.disruptions_allowed[b] = disruptions_allowed(cluster_, cluster_.model.budgets[b]);
 }
 
 void Scheduler::assume(PodId pod, NodeId node) {
   state_.pods[pod].node = node;
-  charge(pod, node, 1);
+  cache_.add_pod(pod, node);
   if (reserve(pod) && permit(pod)) bind(pod);
 }
 
 bool Scheduler::reserve(PodId pod) {
-  for (uint8_t i : model_.plugins_at(ExtensionPoint::Reserve)) {
+  std::vector<uint16_t> devices;
+  for (uint8_t i : profile(pod).plugins_at(ExtensionPoint::Reserve)) {
     PluginContext c = cycle_.context(i, pod);
-    StatusCode code = model_.plugins[i].plugin->reserve(c, state_.pods[pod].node);
+    StatusCode code = profile(pod).plugins[i].plugin->reserve(c, state_.pods[pod].node, devices);
     if (code == StatusCode::Success) continue;
     send_back(pod, i, ExtensionPoint::Reserve, code);
     return false;
   }
+  if (!devices.empty()) cache_.hold_devices(pod, std::move(devices));
   return true;
 }
 
@@ -224,10 +267,10 @@ bool Scheduler::permit(PodId pod) {
   bool waits = false;
   Duration timeout = Duration::max();
   permit_.allow.clear();
-  for (uint8_t i : model_.plugins_at(ExtensionPoint::Permit)) {
+  for (uint8_t i : profile(pod).plugins_at(ExtensionPoint::Permit)) {
     PluginContext c = cycle_.context(i, pod);
     permit_.timeout = {};
-    StatusCode code = model_.plugins[i].plugin->permit(c, record.node, permit_);
+    StatusCode code = profile(pod).plugins[i].plugin->permit(c, record.node, permit_);
     if (code == StatusCode::Success) continue;
     if (code != StatusCode::Wait) {
       send_back(pod, i, ExtensionPoint::Permit, code);
@@ -250,9 +293,9 @@ bool Scheduler::permit(PodId pod) {
 void Scheduler::bind(PodId pod) {
   SchedulerState::Pod& record = state_.pods[pod];
   record.stage = Stage::Binding;
-  for (uint8_t i : model_.plugins_at(ExtensionPoint::PreBind)) {
+  for (uint8_t i : profile(pod).plugins_at(ExtensionPoint::PreBind)) {
     PluginContext c = cycle_.context(i, pod);
-    StatusCode code = model_.plugins[i].plugin->pre_bind(c, record.node);
+    StatusCode code = profile(pod).plugins[i].plugin->pre_bind(c, record.node);
     if (code != StatusCode::Success) return send_back(pod, i, ExtensionPoint::PreBind, code);
   }
   if (model_.bind_latency.ns == 0) return finish_binding(pod);
@@ -263,34 +306,48 @@ void Scheduler::finish_binding(PodId pod) {
   NodeId node = state_.pods[pod].node;
   StatusCode code = StatusCode::Skip;
   uint8_t binder = 0;
-  for (uint8_t i : model_.plugins_at(ExtensionPoint::Bind)) {
+  for (uint8_t i : profile(pod).plugins_at(ExtensionPoint::Bind)) {
     binder = i;
     PluginContext c = cycle_.context(i, pod);
-    code = model_.plugins[i].plugin->bind(c, node);
+    code = profile(pod).plugins[i].plugin->bind(c, node);
     if (code != StatusCode::Skip) break;
   }
   if (code != StatusCode::Success) return send_back(pod, binder, ExtensionPoint::Bind, StatusCode::Error);
-  forget(pod);  // from here on, the cluster accounts for it
-  cluster_.bind(pod, node, engine_.now());
-  state_.pods[pod].nominated = {};
+  SchedulerState::Pod& record = state_.pods[pod];
+  record.node = {};
+  record.stage = Stage::None;
+  record.timer = {};
+  engine_.sign(hash_combine(cluster_.pod_entity(pod), node.value));
+  if (cluster_.shortage(pod, node).valid()) {  // a profile that does not ask for room
+    cache_.remove_pod(pod);
+    queue_.done(pod);
+    state_.overcommitted.emplace_back(pod, node);
+    return;
+  }
+  bool shares = cluster_.model.templates[cluster_.state.pods[pod].pod_template].gpu_milli > 0;
+  std::span<const uint16_t> devices = state_.snapshot.pod_records[pod].devices;
+  cluster_.bind(pod, node, engine_.now(), shares ? devices : std::span<const uint16_t>{});
+  cache_.set_start_time(pod, engine_.now());
+  cache_.nominate(pod, {});
   clear_failure(pod);
   queue_.done(pod);
   ++state_.scheduled;
   state_.bound.push_back(pod);
-  cluster_event({ClusterEvent::Kind::AssignedPodAdd, node, pod});
+  cluster_event({ClusterEvent::Kind::AssignedPodAdd, node, ClusterEvent::kNone, ClusterEvent::kNone, true, true, pod,
+                 cluster_.state.pods[pod].pod_template});
 }
 
 void Scheduler::unreserve(PodId pod) {
-  const std::vector<uint8_t>& plugins = model_.plugins_at(ExtensionPoint::Reserve);
+  const std::vector<uint8_t>& plugins = profile(pod).plugins_at(ExtensionPoint::Reserve);
   for (auto i = plugins.rbegin(); i != plugins.rend(); ++i) {
     PluginContext c = cycle_.context(*i, pod);
-    model_.plugins[*i].plugin->unreserve(c, state_.pods[pod].node);
+    profile(pod).plugins[*i].plugin->unreserve(c, state_.pods[pod].node);
   }
 }
 
 void Scheduler::forget(PodId pod) {
   SchedulerState::Pod& record = state_.pods[pod];
-  charge(pod, record.node, -1);
+  cache_.remove_pod(pod);
   record.node = {};
   record.stage = Stage::None;
   record.timer = {};
@@ -299,21 +356,13 @@ void Scheduler::forget(PodId pod) {
 void Scheduler::send_back(PodId pod, size_t plugin, ExtensionPoint point, StatusCode code) {
   // Others may have been rejected meanwhile because of what it held.
   bool others_saw_it = state_.pods[pod].stage != Stage::None;
-  const SchedulerModel::Plugin& p = model_.plugins[plugin];
+  const SchedulerModel::Plugin& p = profile(pod).plugins[plugin];
   unreserve(pod);
   forget(pod);
   note_pod_failure(pod, p.first_reason + p.plugin->pod_reason(cycle_.context(plugin, pod), point));
   bool pending = code == StatusCode::Pending;
   give_up(pod, code, pending ? 0 : bit(plugin), pending ? bit(plugin) : 0);
-  if (others_saw_it) cluster_event({ClusterEvent::Kind::AssignedPodDelete, {}, pod});
-}
-
-void Scheduler::charge(PodId pod, NodeId node, int64_t sign) {
-  const PodTemplateModel& t = cluster_.model.templates[cluster_.state.pods[pod].pod_template];
-  int64_t* requested = &cluster_.state.requested[node.value * cluster_.model.resource_count()];
-  for (size_t r = 0; r < t.request.size(); ++r) requested[r] += sign * (r == kPods.value ? 1 : t.request[r]);
-  cluster_.state.nonzero_cpu[node.value] += sign * t.nonzero_cpu;
-  cluster_.state.nonzero_memory[node.value] += sign * t.nonzero_memory;
+  if (others_saw_it) assigned_pod_gone(pod);
 }
 
 // --- why pods wait
@@ -356,19 +405,14 @@ void Scheduler::clear_failure(PodId pod) {
 std::string Scheduler::failure_message(PodId pod) const {
   if (pod.value >= state_.pods.size()) return "";
   const SchedulerState::Pod& record = state_.pods[pod];
-  std::string head = fmt::format("0/{} nodes are available: ", model_.node_order.size());
+  std::string head = fmt::format("0/{} nodes are available: ", state_.snapshot.order.size());
   if (record.pod_reason != SchedulingCycle::kPerNode) {
     const std::string& reason = model_.reasons[record.pod_reason];
     return record.of_every_node ? head + reason + "." : reason;
   }
   if (record.failure_row == SchedulerState::Pod::kNoRow) return "";
-  std::vector<std::string> parts;
   const uint32_t* counts = &state_.failure_counts[record.failure_row * model_.reasons.size()];
-  for (size_t r = 0; r < model_.reasons.size(); ++r)
-    if (counts[r] > 0) parts.push_back(fmt::format("{} {}", counts[r], model_.reasons[r]));
-  // Kubernetes sorts the finished texts, so that "12 …" comes before "3 …".
-  std::sort(parts.begin(), parts.end());
-  return fmt::format("{}{}.", head, fmt::join(parts, ", "));
+  return head + told_reasons(model_.reasons, {counts, model_.reasons.size()});
 }
 
 }  // namespace kisim

@@ -5,6 +5,7 @@
 
 #include "cluster/cluster.hpp"
 #include "core/engine.hpp"
+#include "kube/scheduler_cache.hpp"
 #include "kube/scheduler_model.hpp"
 #include "kube/scheduling_cycle.hpp"
 #include "kube/scheduling_queue.hpp"
@@ -22,28 +23,41 @@ struct SchedulerState {
     bool gates_removed = false;
     bool of_every_node = false;                       // pod_reason came from PreFilter, so it stands for every node
     uint8_t waits_for = 0;                            // Waiting: the plugin whose Permit said so
-    NodeId node;                                      // assumed: charged, not yet bound
-    NodeId nominated;                                 // by PostFilter
+    NodeId node;                                      // assumed, not yet bound
     EventHandle timer;                                // end of Waiting or Binding
     uint32_t pod_reason = SchedulingCycle::kPerNode;  // last failure, if it was the pod's as a whole
     uint32_t failure_row = kNoRow;                    // last failure: counts by reason
     static constexpr uint32_t kNoRow = 0xffffffffu;
   };
 
+  struct Preemption {
+    PodId victim, preemptor;
+  };
+
   SchedulingQueueState queue;
+  SchedulerSnapshot snapshot;
   IdVector<PodId, Pod> pods;
-  std::vector<PodId> bound;  // since the owner last drained it, in order
-  uint32_t next_start = 0;   // of the node order
+  std::vector<PodId> bound;                             // since the owner last drained it, in order
+  std::vector<Preemption> preemptions;                  // likewise: pods to evict
+  std::vector<std::pair<PodId, NodeId>> overcommitted;  // likewise: bound where no room is, for kubelets to refuse
+  uint32_t next_start = 0;                              // of the node order
   EventHandle cycle, flush;
-  Time flush_at;                         // when `flush` is due
-  std::vector<PolicyMemoryBox> memory;   // by plugin
+  Time flush_at;  // when `flush` is due
+  PluginMemories memory;
   std::vector<uint32_t> failure_counts;  // rows by pod that failed, columns by reason: nodes
   std::vector<uint32_t> free_rows;
   uint64_t scheduled = 0, attempts = 0, unschedulable = 0, errors = 0;
   std::vector<uint64_t> decisions;  // by reason: attempts that failed for it, among others
 };
 
-class Scheduler : private QueueingPolicy {
+// Somebody who looks on. The results of the cycle may be read, nothing may be changed.
+class CycleObserver {
+ public:
+  virtual ~CycleObserver() = default;
+  virtual void cycle_ended(PodId pod, StatusCode code, SchedulingCycle& cycle) = 0;
+};
+
+class Scheduler {
  public:
   Scheduler(const SchedulerModel& model, SchedulerState& state, Cluster& cluster, Engine& engine);
   Scheduler(const Scheduler&) = delete;
@@ -55,10 +69,14 @@ class Scheduler : private QueueingPolicy {
 
   // A pod to schedule. Precondition: it is not bound.
   void pod_added(PodId pod);
+  // A pod that is bound already, by somebody else.
+  void assigned_pod_added(PodId pod);
   // Somebody emptied the pod's scheduling gates.
   void gates_removed(PodId pod);
   // A pod was deleted, bound or not; its node's resources are free by now (those of an assumed pod are freed here).
   void pod_removed(PodId pod);
+  // A bound pod is being deleted; `preempted` if the scheduler asked for it.
+  void pod_terminating(PodId pod, bool preempted);
   // A node became ready or not ready.
   void node_changed(NodeId node);
   // Anything else that may help a waiting pod.
@@ -71,6 +89,15 @@ class Scheduler : private QueueingPolicy {
   // or is bound.
   std::string failure_message(PodId pod) const;
   const std::vector<std::string>& reasons() const { return model_.reasons; }
+  // Runs a cycle for a pod that waits, without any consequence but what plugins remember, and shows its results.
+  template <class Callback>
+  void probe(PodId pod, Callback&& callback) {
+    count_disruptions();
+    StatusCode code = cycle_.run(pod, state_.next_start, state_.snapshot.pod_records[pod].nominated);
+    callback(code, cycle_);
+  }
+  // Told of every cycle when it has ended and before anything comes of it.
+  void observe(CycleObserver* observer) { observer_ = observer; }
   // Pods known and not bound, those in flight left out.
   size_t pending() const { return queue_.pending(); }
 
@@ -78,13 +105,14 @@ class Scheduler : private QueueingPolicy {
   enum Code : uint8_t { kCycle = 0x40, kBound = 0x41, kPermitTimeout = 0x42, kFlush = 0x43 };
   using Stage = SchedulerState::Pod::Stage;
 
-  bool less(const QueueEntry& a, const QueueEntry& b) const override;
-  bool hint(PodId pod, uint64_t plugins, const ClusterEvent& event) override;
-
   void arm();
   bool passes_gates(PodId pod);
   void schedule_one(PodId pod);
   void post_filter(PodId pod);
+  void nominate(PodId pod, NodeId node);
+  void count_disruptions();
+  void assigned_pod_gone(PodId pod);
+  const SchedulerView& view() const { return cycle_.view(); }
   void give_up(PodId pod, StatusCode code, uint64_t rejected_by, uint64_t pending_by);
   void assume(PodId pod, NodeId node);
   // False: the pod was sent back.
@@ -97,7 +125,7 @@ class Scheduler : private QueueingPolicy {
   // Frees what was assumed.
   void forget(PodId pod);
   void send_back(PodId pod, size_t plugin, ExtensionPoint point, StatusCode code);
-  void charge(PodId pod, NodeId node, int64_t sign);
+  const SchedulerModel::Profile& profile(PodId pod) const;
   void note_pod_failure(PodId pod, uint32_t reason, bool of_every_node = false);
   void note_node_failures(PodId pod);
   std::span<uint32_t> failure_row(PodId pod);
@@ -108,9 +136,12 @@ class Scheduler : private QueueingPolicy {
   SchedulerState& state_;
   Cluster& cluster_;
   Engine& engine_;
-  SchedulingQueue queue_;
+  SchedulerCache cache_;
   SchedulingCycle cycle_;  // scratch, not state
-  PermitOutcome permit_;   // scratch
+  ProfileQueueing queueing_;
+  SchedulingQueue queue_;
+  PermitOutcome permit_;  // scratch
+  CycleObserver* observer_ = nullptr;
 };
 
 }  // namespace kisim

@@ -1,12 +1,13 @@
 #pragma once
-// The constant part of the scheduler: a profile of plugins, compiled against one cluster.
+// The constant part of the scheduler: the profiles of a configuration, compiled against one cluster.
 
+#include "kube/scheduler_configuration.hpp"
 #include "kube/scheduling_queue.hpp"
+#include "policy/feature_gates.hpp"
 #include "policy/param.hpp"
 #include "policy/scheduler.hpp"
 
 #include <array>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,29 +22,19 @@ enum class TieBreak : uint8_t {
   Name     // the smallest name
 };
 
-// One plugin of a profile, as a user would configure it.
-struct ProfilePlugin {
-  std::string name;                           // as registered
-  int32_t weight = 1;                         // of its scores; 0 means 1, as in Kubernetes
-  std::map<std::string, std::string> params;  // as written
-};
-
 struct SchedulerConfig {
   int kubernetes_minor = 36;  // the x of Kubernetes 1.x
+  FeatureGates gates{36};
   uint64_t seed = 0;
   TieBreak tie_break = TieBreak::Seeded;
-  int32_t percentage_of_nodes_to_score = 0;  // 0: adaptive
-  Duration bind_latency;                     // from the decision to the bound pod
-  SchedulingQueueModel queue;
-  std::vector<ProfilePlugin> profile;  // in order of execution
+  Duration bind_latency;  // from the decision to the bound pod
+  KubeSchedulerConfiguration configuration;
 };
 
-// Kubernetes' default profile, as far as its plugins exist here, in their order and with their weights.
-std::vector<ProfilePlugin> default_profile();
-
-// The parameters of the scheduler policy "kube", and the configuration that checked values of them mean.
+// The parameters of the scheduler policy "kube", and what checked values of them set in a configuration whose version
+// is already known.
 const std::vector<ParamSpec>& scheduler_params();
-SchedulerConfig scheduler_config(const Params& params);
+void set_scheduler_params(const Params& params, SchedulerConfig& config);
 
 struct SchedulerModel {
   struct Plugin {
@@ -55,36 +46,54 @@ struct SchedulerModel {
     uint32_t first_reason = 0;     // its reasons() start here in `reasons`
     uint32_t narrowed_reason = 0;  // of nodes that its PreFilter did not name
     ClusterEvents events = {};     // that may help a pod it rejected
+    Reads filter_reads = Reads::Cluster, score_reads = Reads::Cluster;
   };
 
-  std::vector<Plugin> plugins;                            // at most 64
-  std::array<std::vector<uint8_t>, kExtensionPoints> at;  // per extension point: plugins in order of execution
+  struct Profile {
+    std::string scheduler_name;
+    int32_t percentage_of_nodes_to_score = 0;               // 0: adaptive
+    std::vector<Plugin> plugins;                            // at most 64
+    std::array<std::vector<uint8_t>, kExtensionPoints> at;  // per extension point: plugins in order of execution
+    // The leading filters that read no more than a node and its pods: their verdict is kept until the node changes.
+    size_t kept_filters = 0;
+    // Score plugins whose raw scores are kept likewise.
+    std::vector<uint8_t> kept_scores;
+
+    const std::vector<uint8_t>& plugins_at(ExtensionPoint point) const { return at[static_cast<size_t>(point)]; }
+  };
+
+  static constexpr uint8_t kNoProfile = 0xff;
+  std::vector<Profile> profiles;
+  IdVector<TemplateId, uint8_t> profile_of;  // kNoProfile: its schedulerName is nobody's, so the pods stay Pending
+  DomainCounters counters;
   std::vector<std::string> reasons;
-  std::vector<NodeId> node_order;         // round robin over zones, as nodes joined
-  std::vector<int64_t> allocatable;       // node-major
-  std::vector<uint64_t> workload_entity;  // start of the addresses of its pods' random streams
-  // The leading filters that are static, asked once: per template, ready or not and node, 0 for a pass, else
-  // 1 + 2 · position among the filters + (1 if unresolvable).
-  size_t static_filters = 0;
+  // Of the kept filters, those that read the node alone, asked once: by static class of a template, ready or not and
+  // entry of ClusterModel::nodes: 0 for a pass, else code_of() of the first that rejects.
+  IdVector<TemplateId, uint32_t> static_class;
   std::vector<uint8_t> static_verdicts;
+  size_t node_entries = 0;  // of ClusterModel::nodes
 
   SchedulingQueueModel queue;
+  int kubernetes_minor = 36;
+  FeatureGates gates{36};
   uint64_t seed = 0;
   TieBreak tie_break = TieBreak::Seeded;
-  int32_t percentage_of_nodes_to_score = 0;
   Duration bind_latency;
 
-  const std::vector<uint8_t>& plugins_at(ExtensionPoint point) const { return at[static_cast<size_t>(point)]; }
-  // Per node: the static verdict for pods of a template on nodes that are `ready`.
-  const uint8_t* static_row(TemplateId pod_template, bool ready) const {
-    return static_verdicts.data() + (pod_template.value * 2 + (ready ? 1 : 0)) * node_order.size();
+  const Profile& profile(TemplateId id) const { return profiles[profile_of[id]]; }
+  const uint8_t* static_row(TemplateId id, bool ready) const {
+    return static_verdicts.data() + (static_class[id] * 2 + (ready ? 1 : 0)) * node_entries;
+  }
+  // A rejection by the kept filter at a position, as one byte.
+  static constexpr uint8_t code_of(size_t position, StatusCode code) {
+    return static_cast<uint8_t>(1 + 2 * position + (code == StatusCode::UnschedulableAndUnresolvable));
   }
 };
 
-// `reasons` of every model starts with this one.
+// `reasons` of every model starts with these.
 inline constexpr uint32_t kNoNodesReason = 0;
 
-// Throws InputError on an unknown plugin, a bad parameter, or a profile that cannot sort or bind.
+// Throws InputError on an unknown plugin, a bad argument, or a profile that cannot sort or bind.
 SchedulerModel compile_scheduler(const ClusterModel& cluster, const SchedulerConfig& config);
 
 }  // namespace kisim

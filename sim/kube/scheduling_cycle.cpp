@@ -1,8 +1,8 @@
 #include "kube/scheduling_cycle.hpp"
 
-#include "core/hash.hpp"
-
 #include <algorithm>
+#include <bit>
+#include <map>
 
 namespace kisim {
 
@@ -16,34 +16,50 @@ constexpr size_t kChunk = 128;
 constexpr size_t kMinFeasibleNodesToFind = 100;
 constexpr size_t kMinPercentageOfNodes = 5;
 
+// Answers are kept for as many templates as fit this.
+constexpr size_t kKeptBytes = 256u << 20;
+constexpr size_t kMinKept = 4;
+
 }  // namespace
 
-SchedulingCycle::SchedulingCycle(const SchedulerModel& model, const ClusterModel& cluster, const ClusterState& state,
-                                 std::vector<PolicyMemoryBox>& memory)
+SchedulingCycle::SchedulingCycle(const SchedulerModel& model, const ClusterModel& cluster, SchedulerCache& cache,
+                                 PluginMemories& memory)
     : model_(model),
       cluster_(cluster),
-      state_(state),
+      cache_(cache),
       memory_(memory),
-      view_(cluster, state, model.allocatable),
-      verdicts_(model.node_order.size()),
-      scratch_(model.plugins.size()) {}
+      view_(cluster, model.counters, cache.snapshot()) {
+  size_t most = 0;
+  for (const SchedulerModel::Profile& p : model.profiles) most = std::max(most, p.plugins.size());
+  scratch_.resize(most);
+}
 
 PluginContext SchedulingCycle::context(size_t plugin, PodId pod, bool gates_removed) {
-  TemplateId id = state_.pods[pod].pod_template;
-  PolicyMemory* memory = memory_[plugin].empty() ? nullptr : &*memory_[plugin];
-  return {view_,           pod, id, cluster_.templates[id], gates_removed, model_.plugins[plugin].data.get(), memory,
+  const SnapshotPod& known = record(pod);
+  uint8_t profile = model_.profile_of[known.pod_template];
+  PolicyMemoryBox& box = memory_[profile][plugin];
+  return {view_,
+          pod,
+          known.pod_template,
+          cluster_.templates[known.pod_template],
+          model_.seed,
+          known.entity,
+          gates_removed,
+          model_.profiles[profile].plugins[plugin].data.get(),
+          box.empty() ? nullptr : &*box,
           scratch_[plugin]};
 }
 
 StatusCode SchedulingCycle::run(PodId pod, uint32_t start, NodeId nominated) {
+  cache_.refresh();
   reset(pod);
   next_start_ = start;
-  if (model_.node_order.empty()) {
+  if (view_.nodes().empty()) {
     pod_reason_ = kNoNodesReason;
     return StatusCode::UnschedulableAndUnresolvable;
   }
   if (StatusCode code = pre_filter(); code != StatusCode::Success) return code;
-  if (nominated.valid()) {
+  if (nominated.valid() && cache_.snapshot().present[nominated.value]) {
     if (!filter({&nominated, 1})) return StatusCode::Error;
     if (verdict(nominated).code == StatusCode::Success) {
       feasible_.push_back(nominated);
@@ -64,19 +80,23 @@ StatusCode SchedulingCycle::run(PodId pod, uint32_t start, NodeId nominated) {
 
 void SchedulingCycle::reset(PodId pod) {
   pod_ = pod;
-  host_ = {};
+  template_ = record(pod).pod_template;
+  profile_ = &model_.profile(template_);
+  host_ = overrun_ = {};
   pod_reason_ = kPerNode;
+  wanted_ = 0;
   rejected_by_ = pending_by_ = skipped_filters_ = 0;
   node_set_.reset();
-  std::fill(verdicts_.begin(), verdicts_.end(), NodeVerdict{});
+  verdicts_.assign(cache_.snapshot().present.size(), NodeVerdict{});
   feasible_.clear();
+  visited_.clear();
   totals_.clear();
   scored_.clear();
   for (std::vector<int64_t>& words : scratch_) words.clear();
 }
 
 StatusCode SchedulingCycle::reject_pod(size_t plugin, ExtensionPoint point, StatusCode code) {
-  const SchedulerModel::Plugin& p = model_.plugins[plugin];
+  const SchedulerModel::Plugin& p = profile_->plugins[plugin];
   PluginContext c = context(plugin, pod_);
   pod_reason_ = p.first_reason + p.plugin->pod_reason(c, point);
   (code == StatusCode::Pending ? pending_by_ : rejected_by_) |= bit(plugin);
@@ -86,11 +106,11 @@ StatusCode SchedulingCycle::reject_pod(size_t plugin, ExtensionPoint point, Stat
 // Unresolvable and Error stop at once; Unschedulable lets the others speak before the pod is rejected.
 StatusCode SchedulingCycle::pre_filter() {
   StatusCode result = StatusCode::Success;
-  for (uint8_t i : model_.plugins_at(ExtensionPoint::PreFilter)) {
+  for (uint8_t i : profile_->plugins_at(ExtensionPoint::PreFilter)) {
     PluginContext c = context(i, pod_);
     bool was_all = node_set_.all();
     size_t nodes_before = node_set_.nodes().size();
-    StatusCode code = model_.plugins[i].plugin->pre_filter(c, node_set_);
+    StatusCode code = profile_->plugins[i].plugin->pre_filter(c, node_set_);
     if (code == StatusCode::Skip) {
       skipped_filters_ |= bit(i);
       continue;
@@ -100,68 +120,127 @@ StatusCode SchedulingCycle::pre_filter() {
       if (code != StatusCode::Unschedulable && code != StatusCode::Pending) return result;
       continue;
     }
-    if (node_set_.all() || (!was_all && node_set_.nodes().size() == nodes_before)) continue;
-    for (size_t n = 0; n < verdicts_.size(); ++n) {
-      bool named = std::binary_search(node_set_.nodes().begin(), node_set_.nodes().end(), NodeId(n));
-      if (!named && verdicts_[n].code == StatusCode::Success)
-        verdicts_[n] = {StatusCode::UnschedulableAndUnresolvable, i, true};
-    }
+    if (!node_set_.all() && (was_all || node_set_.nodes().size() != nodes_before)) narrow(i);
   }
   return result;
 }
 
+void SchedulingCycle::narrow(uint8_t plugin) {
+  for (NodeId n : view_.nodes()) {
+    bool named = std::binary_search(node_set_.nodes().begin(), node_set_.nodes().end(), n);
+    NodeVerdict& verdict = verdicts_[n.value];
+    if (!named && verdict.code == StatusCode::Success)
+      verdict = {StatusCode::UnschedulableAndUnresolvable, plugin, true};
+  }
+}
+
 // numFeasibleNodesToFind: all of fewer than 100 nodes, else a share that shrinks with their number.
 size_t SchedulingCycle::nodes_to_find(size_t nodes) const {
-  if (model_.plugins_at(ExtensionPoint::Score).empty()) return 1;
+  if (profile_->plugins_at(ExtensionPoint::Score).empty()) return 1;
   if (nodes < kMinFeasibleNodesToFind) return nodes;
-  size_t percentage = static_cast<size_t>(model_.percentage_of_nodes_to_score);
+  size_t percentage = static_cast<size_t>(profile_->percentage_of_nodes_to_score);
   if (percentage == 0) percentage = nodes / 125 < 45 ? 50 - nodes / 125 : kMinPercentageOfNodes;
   return std::max(nodes * percentage / 100, kMinFeasibleNodesToFind);
 }
 
 // With one worker: the node after the last one wanted is looked at if feasible, but neither kept nor counted.
 StatusCode SchedulingCycle::find_feasible(uint32_t start) {
-  std::span<const NodeId> order = model_.node_order;
+  std::span<const NodeId> order = view_.nodes();
   if (!node_set_.all()) {
     narrowed_order_.clear();
-    for (NodeId n : model_.node_order)
+    for (NodeId n : view_.nodes())
       if (!verdicts_[n.value].narrowed) narrowed_order_.push_back(n);
     order = narrowed_order_;
   }
-  size_t total = model_.node_order.size(), wanted = nodes_to_find(order.size()), visited = 0;
-  for (bool full = false; visited < order.size() && !full;) {
-    size_t count = std::min(kChunk, order.size() - visited);
+  size_t total = view_.nodes().size(), at = order.empty() ? 0 : start % order.size();
+  wanted_ = nodes_to_find(order.size());
+  for (bool full = false; visited_.size() < order.size() && !full;) {
+    size_t count = std::min(kChunk, order.size() - visited_.size());
     chunk_.clear();
-    for (size_t i = 0; i < count; ++i) chunk_.push_back(order[(start + visited + i) % order.size()]);
-    if (!filter(chunk_)) return StatusCode::Error;
     for (size_t i = 0; i < count; ++i) {
+      chunk_.push_back(order[at]);
+      if (++at == order.size()) at = 0;
+    }
+    if (!filter(chunk_)) return StatusCode::Error;
+    for (size_t i = 0; i < count && !full; ++i) {
       if (verdict(chunk_[i]).code == StatusCode::Success) {
-        full = feasible_.size() == wanted;
+        full = feasible_.size() == wanted_;
         if (full) {
+          overrun_ = chunk_[i];
           for (; i < count; ++i) verdicts_[chunk_[i].value] = {};
           break;
         }
         feasible_.push_back(chunk_[i]);
       }
-      ++visited;
+      visited_.push_back(chunk_[i]);
     }
   }
-  next_start_ = static_cast<uint32_t>((start + visited) % total);
+  next_start_ = static_cast<uint32_t>((start + visited_.size()) % total);
   return StatusCode::Success;
 }
 
 bool SchedulingCycle::filter(std::span<const NodeId> nodes) {
-  const std::vector<uint8_t>& filters = model_.plugins_at(ExtensionPoint::Filter);
-  TemplateId id = state_.pods[pod_].pod_template;
-  const uint8_t* rows[2] = {nullptr, nullptr};
-  if (model_.static_filters > 0)
-    for (bool ready : {false, true}) rows[ready] = model_.static_row(id, ready);
-
   alive_.clear();
+  use_kept_verdicts(nodes);
+  if (!run_filters(profile_->kept_filters)) return false;
+  for (NodeId n : nodes)
+    if (expects_nominated(n) && !filter_with_nominated(n)) return false;
+  return true;
+}
+
+// --- answers that are kept while a node does not change
+
+SchedulingCycle::KeptAnswers& SchedulingCycle::kept_answers() {
+  if (template_.value >= kept_place_.size()) {
+    size_t known = kept_place_.size();
+    kept_place_.resize(cluster_.templates.size());
+    for (; known < kept_place_.size(); ++known) kept_place_[TemplateId(known)] = kNotKept;
+  }
+  uint32_t& place = kept_place_[template_];
+  size_t nodes = cache_.snapshot().present.size();
+  if (place == kNotKept) {
+    size_t most = std::max(kMinKept, kKeptBytes / (nodes * (17 + 4 * profile_->kept_scores.size()) + 1));
+    if (kept_.size() < most) {
+      place = static_cast<uint32_t>(kept_.size());
+      kept_.emplace_back();
+    } else {
+      place = static_cast<uint32_t>(next_kept_);
+      next_kept_ = (next_kept_ + 1) % kept_.size();
+      kept_place_[kept_[place].pod_template] = kNotKept;
+    }
+    KeptAnswers& fresh = kept_[place];
+    fresh.pod_template = template_;
+    fresh.verdict_generation.assign(nodes, 0);
+    fresh.score_generation.assign(nodes, 0);
+  }
+  KeptAnswers& kept = kept_[place];
+  if (kept.verdict_generation.size() != nodes || kept.verdicts.size() != nodes) {
+    kept.verdict_generation.assign(nodes, 0);
+    kept.score_generation.assign(nodes, 0);
+    kept.verdicts.assign(nodes, 0);
+    kept.scores.assign(nodes * profile_->kept_scores.size(), 0);
+  }
+  return kept;
+}
+
+// Appends to alive_ the nodes that the kept filters let pass, in order.
+void SchedulingCycle::use_kept_verdicts(std::span<const NodeId> nodes) {
+  const std::vector<uint8_t>& filters = profile_->plugins_at(ExtensionPoint::Filter);
+  if (profile_->kept_filters == 0) {
+    for (NodeId n : nodes)
+      if (!verdicts_[n.value].narrowed) alive_.push_back(n);
+    return;
+  }
+  KeptAnswers& kept = kept_answers();
+  const uint64_t* generation = cache_.snapshot().generation.data();
+  misses_.clear();
+  for (NodeId n : nodes)
+    if (kept.verdict_generation[n.value] != generation[n.value]) misses_.push_back(n);
+  if (!misses_.empty()) keep_verdicts(misses_);
   for (NodeId n : nodes) {
     NodeVerdict& verdict = verdicts_[n.value];
     if (verdict.narrowed) continue;
-    uint8_t known = model_.static_filters > 0 ? rows[state_.node_ready[n.value] != 0][n.value] : 0;
+    uint8_t known = kept.verdicts[n.value];
     if (known == 0) {
       verdict = {};
       alive_.push_back(n);
@@ -170,17 +249,48 @@ bool SchedulingCycle::filter(std::span<const NodeId> nodes) {
     StatusCode code = (known - 1) & 1 ? StatusCode::UnschedulableAndUnresolvable : StatusCode::Unschedulable;
     verdict = {code, filters[(known - 1) >> 1], false};
   }
-  for (size_t f = model_.static_filters; f < filters.size() && !alive_.empty(); ++f) {
+}
+
+// The first of the kept filters that rejects each node: asked, or known since compilation.
+void SchedulingCycle::keep_verdicts(std::span<const NodeId> nodes) {
+  KeptAnswers& kept = kept_answers();
+  const SchedulerSnapshot& s = cache_.snapshot();
+  const uint8_t* rows[2] = {model_.static_row(template_, false), model_.static_row(template_, true)};
+  for (NodeId n : nodes) {
+    kept.verdicts[n.value] = rows[s.ready[n.value] != 0][s.version[n.value]];
+    kept.verdict_generation[n.value] = s.generation[n.value];
+  }
+  const std::vector<uint8_t>& filters = profile_->plugins_at(ExtensionPoint::Filter);
+  for (size_t f = 0; f < profile_->kept_filters; ++f) {
+    const SchedulerModel::Plugin& p = profile_->plugins[filters[f]];
+    if (p.filter_reads == Reads::Node || skipped_filters_ & bit(filters[f])) continue;
+    open_.clear();
+    for (NodeId n : nodes) {
+      uint8_t known = kept.verdicts[n.value];
+      if (known == 0 || static_cast<size_t>((known - 1) >> 1) > f) open_.push_back(n);
+    }
+    if (open_.empty()) return;
+    codes_.assign(open_.size(), StatusCode::Success);
+    PluginContext c = context(filters[f], pod_);
+    p.plugin->filter(c, open_, codes_);
+    for (size_t i = 0; i < open_.size(); ++i)
+      if (codes_[i] != StatusCode::Success) kept.verdicts[open_[i].value] = SchedulerModel::code_of(f, codes_[i]);
+  }
+}
+
+// Asks the filters from position `first` on about the nodes in alive_, which keeps those that pass.
+bool SchedulingCycle::run_filters(size_t first) {
+  const std::vector<uint8_t>& filters = profile_->plugins_at(ExtensionPoint::Filter);
+  for (size_t f = first; f < filters.size() && !alive_.empty(); ++f) {
     if (skipped_filters_ & bit(filters[f])) continue;
     codes_.assign(alive_.size(), StatusCode::Success);
     PluginContext c = context(filters[f], pod_);
-    model_.plugins[filters[f]].plugin->filter(c, alive_, codes_);
+    profile_->plugins[filters[f]].plugin->filter(c, alive_, codes_);
     if (!drop_rejected(filters[f])) return false;
   }
   return true;
 }
 
-// Keeps in alive_ the nodes that the plugin let pass, in order.
 bool SchedulingCycle::drop_rejected(uint8_t plugin) {
   size_t kept = 0;
   for (size_t i = 0; i < alive_.size(); ++i) {
@@ -198,30 +308,161 @@ bool SchedulingCycle::drop_rejected(uint8_t plugin) {
   return true;
 }
 
-void SchedulingCycle::note_rejections() {
-  for (const NodeVerdict& verdict : verdicts_)
-    if (verdict.code != StatusCode::Success) rejected_by_ |= bit(verdict.plugin);
+// --- pods that preemption made room for (RunFilterPluginsWithNominatedPods)
+
+bool SchedulingCycle::counts_nominated(PodId other) const {
+  int32_t priority = cluster_.templates[template_].spec.priority;
+  return other != pod_ && !record(other).node.valid() && view_.template_of(other).spec.priority >= priority;
 }
+
+bool SchedulingCycle::expects_nominated(NodeId node) const {
+  std::span<const PodId> nominated = view_.nominated_to(node);
+  return !verdicts_[node.value].narrowed &&
+         std::any_of(nominated.begin(), nominated.end(), [&](PodId other) { return counts_nominated(other); });
+}
+
+template <class Callback>
+void SchedulingCycle::with_nominated(NodeId node, Callback&& callback) {
+  const std::vector<PodId> pods(view_.pods_on(node).begin(), view_.pods_on(node).end());
+  const std::vector<PodId> nominated(view_.nominated_to(node).begin(), view_.nominated_to(node).end());
+  for (PodId other : nominated)
+    if (counts_nominated(other)) cache_.put_on(other, node);
+  callback();
+  for (PodId other : nominated)
+    if (counts_nominated(other)) cache_.take_off(other, node);
+  cache_.set_pods(node, pods);
+}
+
+// The filters must pass with the nominated pods on the node, and without: they may attract as well as repel.
+bool SchedulingCycle::filter_with_nominated(NodeId node) {
+  NodeVerdict with;
+  with_nominated(node, [&] { with = filter_alone(node); });
+  if (with.code == StatusCode::Success) return true;
+  verdicts_[node.value] = with;
+  verdicts_[node.value].nominated = true;
+  return with.code != StatusCode::Error;
+}
+
+// All filters of this cycle for one node as it is now; nothing is kept.
+NodeVerdict SchedulingCycle::filter_alone(NodeId node) {
+  std::vector<NodeId> others = std::move(alive_);
+  alive_.assign(1, node);
+  NodeVerdict before = verdicts_[node.value];
+  verdicts_[node.value] = {};
+  if (!run_filters(0)) verdicts_[node.value].code = StatusCode::Error;
+  NodeVerdict verdict = verdicts_[node.value];
+  verdicts_[node.value] = before;
+  alive_ = std::move(others);
+  return verdict;
+}
+
+void SchedulingCycle::note_rejections() {
+  for (NodeId n : view_.nodes())
+    if (verdict(n).code != StatusCode::Success) rejected_by_ |= bit(verdict(n).plugin);
+}
+
+// --- dry runs and PostFilter
+
+class CycleDryRun : public FilterDryRun {
+ public:
+  explicit CycleDryRun(SchedulingCycle& cycle) : cycle_(cycle) {}
+  ~CycleDryRun() override { leave_node(); }
+
+  void remove_pod(PodId pod) override {
+    NodeId node = cycle_.record(pod).node;
+    if (node != node_) {
+      leave_node();
+      node_ = node;
+      pods_.assign(cycle_.view_.pods_on(node).begin(), cycle_.view_.pods_on(node).end());
+    }
+    cycle_.cache_.take_off(pod, node);
+    removed_.push_back(pod);
+  }
+
+  void restore_pod(PodId pod) override {
+    cycle_.cache_.put_on(pod, node_);
+    std::erase(removed_, pod);
+  }
+
+  NodeVerdict filter(NodeId node) override {
+    if (node != node_) leave_node();
+    cycle_.verdicts_[node.value] = cycle_.filter_alone(node);
+    if (cycle_.expects_nominated(node)) cycle_.filter_with_nominated(node);
+    return cycle_.verdicts_[node.value];
+  }
+
+ private:
+  void leave_node() {
+    for (PodId pod : removed_) cycle_.cache_.put_on(pod, node_);
+    if (node_.valid()) cycle_.cache_.set_pods(node_, pods_);
+    removed_.clear();
+    node_ = {};
+  }
+
+  SchedulingCycle& cycle_;
+  NodeId node_;
+  std::vector<PodId> pods_, removed_;
+};
+
+StatusCode SchedulingCycle::ask_filter(size_t plugin, NodeId node) {
+  if (skipped_filters_ & bit(plugin)) return StatusCode::Success;
+  StatusCode code = StatusCode::Success;
+  PluginContext c = context(plugin, pod_);
+  profile_->plugins[plugin].plugin->filter(c, {&node, 1}, {&code, 1});
+  return code;
+}
+
+std::unique_ptr<FilterDryRun> SchedulingCycle::dry_run() { return std::make_unique<CycleDryRun>(*this); }
+
+StatusCode SchedulingCycle::post_filter(PostFilterResult& result) {
+  told_verdicts_ = verdicts_;
+  uint64_t rejected_by = rejected_by_;
+  uint32_t reason = pod_reason_;
+  StatusCode code = StatusCode::Unschedulable;
+  {
+    CycleDryRun trial(*this);
+    for (uint8_t i : profile_->plugins_at(ExtensionPoint::PostFilter)) {
+      result = {};
+      PluginContext c = context(i, pod_);
+      code = profile_->plugins[i].plugin->post_filter(c, told_verdicts_, trial, result);
+      if (code == StatusCode::Success) break;
+      result = {};
+    }
+  }
+  // The trials must leave no trace in what the failure is told by.
+  verdicts_ = told_verdicts_;
+  rejected_by_ = rejected_by;
+  pod_reason_ = reason;
+  return code;
+}
+
+// --- scores
 
 StatusCode SchedulingCycle::score() {
   size_t nodes = feasible_.size();
   uint64_t skipped = 0;
-  for (uint8_t i : model_.plugins_at(ExtensionPoint::PreScore)) {
+  for (uint8_t i : profile_->plugins_at(ExtensionPoint::PreScore)) {
     PluginContext c = context(i, pod_);
-    StatusCode code = model_.plugins[i].plugin->pre_score(c, feasible_);
+    StatusCode code = profile_->plugins[i].plugin->pre_score(c, feasible_);
     if (code == StatusCode::Skip) skipped |= bit(i);
     if (code == StatusCode::Error) return reject_pod(i, ExtensionPoint::PreScore, code);
   }
+  if (!profile_->kept_scores.empty()) refresh_kept_scores(skipped);
   totals_.assign(nodes, 0);
-  for (uint8_t i : model_.plugins_at(ExtensionPoint::Score)) {
+  size_t kept = 0;
+  for (uint8_t i : profile_->plugins_at(ExtensionPoint::Score)) {
+    const SchedulerModel::Plugin& p = profile_->plugins[i];
+    size_t kept_row = p.score_reads == Reads::Cluster ? 0 : kept++;
     if (skipped & bit(i)) continue;
     size_t row = scored_.size() * nodes;
     if (scores_.size() < row + nodes) scores_.resize(row + nodes);
     std::span<int64_t> scores{&scores_[row], nodes};
     scored_.push_back(i);
-    const SchedulerModel::Plugin& p = model_.plugins[i];
     PluginContext c = context(i, pod_);
-    p.plugin->score(c, feasible_, scores);
+    if (p.score_reads == Reads::Cluster)
+      p.plugin->score(c, feasible_, scores);
+    else
+      read_kept_scores(kept_row, scores);
     p.plugin->normalize(c, feasible_, scores);
     for (size_t n = 0; n < nodes; ++n) {
       KISIM_INVARIANT(scores[n] >= 0 && scores[n] <= kMaxNodeScore, "plugin {} scores node {} with {}, outside 0..{}",
@@ -233,17 +474,47 @@ StatusCode SchedulingCycle::score() {
   return StatusCode::Success;
 }
 
+void SchedulingCycle::refresh_kept_scores(uint64_t skipped) {
+  KeptAnswers& kept = kept_answers();
+  const SchedulerSnapshot& s = cache_.snapshot();
+  size_t width = s.present.size();
+  misses_.clear();
+  for (NodeId n : feasible_)
+    if (kept.score_generation[n.value] != s.generation[n.value]) misses_.push_back(n);
+  if (misses_.empty()) return;
+  fresh_.resize(misses_.size());
+  for (size_t k = 0; k < profile_->kept_scores.size(); ++k) {
+    uint8_t i = profile_->kept_scores[k];
+    if (skipped & bit(i)) continue;
+    PluginContext c = context(i, pod_);
+    profile_->plugins[i].plugin->score(c, misses_, fresh_);
+    for (size_t m = 0; m < misses_.size(); ++m)
+      kept.scores[k * width + misses_[m].value] = static_cast<int32_t>(fresh_[m]);
+  }
+  for (NodeId n : misses_) kept.score_generation[n.value] = s.generation[n.value];
+}
+
+void SchedulingCycle::read_kept_scores(size_t row, std::span<int64_t> scores) {
+  const int32_t* kept = kept_answers().scores.data() + row * cache_.snapshot().present.size();
+  for (size_t n = 0; n < feasible_.size(); ++n) scores[n] = kept[feasible_[n].value];
+}
+
 std::span<const int64_t> SchedulingCycle::scores(size_t plugin) const {
   for (size_t rank = 0; rank < scored_.size(); ++rank)
     if (scored_[rank] == plugin) return {&scores_[rank * feasible_.size()], feasible_.size()};
   return {};
 }
 
+std::vector<int64_t> SchedulingCycle::raw_scores(size_t plugin) {
+  std::vector<int64_t> out(feasible_.size());
+  PluginContext c = context(plugin, pod_);
+  profile_->plugins[plugin].plugin->score(c, feasible_, out);
+  return out;
+}
+
 NodeId SchedulingCycle::select_host() {
   if (model_.tie_break == TieBreak::Heap) return feasible_[heap_root()];
-  const PodState& pod = state_.pods[pod_];
-  Stream stream(model_.seed, hash_combine(model_.workload_entity[pod.workload.value], pod.ordinal),
-                Purpose::SchedulerTie);
+  Stream stream(model_.seed, record(pod_).entity, Purpose::SchedulerTie);
   return feasible_[best(stream)];
 }
 
@@ -280,20 +551,92 @@ size_t SchedulingCycle::heap_root() {
   return heap_[0];
 }
 
+// --- reasons
+
+template <class Callback>
+void SchedulingCycle::for_each_reason(NodeId node, const NodeVerdict& verdict, Callback&& callback) {
+  const SchedulerModel::Plugin& p = profile_->plugins[verdict.plugin];
+  if (verdict.narrowed) return callback(p.narrowed_reason);
+  reason_indices_.clear();
+  PluginContext c = context(verdict.plugin, pod_);
+  if (verdict.nominated)
+    with_nominated(node, [&] { p.plugin->node_reasons(c, node, reason_indices_); });
+  else
+    p.plugin->node_reasons(c, node, reason_indices_);
+  for (uint32_t reason : reason_indices_) callback(p.first_reason + reason);
+}
+
+std::vector<uint32_t> SchedulingCycle::reasons_of(NodeId node, const NodeVerdict& verdict) {
+  std::vector<uint32_t> out;
+  for_each_reason(node, verdict, [&](uint32_t reason) { out.push_back(reason); });
+  return out;
+}
+
 void SchedulingCycle::count_reasons(std::span<uint32_t> counts) {
-  for (size_t n = 0; n < verdicts_.size(); ++n) {
-    const NodeVerdict& verdict = verdicts_[n];
-    if (verdict.code == StatusCode::Success) continue;
-    const SchedulerModel::Plugin& p = model_.plugins[verdict.plugin];
-    if (verdict.narrowed) {
-      ++counts[p.narrowed_reason];
+  for (NodeId n : view_.nodes())
+    if (verdicts_[n.value].code != StatusCode::Success)
+      for_each_reason(n, verdicts_[n.value], [&](uint32_t reason) { ++counts[reason]; });
+}
+
+// Kubernetes sorts the finished texts, so that "12 …" comes before "3 …".
+std::string told_reasons(const std::vector<std::string>& reasons, std::span<const uint32_t> counts) {
+  std::map<std::string, uint32_t> by_text;  // profiles may share a text
+  for (size_t r = 0; r < reasons.size(); ++r)
+    if (counts[r] > 0) by_text[reasons[r]] += counts[r];
+  std::vector<std::string> parts;
+  for (const auto& [text, count] : by_text) parts.push_back(fmt::format("{} {}", count, text));
+  std::sort(parts.begin(), parts.end());
+  return fmt::format("{}.", fmt::join(parts, ", "));
+}
+
+// --- the queue's questions
+
+namespace {
+
+// A node that joins tainted is not told of as an addition that helps; its plugins get to know it when a taint goes. So
+// kube-scheduler lets every plugin that asks for NodeAdd, and not for taints, have each taint update without a hint
+// (scheduler.go, buildQueueingHintMap; kubernetes/kubernetes#109437).
+bool taint_update_stands_for_add(const ClusterEvents& events, ClusterEvent::Kind kind) {
+  return kind == ClusterEvent::Kind::NodeUpdateTaint && events.has(ClusterEvent::Kind::NodeAdd);
+}
+
+}  // namespace
+
+// All profiles sort alike, so the first one's plugin speaks for all.
+bool ProfileQueueing::less(const QueueEntry& a, const QueueEntry& b) const {
+  const SchedulerModel::Profile& first = model_.profiles.front();
+  return first.plugins[first.plugins_at(ExtensionPoint::QueueSort).front()].plugin->less(a, b);
+}
+
+bool ProfileQueueing::hint(PodId pod, uint64_t plugins, const ClusterEvent& event) {
+  if (event.kind == ClusterEvent::Kind::UnschedulableTimeout) return plugins != 0;
+  if (event.pod == pod) return false;  // what became of the pod itself frees nothing for it
+  const SchedulerModel::Profile& profile = model_.profile(cycle_.view().pod(pod).pod_template);
+  for (; plugins != 0; plugins &= plugins - 1) {
+    size_t i = static_cast<size_t>(std::countr_zero(plugins));
+    if (!profile.plugins[i].events.has(event.kind)) {
+      if (taint_update_stands_for_add(profile.plugins[i].events, event.kind)) return true;
       continue;
     }
-    reason_indices_.clear();
-    PluginContext c = context(verdict.plugin, pod_);
-    p.plugin->node_reasons(c, NodeId(n), reason_indices_);
-    for (uint32_t reason : reason_indices_) ++counts[p.first_reason + reason];
+    PluginContext c = cycle_.context(i, pod);
+    if (profile.plugins[i].plugin->queueing_hint(c, event)) return true;
   }
+  return false;
+}
+
+std::vector<ClusterEvent::Kind> node_update_events(const NodeModel& before, const NodeModel& after) {
+  using Kind = ClusterEvent::Kind;
+  auto same_taint = [](const Taint& a, const Taint& b) {
+    return a.key == b.key && a.value == b.value && a.effect == b.effect;
+  };
+  const Node &a = before.object, &b = after.object;
+  std::vector<Kind> out;
+  if (a.allocatable != b.allocatable) out.push_back(Kind::NodeUpdateAllocatable);
+  if (a.meta.labels != b.meta.labels) out.push_back(Kind::NodeUpdateLabel);
+  if (a.unschedulable != b.unschedulable ||
+      !std::equal(a.taints.begin(), a.taints.end(), b.taints.begin(), b.taints.end(), same_taint))
+    out.push_back(Kind::NodeUpdateTaint);
+  return out;
 }
 
 }  // namespace kisim

@@ -21,14 +21,14 @@ void SchedulingQueue::add(PodId id, int32_t priority, bool gated, Time now) {
   stamp(pod, now);
   if (!gated) return heap_push(Place::Active, id);
   pod.place = Place::Gated;
-  ++state_.gated;
+  state_.gated.push_back(id);
 }
 
-void SchedulingQueue::ungate(PodId id, Time now) {
-  QueuedPod& pod = state_.pods[id];
+// The pod keeps its place in the order by time: it is as old as its arrival.
+void SchedulingQueue::ungate(PodId id) {
+  const QueuedPod& pod = state_.pods[id];
   KISIM_INVARIANT(pod.place == Place::Gated, "pod {} is not gated", id.value);
-  --state_.gated;
-  stamp(pod, now);
+  std::erase(state_.gated, id);
   heap_push(Place::Active, id);
 }
 
@@ -104,9 +104,11 @@ void SchedulingQueue::flush(Time now) {
     Heap& heap = heap_of(place);
     while (!heap.empty() && !backing_off(state_.pods[heap.front()], now)) heap_push(Place::Active, heap_pop(place));
   }
-  if (now.ns % model_.leftover_check.ns != 0) return;
-  bool moved = false;
-  while (state_.oldest.valid() && now - state_.pods[state_.oldest].timestamp > model_.max_in_unschedulable_pods) {
+  if ((now - model_.start).ns % model_.leftover_check.ns != 0) return;
+  auto is_leftover = [&](PodId id) { return now - state_.pods[id].timestamp > model_.max_in_unschedulable_pods; };
+  // Gated pods stay where they are, but kube-scheduler tells of them, too.
+  bool moved = std::any_of(state_.gated.begin(), state_.gated.end(), is_leftover);
+  while (state_.oldest.valid() && is_leftover(state_.oldest)) {
     PodId id = state_.oldest;
     pool_remove(id);
     requeue(id, false, now);
@@ -121,8 +123,8 @@ Time SchedulingQueue::next_flush() const {
   for (const Heap* heap : {&state_.backoff, &state_.error_backoff})
     if (!heap->empty()) next = std::min(next, state_.pods[heap->front()].backoff_expiry + 1_s);
   if (state_.oldest.valid()) {
-    int64_t ripe = (state_.pods[state_.oldest].timestamp + model_.max_in_unschedulable_pods).ns;
-    next = std::min(next, Time{(ripe / model_.leftover_check.ns + 1) * model_.leftover_check.ns});
+    Duration ripe = state_.pods[state_.oldest].timestamp + model_.max_in_unschedulable_pods - model_.start;
+    next = std::min(next, model_.start + model_.leftover_check * (ripe.ns / model_.leftover_check.ns + 1));
   }
   return next;
 }
@@ -153,7 +155,7 @@ void SchedulingQueue::leave(PodId id) {
     case Place::None:
       return;
     case Place::Gated:
-      --state_.gated;
+      std::erase(state_.gated, id);
       break;
     case Place::InFlight:
       end_flight(id);

@@ -14,7 +14,8 @@ struct SchedulingQueueModel {
   Duration initial_backoff{1'000'000'000};              // podInitialBackoffSeconds
   Duration max_backoff{10'000'000'000};                 // podMaxBackoffSeconds
   Duration max_in_unschedulable_pods{300'000'000'000};  // left-overs are retried after this
-  Duration leftover_check{30'000'000'000};              // how often they are looked for
+  Duration leftover_check{30'000'000'000};              // how often they are looked for, from `start` on
+  Time start;
 };
 
 struct QueuedPod : QueueEntry {
@@ -49,7 +50,8 @@ struct SchedulingQueueState {
   IdVector<PodId, QueuedPod> pods;
   std::vector<PodId> active, backoff, error_backoff;  // binary heaps
   PodId oldest, newest;                               // the unschedulable pool, in order of failure
-  size_t unschedulable = 0, gated = 0;
+  size_t unschedulable = 0;
+  std::vector<PodId> gated;
   Ring<InFlightEntry> log;
   uint64_t log_begin = 0;  // position of log.front()
   uint64_t sequence = 0;
@@ -70,7 +72,7 @@ class SchedulingQueue {
       : model_(model), state_(state), policy_(policy) {}
 
   void add(PodId pod, int32_t priority, bool gated, Time now);
-  void ungate(PodId pod, Time now);
+  void ungate(PodId pod);
   // The next pod to try, now in flight; invalid if there is none. Takes from the backoff heap when nothing is active.
   PodId pop();
   // Outcomes of an attempt. Precondition of all three: the pod is in flight.
@@ -94,7 +96,7 @@ class SchedulingQueue {
   // Pods that wait for an event, an attempt or the end of their backoff; gated ones included.
   size_t pending() const {
     return state_.active.size() + state_.backoff.size() + state_.error_backoff.size() + state_.unschedulable +
-           state_.gated;
+           state_.gated.size();
   }
 
  private:

@@ -4,6 +4,7 @@
 
 #include "core/time.hpp"
 
+#include <any>
 #include <map>
 #include <optional>
 #include <string>
@@ -33,9 +34,17 @@ class Params {
   Duration duration(const std::string& name) const { return Duration::seconds(numbers_.at(name)); }
   const std::string& text(const std::string& name) const { return texts_.at(name); }
 
+  // Arguments with a structure of their own, such as NodeResourcesFitArgs. Without any: their defaults.
+  void set_args(std::any args) { args_ = std::move(args); }
+  template <class Args>
+  Args args() const {
+    return args_.has_value() ? std::any_cast<Args>(args_) : Args{};
+  }
+
  private:
   std::map<std::string, double> numbers_;
   std::map<std::string, std::string> texts_;
+  std::any args_;
 };
 
 // "90s", "1.5h", "250ms", "1m30s" (Go's grammar) or a plain number of seconds; nothing on bad input.

@@ -5,13 +5,16 @@
 // out once from the cluster is its PluginData, what it remembers between pods its PolicyMemory, what it needs within
 // one cycle the scratch of its PluginContext.
 
-#include "cluster/cluster.hpp"
+#include "policy/feature_gates.hpp"
 #include "policy/memory.hpp"
+#include "policy/scheduler_snapshot.hpp"
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -61,51 +64,42 @@ inline constexpr int64_t kMaxNodeScore = 100;
 
 // What happened in the cluster that may make a waiting pod schedulable.
 struct ClusterEvent {
-  enum class Kind : uint8_t { AssignedPodAdd, AssignedPodDelete, NodeAdd, NodeTaintUpdate, UnschedulableTimeout };
+  enum class Kind : uint8_t {
+    AssignedPodAdd,
+    AssignedPodDelete,
+    AssignedPodUpdateLabel,
+    NodeAdd,
+    NodeDelete,
+    NodeUpdateAllocatable,
+    NodeUpdateLabel,
+    NodeUpdateTaint,
+    UnschedulableTimeout
+  };
   Kind kind = Kind::UnschedulableTimeout;
-  NodeId node;  // NodeAdd, NodeTaintUpdate
-  PodId pod;    // AssignedPodAdd, AssignedPodDelete
+  // Of a node: it, and its objects before and after as entries of ClusterModel::nodes; kNone where there was none.
+  static constexpr uint32_t kNone = 0xffffffffu;
+  NodeId node;
+  uint32_t before = kNone, after = kNone;
+  bool ready_before = true, ready_after = true;
+  // Of an assigned pod: it, what it was stamped from, and where it ran.
+  PodId pod;
+  TemplateId pod_template;
 };
 using ClusterEvents = EnumSet<ClusterEvent::Kind>;
 inline constexpr ClusterEvents kAnyClusterEvent = {ClusterEvent::Kind::AssignedPodAdd,
-                                                   ClusterEvent::Kind::AssignedPodDelete, ClusterEvent::Kind::NodeAdd,
-                                                   ClusterEvent::Kind::NodeTaintUpdate};
+                                                   ClusterEvent::Kind::AssignedPodDelete,
+                                                   ClusterEvent::Kind::AssignedPodUpdateLabel,
+                                                   ClusterEvent::Kind::NodeAdd,
+                                                   ClusterEvent::Kind::NodeDelete,
+                                                   ClusterEvent::Kind::NodeUpdateAllocatable,
+                                                   ClusterEvent::Kind::NodeUpdateLabel,
+                                                   ClusterEvent::Kind::NodeUpdateTaint};
 
 // What the queue sorts by. `timestamp` is the instant of the last (re)insertion, `sequence` its rank in that instant.
 struct QueueEntry {
   int32_t priority = 0;
   Time timestamp;
   uint64_t sequence = 0;
-};
-
-// What plugins see of the cluster. Amounts are rows by ResourceId, in the units of ClusterModel.
-class SchedulerView {
- public:
-  // `allocatable` is node-major, like ClusterState::requested.
-  SchedulerView(const ClusterModel& model, const ClusterState& state, std::span<const int64_t> allocatable)
-      : model_(model), state_(state), allocatable_(allocatable) {}
-
-  size_t node_count() const { return model_.nodes.size(); }
-  size_t resource_count() const { return model_.resource_count(); }
-  const NodeModel& node(NodeId node) const { return model_.nodes[node]; }
-  const PodTemplateModel& pod_template(TemplateId id) const { return model_.templates[id]; }
-  const PodState& pod(PodId pod) const { return state_.pods[pod]; }
-  std::span<const PodId> pods_on(NodeId node) const { return state_.node_pods[node.value]; }
-
-  bool ready(NodeId node) const { return state_.node_ready[node.value] != 0; }
-  std::span<const int64_t> allocatable(NodeId node) const { return row(allocatable_, node); }
-  std::span<const int64_t> requested(NodeId node) const { return row(state_.requested, node); }
-  int64_t nonzero_cpu(NodeId node) const { return state_.nonzero_cpu[node.value]; }
-  int64_t nonzero_memory(NodeId node) const { return state_.nonzero_memory[node.value]; }
-
- private:
-  std::span<const int64_t> row(std::span<const int64_t> table, NodeId node) const {
-    return table.subspan(node.value * resource_count(), resource_count());
-  }
-
-  const ClusterModel& model_;
-  const ClusterState& state_;
-  std::span<const int64_t> allocatable_;
 };
 
 // What a plugin works out once from the cluster: resolved names, tables by template. Constant after.
@@ -119,6 +113,7 @@ struct PluginContext {
   PodId pod;  // invalid while static verdicts are computed
   TemplateId pod_template;
   const PodTemplateModel& model;
+  uint64_t seed, entity;          // of the pod's random streams
   bool gates_removed;             // somebody lifted the pod's scheduling gates
   const PluginData* data;         // from prepare(); nullptr if none
   PolicyMemory* memory;           // from make_memory(); nullptr if none
@@ -158,8 +153,48 @@ class NodeSet {
 // The first plugin that rejected a node, and how.
 struct NodeVerdict {
   StatusCode code = StatusCode::Success;
-  uint8_t plugin = 0;     // index in the profile
-  bool narrowed = false;  // by the plugin's PreFilter, which did not name this node
+  uint8_t plugin = 0;      // index in the profile
+  bool narrowed = false;   // by the plugin's PreFilter, which did not name this node
+  bool nominated = false;  // with the pods that preemption made room for in place
+};
+
+// What plugins may ask when they prepare themselves.
+struct Preparation {
+  const ClusterModel& model;
+  int kubernetes_minor;  // the x of Kubernetes 1.x, for behaviour that changed between versions
+  const FeatureGates& gates;
+  DomainCounters& counters;
+};
+
+// What the answer of filter() or score() for one node depends on, beside the pod's template. The framework asks again
+// only when it may have changed.
+enum class Reads : uint8_t {
+  Node,      // the node's object, its readiness; of the template: nodeName, nodeSelector, affinity, tolerations
+  NodePods,  // the node, its pods; anything of the template
+  Cluster    // anything
+};
+
+// Tries what the filters would say if pods came or went. Everything is undone when it goes out of scope.
+class FilterDryRun {
+ public:
+  virtual ~FilterDryRun() = default;
+  virtual void remove_pod(PodId pod) = 0;   // from its node
+  virtual void restore_pod(PodId pod) = 0;  // one that was removed
+  // The verdict for the pod of this cycle, with the pods nominated to the node taken into account.
+  virtual NodeVerdict filter(NodeId node) = 0;
+};
+
+struct PostFilterResult {
+  // The node that the pod tries first when it is retried. Nothing: its nomination stays as it was; an invalid id: it
+  // loses it.
+  std::optional<NodeId> nominated;
+  std::vector<PodId> victims;  // to evict, all on that node, most important first
+};
+
+// A change of the pod after which filter() would let it pass on a node, for people and to be tried.
+struct Remedy {
+  std::string text;  // "tolerate the taint dedicated=ml:NoSchedule"
+  std::function<void(PodTemplate&)> apply;
 };
 
 struct PermitOutcome {
@@ -174,8 +209,8 @@ class SchedulerPlugin {
   // The extension points it implements; no others are called.
   virtual ExtensionPoints points() const = 0;
 
-  // Once per run. `kubernetes_minor` is the x of Kubernetes 1.x, for behaviour that changed between versions.
-  virtual std::unique_ptr<const PluginData> prepare(const ClusterModel&, int /*kubernetes_minor*/) const { return {}; }
+  // Once per run.
+  virtual std::unique_ptr<const PluginData> prepare(Preparation&) const { return {}; }
   virtual std::unique_ptr<PolicyMemory> make_memory() const { return {}; }
 
   virtual StatusCode pre_enqueue(const PluginContext&) const { return StatusCode::Success; }
@@ -184,17 +219,24 @@ class SchedulerPlugin {
   virtual StatusCode pre_filter(PluginContext&, NodeSet&) const { return StatusCode::Success; }
   // Fills one code per node: Success, Unschedulable, UnschedulableAndUnresolvable or Error. They arrive as Success.
   virtual void filter(PluginContext&, std::span<const NodeId>, std::span<StatusCode>) const {}
-  // True if filter() reads nothing but the template, the nodes and their readiness: it is then asked once.
-  virtual bool filter_is_static() const { return false; }
-  // No node is left. Success with a node nominates it: the pod tries it first when it is retried.
-  virtual StatusCode post_filter(PluginContext&, std::span<const NodeVerdict>, NodeId& /*nominated*/) const {
+  // For filters and scores that read less than Cluster, Skip must depend on the template alone, and that of
+  // pre_filter() mean that every node passes.
+  virtual Reads filter_reads() const { return Reads::Cluster; }
+  // No node is left. `verdicts` are by NodeId. The first plugin that answers Success ends the search for help.
+  virtual StatusCode post_filter(PluginContext&, std::span<const NodeVerdict>, FilterDryRun&, PostFilterResult&) const {
     return StatusCode::Unschedulable;
   }
   virtual StatusCode pre_score(PluginContext&, std::span<const NodeId>) const { return StatusCode::Success; }
   // Fills one raw score per node; normalize() brings them into [0, kMaxNodeScore].
   virtual void score(PluginContext&, std::span<const NodeId>, std::span<int64_t>) const {}
   virtual void normalize(PluginContext&, std::span<const NodeId>, std::span<int64_t>) const {}
-  virtual StatusCode reserve(PluginContext&, NodeId) const { return StatusCode::Success; }
+  // Raw scores of plugins that read less than Cluster must fit 32 bits.
+  virtual Reads score_reads() const { return Reads::Cluster; }
+  // The pod's requests count on the node by now, its GPUs do not. May choose them, as indices; it must if the template
+  // asks for gpu_milli and no plugin before it did.
+  virtual StatusCode reserve(PluginContext&, NodeId, std::vector<uint16_t>& /*devices*/) const {
+    return StatusCode::Success;
+  }
   virtual void unreserve(PluginContext&, NodeId) const {}
   virtual StatusCode permit(PluginContext&, NodeId, PermitOutcome&) const { return StatusCode::Success; }
   virtual StatusCode pre_bind(PluginContext&, NodeId) const { return StatusCode::Success; }
@@ -209,6 +251,9 @@ class SchedulerPlugin {
   virtual std::vector<std::string> reasons(const ClusterModel&, int /*kubernetes_minor*/) const { return {}; }
   // Appends the indices in reasons() that apply to a node that filter() rejects.
   virtual void node_reasons(PluginContext&, NodeId, std::vector<uint32_t>& out) const { out.push_back(0); }
+  // Appends what would have to change of the pod, all of it together, for filter() to let it pass on a node that it
+  // rejects. Nothing where no change of the pod helps.
+  virtual void remedies(PluginContext&, NodeId, std::vector<Remedy>&) const {}
   // The index in reasons() for a pod rejected as a whole, at any other point.
   virtual uint32_t pod_reason(const PluginContext&, ExtensionPoint) const { return 0; }
 };

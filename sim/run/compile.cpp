@@ -62,20 +62,28 @@ class Compiler {
   void cluster() {
     const Manifests& m = scenario_.manifests;
     for (const Node& node : m.nodes) builder_.add_node(node);
+    for (const Namespace& n : m.namespaces) builder_.add_namespace(n);
+    for (const Service& s : m.services) builder_.add_service(s);
     if (m.nodes.empty())
       error(scenario_.mark, "spec.manifests", "found no Node, allowed: at least one (kubectl get nodes -o yaml)");
     using Kind = WorkloadModel::Kind;
-    for (const Deployment& d : m.deployments) workload(Kind::Deployment, d.meta, d.pod_template, d.replicas);
-    for (const ReplicaSet& r : m.replica_sets) workload(Kind::ReplicaSet, r.meta, r.pod_template, r.replicas);
-    for (const Pod& p : m.pods) workload(Kind::Pod, p.meta, {p.meta.labels, p.meta.annotations, p.spec}, 1);
+    for (const Deployment& d : m.deployments)
+      workload(Kind::Deployment, d.meta, d.pod_template, d.replicas, &d.selector);
+    for (const ReplicaSet& r : m.replica_sets)
+      workload(Kind::ReplicaSet, r.meta, r.pod_template, r.replicas, &r.selector);
+    for (const Pod& p : m.pods) workload(Kind::Pod, p.meta, {p.meta.labels, p.meta.annotations, p.spec}, 1, nullptr);
+    for (const PodDisruptionBudget& b : m.pod_disruption_budgets) builder_.add_budget(b);
     for (const Diagnostic& d : builder_.warnings()) diagnostics_.push_back(d);
     model_->cluster = std::move(builder_).build();
   }
 
-  void workload(WorkloadModel::Kind kind, const ObjectMeta& meta, const PodTemplate& pods, int32_t replicas) {
-    TemplateId id = builder_.add_template(pods.labels, pods.spec);
+  void workload(WorkloadModel::Kind kind, const ObjectMeta& meta, const PodTemplate& pods, int32_t replicas,
+                const LabelSelector* owner) {
+    TemplateId id = builder_.add_template(meta.namespace_, pods, owner);
     builder_.add_workload({kind, meta.namespace_, meta.name, id, replicas, {}});
     metas_.push_back(&meta);
+    for (const Labels* annotations : {&pods.annotations, &meta.annotations})
+      if (auto complaint = gpu_share_complaint(*annotations)) error(meta.mark, "metadata.annotations", *complaint);
     const std::string* wanted = find_label(pods.annotations, "kisim.dev/model");
     if (!wanted) wanted = find_label(meta.annotations, "kisim.dev/model");
     annotated_.push_back(wanted ? *wanted : "");
@@ -408,12 +416,12 @@ class Compiler {
               fmt::format("no workload has this name, allowed: {}", list(workload_names())));
         continue;
       }
-      k.workloads[id].autoscaler.policy = make<Autoscaler>(choice, "autoscaler." + name);
+      k.workloads[id].autoscaler.policy = make<Autoscaler>(with_gates(choice), "autoscaler." + name);
     }
     for (size_t w = 0; w < k.workloads.size(); ++w) {
       AutoscalerBinding& a = k.workloads[WorkloadId(w)].autoscaler;
       if (a.object && !a.policy && !failed_hpas_.contains(w))
-        a.policy = make<Autoscaler>({"hpa", {}, a.object->meta.mark}, "autoscaler");
+        a.policy = make<Autoscaler>(with_gates({"hpa", {}, a.object->meta.mark}), "autoscaler");
       if (!a.policy) continue;
       if (a.object)
         for (const Diagnostic& d : check_metrics(*a.object)) diagnostics_.push_back(d);
@@ -430,13 +438,27 @@ class Compiler {
     Params params;
     if (auto complaint = fill_params(scheduler_params(), choice.params, params))
       return error(choice.mark, "spec.policies.scheduler", *complaint);
-    SchedulerConfig config = scheduler_config(params);
+    SchedulerConfig config;
     config.kubernetes_minor = model_->kube.minor;
+    config.gates = FeatureGates(config.kubernetes_minor);
+    for (const auto& [gate, on] : scenario_.feature_gates) config.gates.set(gate, on);  // checked by the reader
     config.seed = scenario_.seed;
+    config.configuration = scenario_.scheduler_configuration;
+    set_scheduler_params(params, config);
     try {
       model_->kube.scheduler = compile_scheduler(model_->cluster, config);
     } catch (const InputError& e) {
-      for (const Diagnostic& d : e.diagnostics()) error(choice.mark, d.field, d.message);
+      diagnostics_.insert(diagnostics_.end(), e.diagnostics().begin(), e.diagnostics().end());
+      return;
+    }
+    for (size_t w = 0; w < model_->cluster.workloads.size(); ++w) {
+      const WorkloadModel& workload = model_->cluster.workloads[WorkloadId(w)];
+      const PodSpec& spec = model_->cluster.templates[workload.pod_template].spec;
+      if (model_->kube.scheduler.profile_of[workload.pod_template] == SchedulerModel::kNoProfile &&
+          spec.node_name.empty())
+        warn(metas_[w]->mark, "schedulerName",
+             fmt::format("no profile is named '{}': the pods of {} {} will stay Pending", spec.scheduler_name,
+                         kind_name(workload.kind), workload.full_name()));
     }
   }
 
@@ -446,6 +468,17 @@ class Compiler {
       if (workload.name == name || workload.full_name() == name) return WorkloadId(w);
     }
     return {};
+  }
+
+  // The HPA's gates are those of the cluster, unless its own parameter says otherwise.
+  PolicyChoice with_gates(PolicyChoice choice) const {
+    if (choice.name != "hpa" || choice.params.contains("featureGates")) return choice;
+    std::string text;
+    for (const char* gate : {"HPAConfigurableTolerance", "HPAScaleToZero"})
+      if (auto set = scenario_.feature_gates.find(gate); set != scenario_.feature_gates.end())
+        text += fmt::format("{}{}={}", text.empty() ? "" : ",", gate, set->second);
+    if (!text.empty()) choice.params["featureGates"] = text;
+    return choice;
   }
 
   void attach(const HorizontalPodAutoscaler& hpa) {
@@ -509,7 +542,7 @@ class Compiler {
   void finish() {
     std::vector<Diagnostic> errors;
     for (const Diagnostic& d : diagnostics_)
-      if (d.severity == Severity::Error || scenario_.strict)
+      if (d.severity == Severity::Error || (d.severity == Severity::Warning && scenario_.strict))
         errors.push_back({Severity::Error, d.mark, d.field, d.message});
     if (!errors.empty()) throw InputError(std::move(errors));
     for (const Diagnostic& d : scenario_.warnings) keep(d);

@@ -5,6 +5,7 @@
 #include "cluster/gpu.hpp"
 #include "cluster/objects.hpp"
 #include "core/distribution.hpp"
+#include "kube/scheduler_configuration.hpp"
 #include "serving/catalog.hpp"
 #include "traffic/traffic.hpp"
 
@@ -112,6 +113,8 @@ struct Scenario {
   Duration duration, warmup;
   uint64_t seed = 0;
   std::string kubernetes_version = "1.36";
+  std::map<std::string, bool> feature_gates;  // that differ from the version's defaults
+  KubeSchedulerConfiguration scheduler_configuration;
   std::string latencies = "none";  // none | upstream
   std::vector<ModelSpec> models;
   std::vector<TrafficSpec> traffic;

@@ -45,6 +45,10 @@ class World {
   const State& state() const { return state_; }
   void set_recorder(Recorder* recorder);
 
+  // For whoever explains decisions.
+  Scheduler& scheduler() { return kube_.scheduler(); }
+  const Cluster& cluster() const { return cluster_; }
+
   ReplicaGauges replica_gauges(ReplicaId id) const { return serving_.gauges(id); }
   std::string pod_name(PodId id) const { return cluster_.pod_name(id); }
 

@@ -84,7 +84,7 @@ says out "h100-80gb"
 expect 0 describe policy hpa
 says out "autoscaler"
 expect 0 describe policy kube
-says out "percentageOfNodesToScore"
+says out "bindLatency"
 expect 0 describe gpu h100-80gb
 says out "TFLOPS"
 expect 0 describe model llama-3.1-8b

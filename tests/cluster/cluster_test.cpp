@@ -21,7 +21,7 @@ struct TwoNodes {
     builder.add_node(node("a", 2));
     builder.add_node(node("b", 1));
     Deployment d = deployment("llama", 3, 1);
-    TemplateId t = builder.add_template(d.pod_template.labels, d.pod_template.spec);
+    TemplateId t = builder.add_template("default", d.pod_template);
     pods = builder.add_workload({WorkloadModel::Kind::Deployment, "default", "llama", t, 3, {}});
     model = std::move(builder).build();
     cluster.start();
@@ -67,7 +67,7 @@ TEST_CASE("requests: the largest of the containers' sum and each init container,
   spec.init_containers.push_back({"init", "init:1", {{"cpu", 2500}}, {}, {}});
   spec.overhead = {{"cpu", 100}};
   ClusterBuilder builder({});
-  builder.add_template({}, spec);
+  builder.add_template("default", d.pod_template);
   ClusterModel model = std::move(builder).build();
   const PodTemplateModel& t = model.templates[TemplateId(0u)];
   CHECK(t.request[kCpu.value] == 2600);

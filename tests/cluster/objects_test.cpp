@@ -88,3 +88,15 @@ TEST_CASE("a label selector needs all of its requirements") {
   CHECK_FALSE(selector.matches({{"app", "llama"}, {"canary", "true"}}));
   CHECK_FALSE(selector.matches({{"canary", "true"}}));
 }
+
+TEST_CASE("host ports conflict on the same port and protocol, where either takes every address") {
+  using Protocol = HostPort::Protocol;
+  const HostPort every{Protocol::TCP, "0.0.0.0", 80}, one{Protocol::TCP, "10.0.0.1", 80};
+  CHECK(every.conflicts(every));
+  CHECK(every.conflicts(one));
+  CHECK(one.conflicts(every));
+  CHECK(one.conflicts(one));
+  CHECK_FALSE(one.conflicts({Protocol::TCP, "10.0.0.2", 80}));
+  CHECK_FALSE(one.conflicts({Protocol::UDP, "10.0.0.1", 80}));
+  CHECK_FALSE(one.conflicts({Protocol::TCP, "10.0.0.1", 81}));
+}

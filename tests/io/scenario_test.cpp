@@ -452,20 +452,58 @@ TEST_CASE("without nodes the first complaint is about them") {
                     folder.path("absent.yaml")));
 }
 
-TEST_CASE("the scheduler's configuration must be one") {
+TEST_CASE("the scheduler's configuration is a file or stands in the scenario") {
+  const std::string head = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n";
   Folder folder;
-  folder.write("good.yaml", "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n");
-  folder.write("bad.yaml", "kind: Deployment\n");
-  auto top = [&](const std::string& file) {
+  folder.write("good.yaml", head + "podMaxBackoffSeconds: 60\nprofiles: [{schedulerName: packing}]\n");
+  folder.write("two.yaml", head + "---\n" + head);
+  std::string unknown =
+      folder.write("unknown.yaml", head + "profiles:\n- plugins: {score: {enabled: [{name: Rack}]}}\n");
+  auto top = [&](const std::string& value) {
     return folder.write("top.yaml",
-                        document("  duration: 60\n  kubernetes: {schedulerConfiguration: " + file + "}\n") + kNode);
+                        document("  duration: 60\n  kubernetes: {schedulerConfiguration: " + value + "}\n") + kNode);
   };
   Scenario s = read_scenario({top("good.yaml")});
+  CHECK(s.warnings.empty());
+  CHECK(s.scheduler_configuration.pod_max_backoff == Duration{60'000'000'000});
+  CHECK(s.scheduler_configuration.profiles.at(0).scheduler_name == "packing");
+
+  std::string path = top("two.yaml");
+  CHECK(complaint([&] { read_scenario({path}); }) ==
+        fmt::format("{}:6:40: spec.kubernetes.schedulerConfiguration: found 2 documents in {}, allowed: one of kind "
+                    "KubeSchedulerConfiguration",
+                    path, folder.path("two.yaml")));
+  CHECK(complaint([&] { read_scenario({top("unknown.yaml")}); }) ==
+        unknown + ":4:31: plugins.score: ScorePlugin \"Rack\" does not exist");
+
+  s = read(R"(  duration: 60
+  kubernetes:
+    schedulerConfiguration:
+      apiVersion: kubescheduler.config.k8s.io/v1
+      kind: KubeSchedulerConfiguration
+      percentageOfNodesToScore: 30
+)",
+           with({{"kubernetes.schedulerConfiguration.profiles", "[{schedulerName: set}]"}}));
+  CHECK(s.scheduler_configuration.percentage_of_nodes_to_score == 30);
+  CHECK(s.scheduler_configuration.profiles.at(0).scheduler_name == "set");
+  CHECK(read("  duration: 60\n").scheduler_configuration.profiles.at(0).scheduler_name == "default-scheduler");
+}
+
+TEST_CASE("feature gates of the version") {
+  const std::string gates = "  duration: 60\n  kubernetes: {version: \"1.35\", featureGates: ";
+  Scenario s = read(gates + "{HPAScaleToZero: true}}\n");
+  CHECK(s.feature_gates == std::map<std::string, bool>{{"HPAScaleToZero", true}});
+  CHECK(s.warnings.empty());
+  s = read(gates + "{GangScheduling: true}}\n");
   REQUIRE(s.warnings.size() == 1);
-  CHECK(s.warnings[0].message == "not supported yet: the default profile is used");
-  CHECK(complaint([&] {
-          read_scenario({top("bad.yaml")});
-        }).find("found 'Deployment', allowed: one document of kind") != std::string::npos);
+  CHECK(s.warnings[0].text() ==
+        "t.yaml:6:64: spec.kubernetes.featureGates.GangScheduling: 'true' is not modelled, ignored");
+  CHECK(read(gates + "{GangScheduling: false}}\n").warnings.empty());
+  std::string complaint = complaint_of(gates + "{HPAScaleToZro: true}}\n");
+  CHECK(
+      complaint.starts_with("t.yaml:6:63: spec.kubernetes.featureGates.HPAScaleToZro: unrecognized feature gate: "
+                            "HPAScaleToZro, allowed: ClearingNominatedNodeNameAfterBinding, "));
+  CHECK(complaint.ends_with(" (did you mean 'HPAScaleToZero'?)"));
 }
 
 TEST_CASE("the shipped scenarios") {

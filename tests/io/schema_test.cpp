@@ -72,6 +72,9 @@ TEST_CASE("the schema is JSON Schema draft 7 of the Scenario document") {
   CHECK(pattern["maxProperties"] == 1);
   CHECK(pattern["properties"].size() == 4);
   CHECK(schema["definitions"]["distribution"]["anyOf"].size() == 12);
+  const Json& kubernetes = *schema_at(schema, {"spec", "kubernetes"});
+  CHECK(kubernetes["properties"]["schedulerConfiguration"]["type"] == Json({"string", "object"}));
+  CHECK(kubernetes["properties"]["featureGates"]["additionalProperties"]["type"] == "boolean");
 }
 
 TEST_CASE("the quickstart uses only what the schema declares") {

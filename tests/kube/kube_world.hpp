@@ -65,7 +65,7 @@ struct KubeSetup {
 
   WorkloadId add(const std::string& name, int32_t replicas, const PodSpec& spec, ServingModelId model = {},
                  WorkloadModel::Kind kind = WorkloadModel::Kind::Deployment) {
-    TemplateId pod_template = builder.add_template({}, spec);
+    TemplateId pod_template = builder.add_template("default", {{}, {}, spec});
     builder.add_workload({kind, "default", name, pod_template, replicas, model});
     KubeWorkload workload;
     workload.startup.image = spec.containers[0].image;
@@ -143,9 +143,7 @@ class KubeRun {
     models->cluster = std::move(setup.builder).build();
     models->serving = std::move(setup.serving);
     models->kube = std::move(setup.kube);
-    SchedulerConfig config;
-    config.profile = default_profile();
-    models->kube.scheduler = compile_scheduler(models->cluster, config);
+    models->kube.scheduler = compile_scheduler(models->cluster, SchedulerConfig{});
     return models;
   }
   void make_rooms() { rooms_ = std::make_unique<Rooms>(*models_, *state_); }

@@ -28,24 +28,49 @@ inline PodSpec make_pod(ResourceList requests, int32_t priority = 0) {
   return spec;
 }
 
-inline SchedulerConfig default_config() {
+inline SchedulerConfig default_config(int kubernetes_minor = 36) {
   SchedulerConfig config;
-  config.profile = default_profile();
+  config.kubernetes_minor = kubernetes_minor;
+  config.gates = FeatureGates(kubernetes_minor);
   return config;
 }
 
-// Workload i stamps out pods of specs[i].
-inline ClusterModel make_model(const std::vector<Node>& nodes, const std::vector<PodSpec>& specs) {
+// What a fixture is made of. Workload i stamps out pods of workloads[i].
+struct Objects {
+  struct Workload {
+    PodTemplate pods;
+    std::string namespace_ = "default";
+    std::optional<LabelSelector> owner;  // selector of the controller
+  };
+  std::vector<Node> nodes;
+  std::vector<Workload> workloads;
+  std::vector<Namespace> namespaces;
+  std::vector<Service> services;
+  std::vector<PodDisruptionBudget> budgets;
+};
+
+inline Objects make_objects(std::vector<Node> nodes, const std::vector<PodSpec>& specs) {
+  Objects out;
+  out.nodes = std::move(nodes);
+  for (const PodSpec& spec : specs) out.workloads.push_back({{{}, {}, spec}, "default", {}});
+  return out;
+}
+
+inline ClusterModel make_model(const Objects& objects) {
   ClusterBuilder builder({});
-  for (const Node& node : nodes) builder.add_node(node);
-  for (size_t i = 0; i < specs.size(); ++i) {
+  for (const Node& node : objects.nodes) builder.add_node(node);
+  for (const Namespace& object : objects.namespaces) builder.add_namespace(object);
+  for (const Service& object : objects.services) builder.add_service(object);
+  for (size_t i = 0; i < objects.workloads.size(); ++i) {
+    const Objects::Workload& from = objects.workloads[i];
     WorkloadModel workload;
     workload.kind = WorkloadModel::Kind::ReplicaSet;
-    workload.namespace_ = "default";
+    workload.namespace_ = from.namespace_;
     workload.name = "w" + std::to_string(i);
-    workload.pod_template = builder.add_template({}, specs[i]);
+    workload.pod_template = builder.add_template(from.namespace_, from.pods, from.owner ? &*from.owner : nullptr);
     builder.add_workload(std::move(workload));
   }
+  for (const PodDisruptionBudget& budget : objects.budgets) builder.add_budget(budget);
   return std::move(builder).build();
 }
 
@@ -53,16 +78,24 @@ class SchedulerFixture {
  public:
   SchedulerFixture(const std::vector<Node>& nodes, const std::vector<PodSpec>& specs,
                    const SchedulerConfig& config = default_config())
-      : model(make_model(nodes, specs)),
+      : SchedulerFixture(make_objects(nodes, specs), config) {}
+  explicit SchedulerFixture(const Objects& objects, const SchedulerConfig& config = default_config())
+      : model(make_model(objects)),
         cluster(model, cluster_state),
         scheduler_model(compile_scheduler(model, config)),
-        scheduler(scheduler_model, state, cluster, engine) {
+        scheduler(scheduler_model, state, cluster, engine),
+        cache(model, scheduler_model.counters, state.snapshot) {
     cluster.start();
     scheduler.start();
   }
   SchedulerFixture(const SchedulerFixture&) = delete;
 
-  PodId create(size_t workload) { return cluster.create_pod(WorkloadId(workload), engine.now()); }
+  // Known to the scheduler, but not in its queue.
+  PodId create(size_t workload) {
+    PodId pod = cluster.create_pod(WorkloadId(workload), engine.now());
+    cache.know_pod(pod, cluster_state.pods[pod].pod_template, cluster.pod_entity(pod));
+    return pod;
+  }
   PodId add(size_t workload) {
     PodId pod = create(workload);
     scheduler.pod_added(pod);
@@ -72,6 +105,7 @@ class SchedulerFixture {
   PodId place(size_t workload, size_t node) {
     PodId pod = create(workload);
     cluster.bind(pod, NodeId(node), engine.now());
+    scheduler.assigned_pod_added(pod);
     return pod;
   }
   void remove(PodId pod) {
@@ -101,8 +135,9 @@ class SchedulerFixture {
     return 0;
   }
   size_t plugin(const std::string& name) const {
-    for (size_t p = 0; p < scheduler_model.plugins.size(); ++p)
-      if (scheduler_model.plugins[p].name == name) return p;
+    const auto& plugins = scheduler_model.profiles.front().plugins;
+    for (size_t p = 0; p < plugins.size(); ++p)
+      if (plugins[p].name == name) return p;
     throw std::invalid_argument("no plugin " + name);
   }
 
@@ -113,6 +148,7 @@ class SchedulerFixture {
   SchedulerModel scheduler_model;
   SchedulerState state;
   Scheduler scheduler;
+  SchedulerCache cache;  // the scheduler's, to be driven by hand
 };
 
 // One cycle over a fixture that changes nothing: what each plugin says about each node.
@@ -120,7 +156,7 @@ class CycleProbe {
  public:
   CycleProbe(SchedulerFixture& fixture, PodId pod, uint32_t start = 0)
       : fixture_(fixture),
-        cycle(fixture.scheduler_model, fixture.model, fixture.cluster_state, fixture.state.memory),
+        cycle(fixture.scheduler_model, fixture.model, fixture.cache, fixture.state.memory),
         code(cycle.run(pod, start)) {}
 
  private:
@@ -146,7 +182,7 @@ class CycleProbe {
     const NodeVerdict& v = cycle.verdict(NodeId(node));
     if (v.code == StatusCode::Success) return "";
     const char* name = v.code == StatusCode::Unschedulable ? " Unschedulable" : " UnschedulableAndUnresolvable";
-    return (v.narrowed ? "PreFilterResult" : fixture_.scheduler_model.plugins[v.plugin].name) + name;
+    return (v.narrowed ? "PreFilterResult" : fixture_.scheduler_model.profiles.front().plugins[v.plugin].name) + name;
   }
 };
 

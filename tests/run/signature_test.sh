@@ -12,8 +12,9 @@ shared=${KISIM_SHARED:-$root/../shared}
 azure=$shared/data/traces/azure-llm-2023/AzureLLMInferenceTrace_conv.csv
 failed=0
 
-for expected in "$root"/scenarios/*.expected.json; do
-  name=$(basename "$expected" .expected.json)
+for expected in "$root"/scenarios/{,*/}*.expected.json; do
+  name=${expected#"$root"/scenarios/}
+  name=${name%.expected.json}
   options=()
   if [[ $name == azure-conv ]]; then
     [[ -r $azure ]] || { echo "signature: $name skipped, no $azure"; continue; }

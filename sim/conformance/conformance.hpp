@@ -1,0 +1,34 @@
+#pragma once
+// Records of the real Kubernetes code, replayed against this one. A record is a line of a JSON Lines file, plain or
+// gzip; it says of itself which set it belongs to.
+
+#include <cstddef>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace kisim {
+
+struct SetAgreement {
+  size_t records = 0, agreed = 0;
+  size_t steps = 0;       // decisions compared, in all records together
+  bool supported = true;  // false: kisim has no part that could answer, and nothing was compared
+};
+
+struct ConformanceReport {
+  std::map<std::string, SetAgreement> sets;
+  std::vector<std::string> disagreements;  // the first ones, in full
+
+  // True if there are records and every one of them agreed.
+  bool agreed() const;
+};
+
+struct ConformanceOptions {
+  size_t disagreements = 10;  // told in full
+};
+
+// kube-scheduler: sets decisions, strategies, sampling, preemption and queue. Throws InputError on a line that is no
+// record, IoError on a file that cannot be read.
+ConformanceReport check_kube_scheduler(const std::vector<std::string>& files, const ConformanceOptions& options = {});
+
+}  // namespace kisim

@@ -1,0 +1,34 @@
+#include "conformance/scheduling_cycles.hpp"
+
+#include <set>
+
+namespace kisim {
+
+using namespace conformance;
+
+ConformanceReport check_kube_scheduler(const std::vector<std::string>& files, const ConformanceOptions& options) {
+  static const std::set<std::string> kCycles{"decisions", "strategies", "sampling", "preemption"};
+  ConformanceReport report;
+  for (const std::string& file : files)
+    for_each_record(file, [&](const Json& record) {
+      std::string name = text(record, "set");
+      if (name.empty())
+        throw InputError(Diagnostic{Severity::Error, {file, 0, 0}, "set", "found a record that names no set"});
+      SetAgreement& set = report.sets[name];
+      ++set.records;
+      std::vector<std::string> differences;
+      if (kCycles.contains(name))
+        set.steps += compare_scheduling_cycles(record, differences);
+      else if (name == "queue")
+        set.steps += compare_scheduling_queue(record, differences);
+      else
+        set.supported = false;
+      if (set.supported && differences.empty()) ++set.agreed;
+      for (const std::string& difference : differences)
+        if (report.disagreements.size() < options.disagreements)
+          report.disagreements.push_back(fmt::format("{} (k8s {}) {}", name, text(record, "k8s"), difference));
+    });
+  return report;
+}
+
+}  // namespace kisim

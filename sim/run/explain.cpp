@@ -1,0 +1,263 @@
+#include "run/explain.hpp"
+
+#include <algorithm>
+
+namespace kisim {
+
+namespace {
+
+const char* to_string(StatusCode code) {
+  return code == StatusCode::Unschedulable ? "Unschedulable" : "UnschedulableAndUnresolvable";
+}
+
+std::string full_name(const Cluster& cluster, PodId pod) {
+  return cluster.model.workloads[cluster.state.pods[pod].workload].namespace_ + "/" + cluster.pod_name(pod);
+}
+
+// Turns the results of one cycle into words before they are gone.
+class CycleTeller {
+ public:
+  CycleTeller(PodId pod, StatusCode code, SchedulingCycle& cycle, const Cluster& cluster, Time now)
+      : pod_(pod), code_(code), cycle_(cycle), cluster_(cluster), model_(cycle.model()) {
+    out_.at = now;
+  }
+
+  CycleExplanation tell() {
+    out_.nodes_in_cluster = cycle_.view().nodes().size();
+    out_.scheduled = code_ == StatusCode::Success;
+    if (out_.scheduled) {
+      out_.node = name_of(cycle_.host());
+      out_.tie = tie();
+    } else {
+      out_.message = message();
+    }
+    nodes();
+    if (out_.scheduled) return std::move(out_);
+    fits();
+    preemption();
+    return std::move(out_);
+  }
+
+ private:
+  std::string name_of(NodeId node) const { return cycle_.view().node(node).object.meta.name; }
+
+  std::string message() {
+    std::string head = fmt::format("0/{} nodes are available: ", out_.nodes_in_cluster);
+    if (cycle_.pod_reason() != SchedulingCycle::kPerNode) return head + model_.reasons[cycle_.pod_reason()] + ".";
+    std::vector<uint32_t> counts(model_.reasons.size());
+    cycle_.count_reasons(counts);
+    return head + told_reasons(model_.reasons, counts);
+  }
+
+  std::string tie() const {
+    std::span<const int64_t> totals = cycle_.totals();
+    if (totals.empty()) return "";
+    auto best = std::count(totals.begin(), totals.end(), *std::max_element(totals.begin(), totals.end()));
+    if (best == 1) return "";
+    const char* rule = model_.tie_break == TieBreak::Heap    ? "by heap order, as kube-scheduler 1.35 and later do"
+                       : model_.tie_break == TieBreak::First ? "the first in visiting order"
+                       : model_.tie_break == TieBreak::Name  ? "the smallest name"
+                                                             : "drawn at random from the pod's stream";
+    return fmt::format("{} nodes share the best total; chosen {}", best, rule);
+  }
+
+  void nodes() {
+    for (NodeId n : cycle_.view().nodes()) {
+      const NodeVerdict& verdict = cycle_.verdict(n);
+      if (verdict.code == StatusCode::Success) continue;
+      NodeExplanation node;
+      node.node = name_of(n);
+      node.plugin = cycle_.profile().plugins[verdict.plugin].name;
+      node.code = to_string(verdict.code);
+      for (uint32_t r : cycle_.reasons_of(n)) node.reasons.push_back(model_.reasons[r]);
+      out_.nodes.push_back(std::move(node));
+    }
+    for (size_t i = 0; i < cycle_.feasible().size(); ++i) out_.nodes.push_back(feasible(i));
+  }
+
+  NodeExplanation feasible(size_t i) {
+    NodeExplanation node;
+    node.node = name_of(cycle_.feasible()[i]);
+    if (cycle_.totals().empty()) return node;
+    node.total = cycle_.totals()[i];
+    const std::vector<SchedulerModel::Plugin>& plugins = cycle_.profile().plugins;
+    for (uint8_t p : cycle_.profile().plugins_at(ExtensionPoint::Score)) {
+      if (cycle_.scores(p).empty()) continue;
+      if (raw_.size() <= p) raw_.resize(p + 1u);
+      if (raw_[p].empty()) raw_[p] = cycle_.raw_scores(p);
+      int64_t weighted = cycle_.scores(p)[i];
+      node.scores.push_back({plugins[p].name, raw_[p][i], weighted / plugins[p].weight, plugins[p].weight, weighted});
+    }
+    return node;
+  }
+
+  // Per node, what every filter that rejects it asks for; nodes that no change of the pod helps are left out.
+  void fits() {
+    for (NodeId n : cycle_.view().nodes())
+      if (std::optional<FitExplanation> fit = this->fit(n)) out_.fits.push_back(std::move(*fit));
+    std::stable_sort(out_.fits.begin(), out_.fits.end(), [](const FitExplanation& a, const FitExplanation& b) {
+      return a.changes.size() < b.changes.size();
+    });
+  }
+
+  std::optional<FitExplanation> fit(NodeId node) {
+    FitExplanation out;
+    out.node = name_of(node);
+    for (uint8_t p : cycle_.profile().plugins_at(ExtensionPoint::Filter)) {
+      StatusCode code = cycle_.ask_filter(p, node);
+      if (code == StatusCode::Success) continue;
+      std::vector<Remedy> remedies;
+      PluginContext c = cycle_.context(p, pod_);
+      cycle_.profile().plugins[p].plugin->remedies(c, node, remedies);
+      if (remedies.empty()) return std::nullopt;
+      for (Remedy& r : remedies) {
+        out.changes.push_back(std::move(r.text));
+        out.apply.push_back(std::move(r.apply));
+      }
+    }
+    if (out.changes.empty()) return std::nullopt;
+    return out;
+  }
+
+  void preemption() {
+    const std::vector<uint8_t>& plugins = cycle_.profile().plugins_at(ExtensionPoint::PostFilter);
+    if (plugins.empty() || cycle_.view().nodes().empty()) return;
+    PostFilterResult result;
+    out_.preemption.emplace();
+    if (cycle_.post_filter(result) == StatusCode::Success) {
+      out_.preemption->node = name_of(*result.nominated);
+      for (PodId victim : result.victims) out_.preemption->victims.push_back(full_name(cluster_, victim));
+      return;
+    }
+    const SchedulerModel::Plugin& last = cycle_.profile().plugins[plugins.back()];
+    PluginContext c = cycle_.context(plugins.back(), pod_);
+    out_.preemption->message =
+        model_.reasons[last.first_reason + last.plugin->pod_reason(c, ExtensionPoint::PostFilter)];
+  }
+
+  PodId pod_;
+  StatusCode code_;
+  SchedulingCycle& cycle_;
+  const Cluster& cluster_;
+  const SchedulerModel& model_;
+  CycleExplanation out_;
+  std::vector<std::vector<int64_t>> raw_;  // by plugin
+};
+
+// Keeps the cycle that decided where the pod goes.
+class Watcher : public CycleObserver {
+ public:
+  Watcher(World& world, PodId pod) : world_(world), pod_(pod) { world.scheduler().observe(this); }
+  ~Watcher() override { world_.scheduler().observe(nullptr); }
+  Watcher(const Watcher&) = delete;
+  Watcher& operator=(const Watcher&) = delete;
+
+  void cycle_ended(PodId pod, StatusCode code, SchedulingCycle& cycle) override {
+    if (pod != pod_) return;
+    ++attempts_;
+    if (code != StatusCode::Success) return;
+    decided_ = CycleTeller(pod, code, cycle, world_.cluster(), world_.now()).tell();
+    decided_->attempt = attempts_;
+  }
+
+  std::optional<CycleExplanation> take() { return std::move(decided_); }
+
+ private:
+  World& world_;
+  PodId pod_;
+  uint64_t attempts_ = 0;
+  std::optional<CycleExplanation> decided_;
+};
+
+PodId find_pod(const World& world, const std::string& name) {
+  const auto& pods = world.state().cluster.pods;
+  std::string known;
+  size_t shown = 0;
+  for (size_t i = pods.size(); i-- > 0;) {
+    std::string full = full_name(world.cluster(), PodId(i));
+    if (full == name || full.substr(full.find('/') + 1) == name) return PodId(i);
+    if (shown < 10 && full.find(name) != full.npos) {
+      known += (shown++ ? ", " : "") + full;
+    }
+  }
+  for (size_t i = 0; shown == 0 && i < std::min<size_t>(pods.size(), 10); ++i)
+    known += (i ? ", " : "") + full_name(world.cluster(), PodId(i));
+  throw InputError(Diagnostic{Severity::Error,
+                              {},
+                              "pod",
+                              fmt::format("no pod is named '{}' by {} s, found: {}", name, world.now().to_seconds(),
+                                          known.empty() ? "none" : known)});
+}
+
+std::string queue_place(const QueuedPod& pod) {
+  using Place = QueuedPod::Place;
+  switch (pod.place) {
+    case Place::None:
+      return "not in the scheduling queue";
+    case Place::Gated:
+      return "held by its scheduling gates";
+    case Place::Active:
+      return "in the active queue";
+    case Place::Backoff:
+    case Place::ErrorBackoff:
+      return fmt::format("backing off until {} s", pod.backoff_expiry.to_seconds());
+    case Place::Unschedulable:
+      return "in the unschedulable pool, until an event that may help it";
+    case Place::InFlight:
+      return "assumed, being bound";
+  }
+  return "?";
+}
+
+}  // namespace
+
+PodExplanation explain_pod(std::shared_ptr<const Model> model, const std::string& name, Time at) {
+  World world(model);
+  world.run_until(at);
+  PodId pod = find_pod(world, name);
+  const PodState& state = world.state().cluster.pods[pod];
+  PodExplanation out;
+  out.pod = full_name(world.cluster(), pod);
+  out.at = world.now();
+  out.phase = kisim::to_string(state.phase);
+  out.created = state.created;
+  const SchedulerState& scheduler = world.state().kube.scheduler;
+  bool scheduled = state.node.valid();
+  if (scheduled) {
+    out.node = model->cluster.nodes[state.node].object.meta.name;
+    out.bound = state.scheduled;
+    World again(model);
+    Watcher watcher(again, pod);
+    again.run_until(at);
+    out.cycle = watcher.take();
+    out.attempts = out.cycle ? out.cycle->attempt : 0;
+    return out;
+  }
+  const std::string& named = model->cluster.templates[state.pod_template].spec.node_name;
+  if (!named.empty()) {
+    out.waits = fmt::format("spec.nodeName is {}, so it is the kubelet's and not the scheduler's", named);
+    return out;
+  }
+  if (state.phase == PodPhase::Gone) {
+    out.waits = "it is gone";
+    return out;
+  }
+  if (pod.value < scheduler.queue.pods.size()) {
+    const QueuedPod& queued = scheduler.queue.pods[pod];
+    out.waits = queue_place(queued);
+    out.attempts = queued.unschedulable_count + queued.consecutive_errors;
+    if (queued.place == QueuedPod::Place::None || queued.place == QueuedPod::Place::Gated) return out;
+  }
+  if (model->kube.scheduler.profile_of[state.pod_template] == SchedulerModel::kNoProfile) {
+    out.waits = fmt::format("for a scheduler named '{}', which does not exist",
+                            model->cluster.templates[state.pod_template].spec.scheduler_name);
+    return out;
+  }
+  world.scheduler().probe(pod, [&](StatusCode code, SchedulingCycle& cycle) {
+    out.cycle = CycleTeller(pod, code, cycle, world.cluster(), world.now()).tell();
+    out.cycle->attempt = out.attempts + 1;
+  });
+  return out;
+}
+
+}  // namespace kisim
