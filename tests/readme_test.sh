@@ -27,7 +27,7 @@ while read -r language file; do
   fi
 done < <(sed -nE 's/^```([a-z]+) ([^ ]+)$/\1 \2/p' "$readme")
 
-ln -s "$root/scenarios" scenarios
+ln -s "$root/scenarios" "$root/tests" .
 cat >dev <<SCRIPT
 #!/bin/sh
 verb=\$1

@@ -166,6 +166,22 @@ void File::text(const std::string& path, const std::string& text) {
   check(H5Dwrite(data, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, text.c_str()));
 }
 
+std::string read_text(const std::string& file, const std::string& path) {
+  initialise();
+  auto check = [&](int64_t result) {
+    if (result < 0) throw IoError(fmt::format("cannot read '{}': it is no run.h5 (no {} in it)", file, path));
+    return result;
+  };
+  Id id(check(H5Fopen(file.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT)), H5Fclose);
+  Id data(check(H5Dopen2(id, path.c_str(), H5P_DEFAULT)), H5Dclose);
+  Id type(check(H5Dget_type(data)), H5Tclose);
+  if (H5Tget_class(type) != H5T_STRING) check(-1);
+  std::string out(H5Tget_size(type), '\0');
+  check(H5Dread(data, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out.data()));
+  while (!out.empty() && out.back() == '\0') out.pop_back();
+  return out;
+}
+
 void File::texts(const std::string& path, const std::vector<std::string>& texts) {
   auto [cells, length] = pack(texts);
   const hsize_t size = texts.size();

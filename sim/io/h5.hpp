@@ -47,6 +47,9 @@ class File {
   int64_t id_ = -1;
 };
 
+// A scalar text of an existing file. Throws IoError, also where the file is no HDF5 or has no such text.
+std::string read_text(const std::string& file, const std::string& path);
+
 // A data set of numbers that grows; writes whole chunks. Call flush() once at the end.
 template <class T>
 class Column {

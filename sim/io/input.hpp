@@ -21,9 +21,9 @@ struct ReadOptions {
   bool files = true;  // false: nothing that the document names is opened (includes, manifests, traces)
 };
 
-// Reads one or several files (or "-") and folders of manifests that together hold exactly one Scenario, with its
-// manifests, traces and the built-in catalogues. Relative paths are relative to the file that names them. Throws
-// InputError, IoError.
+// Reads one or several files (or "-", or the run.h5 of a run, which holds the scenario whole) and folders of manifests
+// that together hold exactly one Scenario, with its manifests, traces and the built-in catalogues. Relative paths are
+// relative to the file that names them. Throws InputError, IoError.
 Scenario read_scenario(const std::vector<std::string>& paths, const ReadOptions& options = {});
 // The same from text that stands for the file `name`.
 Scenario read_scenario_text(const std::string& text, const std::string& name, const ReadOptions& options = {});
@@ -31,8 +31,8 @@ Scenario read_scenario_text(const std::string& text, const std::string& name, co
 // Adds the objects of one document (or of a List) to `out`. Complaints that count (unknown or unmodelled kinds and
 // fields) are collected in out.ignored; finish_manifests tells them.
 void read_manifest(const Value& document, Diagnostics& diagnostics, Manifests& out);
-// A file, or every *.yaml, *.yml and *.json of a directory in alphabetical order.
-void read_manifests(const std::string& path, Diagnostics& diagnostics, Manifests& out);
+// The documents of a file, or of every *.yaml, *.yml and *.json of a directory in alphabetical order.
+std::vector<Value> read_manifest_files(const std::string& path);
 // Once, after the last document: refuses duplicates, drops pods and ReplicaSets that a workload of the same input makes
 // itself, gives pods the priority of their class, adds the namespaces that nobody wrote down, tells what was ignored.
 void finish_manifests(Diagnostics& diagnostics, Manifests& manifests);

@@ -142,10 +142,6 @@ void read_list(const Value& list, const std::string& item_kind, const std::strin
   }
 }
 
-void read_file(const std::string& path, Diagnostics& diagnostics, Manifests& out) {
-  for (const Value& document : read_yaml(path)) read_manifest(document, diagnostics, out);
-}
-
 template <class Object>
 void refuse_duplicates(const std::vector<Object>& objects, const char* kind, Diagnostics& diagnostics) {
   std::map<std::string, const ObjectMeta*> seen;
@@ -214,10 +210,10 @@ void read_manifest(const Value& document, Diagnostics& diagnostics, Manifests& o
   read_object(document, kind, api_version, diagnostics, out);
 }
 
-void read_manifests(const std::string& path, Diagnostics& diagnostics, Manifests& out) {
+std::vector<Value> read_manifest_files(const std::string& path) {
   namespace fs = std::filesystem;
   std::error_code error;
-  if (!fs::is_directory(path, error)) return read_file(path, diagnostics, out);
+  if (!fs::is_directory(path, error)) return read_yaml(path);
   std::vector<std::string> files;
   for (fs::directory_iterator at(path, error), end; !error && at != end; at.increment(error)) {
     std::string extension = at->path().extension().string();
@@ -225,7 +221,10 @@ void read_manifests(const std::string& path, Diagnostics& diagnostics, Manifests
   }
   if (error) throw IoError(fmt::format("cannot read directory '{}': {}", path, error.message()));
   std::sort(files.begin(), files.end());
-  for (const std::string& file : files) read_file(file, diagnostics, out);
+  std::vector<Value> documents;
+  for (const std::string& file : files)
+    for (Value& document : read_yaml(file)) documents.push_back(std::move(document));
+  return documents;
 }
 
 void finish_manifests(Diagnostics& diagnostics, Manifests& manifests) {

@@ -1,4 +1,5 @@
 #include "io/field_reader.hpp"
+#include "io/h5.hpp"
 #include "io/input.hpp"
 #include "io/scenario_document.hpp"
 #include "io/scenario_fields.hpp"
@@ -73,7 +74,7 @@ class ScenarioBuilder {
     // After another complaint an object may be missing only because its file could not be read.
     if (options_.files && !diagnostics_.has_errors()) check_references();
     diagnostics_.throw_if_errors();
-    scenario_.text = to_yaml(root);
+    scenario_.text = to_yaml(whole());
     scenario_.warnings = diagnostics_.all();
     scenario_.strict = options_.strict;
     return std::move(scenario_);
@@ -212,21 +213,47 @@ class ScenarioBuilder {
       error({"slo", slo.traffic}, "missing, needed: at least one of ttft, tpot, e2e");
   }
 
+  // The document with everything inline that it names, but for traces.
+  Value whole() const {
+    Value out = document_.root;
+    auto member = [](Value& parent, const std::string& key) -> Value& {
+      for (Value::Member& m : parent.members)
+        if (m.key == key) return m.value;
+      parent.members.push_back({key, 0, 0, {}});
+      return parent.members.back().value;
+    };
+    Value& spec = member(out, "spec");
+    Value& manifests = member(spec, "manifests");
+    manifests = {};
+    manifests.kind = Kind::Sequence;
+    manifests.items = manifest_documents_;
+    if (scheduler_document_.kind == Kind::Mapping)
+      member(member(spec, "kubernetes"), "schedulerConfiguration") = scheduler_document_;
+    return out;
+  }
+
+  void read_manifest_document(const Value& document) {
+    manifest_documents_.push_back(document);
+    collect([&] { read_manifest(document, diagnostics_, scenario_.manifests); });
+  }
+  void read_manifest_path(const std::string& path) {
+    collect([&] {
+      for (const Value& document : read_manifest_files(path)) read_manifest_document(document);
+    });
+  }
+
   // Those in the same files, and those written inline.
   void read_manifest_documents() {
-    for (const Value& document : document_.manifests)
-      collect([&] { read_manifest(document, diagnostics_, scenario_.manifests); });
+    for (const Value& document : document_.manifests) read_manifest_document(document);
     for (const Value& manifest : draft_.manifests)
-      if (manifest.kind == Kind::Mapping) collect([&] { read_manifest(manifest, diagnostics_, scenario_.manifests); });
+      if (manifest.kind == Kind::Mapping) read_manifest_document(manifest);
   }
 
   void read_named_files() {
-    for (const std::string& folder : manifest_folders_)
-      collect([&] { read_manifests(folder, diagnostics_, scenario_.manifests); });
+    for (const std::string& folder : manifest_folders_) read_manifest_path(folder);
     for (const Value& manifest : draft_.manifests) {
       if (manifest.kind != Kind::Scalar) continue;
-      if (auto path = existing(manifest, "spec.manifests"))
-        collect([&] { read_manifests(*path, diagnostics_, scenario_.manifests); });
+      if (auto path = existing(manifest, "spec.manifests")) read_manifest_path(*path);
     }
     if (draft_.scheduler_configuration.kind == Kind::Scalar) read_scheduler_file(draft_.scheduler_configuration);
   }
@@ -245,6 +272,7 @@ class ScenarioBuilder {
   }
 
   void read_scheduler(const Value& document) {
+    scheduler_document_ = document;
     size_t complaints = diagnostics_.all().size();
     scenario_.scheduler_configuration = read_scheduler_configuration(document, diagnostics_);
     if (diagnostics_.all().size() > complaints) return;
@@ -280,6 +308,8 @@ class ScenarioBuilder {
 
   ScenarioDocument document_;
   std::vector<std::string> manifest_folders_;
+  std::vector<Value> manifest_documents_;  // all of them, in the order read
+  Value scheduler_document_;
   const ReadOptions& options_;
   Diagnostics diagnostics_;
   ScenarioDraft draft_;
@@ -298,7 +328,8 @@ Scenario read_scenario(const std::vector<std::string>& paths, const ReadOptions&
       folders.push_back(path);
       continue;
     }
-    std::vector<Value> more = read_yaml(path);
+    std::vector<Value> more =
+        path.ends_with(".h5") ? parse_yaml(h5::read_text(path, "/scenario"), path) : read_yaml(path);
     documents.insert(documents.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
   }
   return ScenarioBuilder(assemble_scenario(std::move(documents), paths[0], options), std::move(folders), options)

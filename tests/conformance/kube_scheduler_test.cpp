@@ -34,21 +34,14 @@ TEST_CASE("preemption of 1.36") { must_agree("kube-scheduler-1.36/preemption", "
 TEST_CASE("the scheduling queue of 1.34") { must_agree("kube-scheduler/queue", "queue", 110); }
 TEST_CASE("the scheduling queue of 1.36") { must_agree("kube-scheduler-1.36/queue", "queue", 15); }
 
+const char* kMade = KISIM_ROOT "/tests/conformance/made.jsonl";
+
 // Two nodes, one of which is full; the pod goes to the other.
 nlohmann::json made_record() {
-  return nlohmann::json::parse(R"({
-    "id": "made-1", "set": "decisions", "k8s": "v1.36.2",
-    "objects": [
-      {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "full"},
-       "status": {"allocatable": {"cpu": "1", "memory": "1Gi", "pods": "10"}}},
-      {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "free"},
-       "status": {"allocatable": {"cpu": "4", "memory": "4Gi", "pods": "10"}}}],
-    "steps": [{"op": "schedule",
-      "pod": {"metadata": {"name": "p"}, "spec": {"containers": [
-        {"name": "c", "image": "i", "resources": {"requests": {"cpu": "2"}}}]}},
-      "expect": {"result": "Scheduled", "priority": 0, "node": "free", "feasible": ["free"],
-        "rejected": [{"plugin": "NodeResourcesFit", "code": "UnschedulableAndUnresolvable",
-                      "reasons": ["Insufficient cpu"], "nodes": ["full"]}]}}]})");
+  std::ifstream file(kMade);
+  std::string line;
+  std::getline(file, line);
+  return nlohmann::json::parse(line);
 }
 
 ConformanceReport check(const nlohmann::json& record) {
@@ -59,10 +52,11 @@ ConformanceReport check(const nlohmann::json& record) {
   return report;
 }
 
-TEST_CASE("a record that says what happens agrees") {
-  ConformanceReport report = check(made_record());
+TEST_CASE("records that say what happens agree") {
+  ConformanceReport report = check_kube_scheduler({kMade});
   CHECK(report.agreed());
   CHECK(report.sets.at("decisions").steps == 1);
+  CHECK(report.sets.at("queue").steps == 5);
 }
 
 TEST_CASE("every part of a wrong record is found") {

@@ -377,11 +377,11 @@ TEST_CASE("a directory is read in alphabetical order") {
   write("notes.txt", "not: [yaml");
   Diagnostics diagnostics;
   Manifests out;
-  read_manifests(directory.string(), diagnostics, out);
+  for (const Value& document : read_manifest_files(directory.string())) read_manifest(document, diagnostics, out);
   fs::remove_all(directory);
   REQUIRE(out.services.size() == 3);
   CHECK(out.services[0].meta.name == "a");
   CHECK(out.services[1].selector == Labels{{"app", "llama"}});
   CHECK(out.services[2].meta.name == "c");
-  CHECK_THROWS_AS(read_manifests("/nonexistent", diagnostics, out), IoError);
+  CHECK_THROWS_AS(read_manifest_files("/nonexistent"), IoError);
 }

@@ -359,12 +359,21 @@ Complaint devices_add_up(const SchedulerFixture& f) {
   return "";
 }
 
-// 1. What the kubelet hands out is what the scheduler counted on.
-Complaint no_gpu_promised_twice(const SchedulerFixture& f) {
+// 1. No GPU is promised twice, and pods have those that the scheduler counts as theirs.
+Complaint gpus_are_those_promised(const SchedulerFixture& f) {
   for (size_t g = 0; g < f.cluster_state.gpus.size(); ++g) {
     const GpuState& gpu = f.cluster_state.gpus[GpuId(g)];
     if (gpu.shared < 0 || gpu.shared > 1000 || (gpu.owner.valid() && gpu.shared != 0))
       return fmt::format("GPU {}: {} thousandths shared, owner {}", g, gpu.shared, gpu.owner.value);
+  }
+  for (size_t p = 0; p < f.cluster_state.pods.size(); ++p) {
+    const PodState& pod = f.cluster_state.pods[PodId(p)];
+    if (!pod.node.valid() || pod.phase == PodPhase::Gone) continue;
+    const std::vector<uint16_t>& counted = f.state.snapshot.pod_records[PodId(p)].devices;
+    bool same = std::equal(pod.gpus.begin(), pod.gpus.end(), counted.begin(), counted.end(), [&](GpuId g, uint16_t d) {
+      return g.value == f.cluster_state.first_gpu[pod.node.value] + d;
+    });
+    if (!same) return fmt::format("pod {} has other GPUs than the scheduler counts as its own", p);
   }
   return "";
 }
@@ -476,6 +485,46 @@ bool same(std::span<const T> a, std::span<const T> b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end());
 }
 
+// 3. Pod by pod, without any counter: who shares a node wants no port of the other, who shares a domain repels nobody.
+bool repels(const SchedulerFixture& f, const PodAffinityTerm& term, const std::string& owner, PodId other) {
+  const PodTemplateModel& t = template_of(f, other);
+  if (!term.label_selector || !t.matches(*term.label_selector)) return false;
+  if (term.namespaces.empty() && !term.namespace_selector) return t.namespace_ == owner;
+  if (std::find(term.namespaces.begin(), term.namespaces.end(), t.namespace_) != term.namespaces.end()) return true;
+  if (!term.namespace_selector) return false;
+  auto known = f.model.namespaces.find(t.namespace_);
+  return term.namespace_selector->requirements.empty() ||
+         (known != f.model.namespaces.end() && term.namespace_selector->matches(known->second));
+}
+bool in_one_domain(const SchedulerFixture& f, const std::string& key, NodeId a, NodeId b) {
+  const std::string* x = find_label(f.model.nodes[a].object.meta.labels, key);
+  const std::string* y = find_label(f.model.nodes[b].object.meta.labels, key);
+  return x && y && *x == *y;
+}
+bool conflict(const PodTemplateModel& a, const PodTemplateModel& b) {
+  return std::any_of(a.host_ports.begin(), a.host_ports.end(), [&](const HostPort& x) {
+    return std::any_of(b.host_ports.begin(), b.host_ports.end(), [&](const HostPort& y) { return x.conflicts(y); });
+  });
+}
+// `pods` are on nodes, and the scheduler put them there.
+Complaint nobody_where_unwanted(const SchedulerFixture& f, const std::vector<PodId>& pods) {
+  for (PodId a : pods) {
+    const PodTemplateModel& t = template_of(f, a);
+    NodeId node = f.state.snapshot.pod_records[a].node;
+    if (t.host_ports.empty() && t.spec.pod_anti_affinity.required.empty()) continue;
+    for (PodId b : pods) {
+      NodeId other = f.state.snapshot.pod_records[b].node;
+      if (a == b) continue;
+      if (node == other && conflict(t, template_of(f, b)))
+        return fmt::format("pods {} and {} want the same port of node {}", a.value, b.value, node.value);
+      for (const PodAffinityTerm& term : t.spec.pod_anti_affinity.required)
+        if (in_one_domain(f, term.topology_key, node, other) && repels(f, term, t.namespace_, b))
+          return fmt::format("pod {} on node {} repels pod {} on node {}", a.value, node.value, b.value, other.value);
+    }
+  }
+  return "";
+}
+
 // 4. Two cycles for one pod come to the same results.
 Complaint cycles_agree(const SchedulingCycle& a, const SchedulingCycle& b) {
   bool scores = true;
@@ -539,6 +588,18 @@ Complaint queue_is_sound(const SchedulerFixture& f) {
     return fmt::format("{} pods in the pool, {} counted, {} say so", pool, q.unschedulable,
                        count[Place::Unschedulable]);
   if (count[Place::InFlight] == 0 && !q.log.empty()) return "events are logged for nobody";
+  return "";
+}
+
+// 5. The counts behind the messages belong to one pod each.
+Complaint failure_rows_are_owned(const SchedulerFixture& f) {
+  size_t rows = f.state.failure_counts.size() / f.scheduler_model.reasons.size();
+  std::vector<uint32_t> owners(rows, 0);
+  for (uint32_t row : f.state.free_rows) ++owners[row];
+  for (const SchedulerState::Pod& pod : f.state.pods)
+    if (pod.failure_row != SchedulerState::Pod::kNoRow) ++owners[pod.failure_row];
+  for (size_t row = 0; row < rows; ++row)
+    if (owners[row] != 1) return fmt::format("row {} belongs to {}", row, owners[row]);
   return "";
 }
 
@@ -606,7 +667,7 @@ class History : public CycleObserver {
         checks_(other.checks_),
         alive_(other.alive_),
         leaving_(other.leaving_),
-        created_(other.created_),
+        placed_(other.placed_),
         tally_(other.tally_) {
     f_.engine = other.f_.engine;
     f_.cluster_state = other.f_.cluster_state;
@@ -623,12 +684,18 @@ class History : public CycleObserver {
     ++tally_.steps;
     verify("no node over allocatable", no_node_over_allocatable(f_));
     verify("devices add up", devices_add_up(f_));
-    verify("no GPU promised twice", no_gpu_promised_twice(f_));
+    verify("GPUs are those promised", gpus_are_those_promised(f_));
     verify("every pod on one node", every_pod_on_one_node(f_));
     verify("every pod accounted for", every_pod_accounted_for(f_));
     verify("queue is sound", queue_is_sound(f_));
-    if (step_ % 16 == 0) verify("sums equal a recount", sums_equal_a_recount(f_));
-    if (step_ % 8 == 0) check_waiting_pods();
+    verify("failure rows are owned", failure_rows_are_owned(f_));
+    if (step_ % 8 == 0) probe_a_waiting_pod();
+    if (step_ % 16 != 0) return;
+    verify("sums equal a recount", sums_equal_a_recount(f_));
+    verify("nobody where unwanted", nobody_where_unwanted(f_, pods([&](PodId p) {
+                                                            return f_.state.snapshot.pod_records[p].node.valid() &&
+                                                                   placed_.count(p) == 0;
+                                                          })));
   }
   void check_fork(uint64_t steps) {
     History copy(*this);
@@ -648,7 +715,8 @@ class History : public CycleObserver {
 
  private:
   [[noreturn]] void fail(const std::string& property, const Complaint& problem) {
-    FAIL(fmt::format("seed {}, step {}, {} s: {}: {}", seed_, step_, f_.engine.now().to_seconds(), property, problem));
+    FAIL(fmt::format("seed {}, step {}, {:.3f} s: {}: {}", seed_, step_, f_.engine.now().to_seconds(), property,
+                     problem));
     std::abort();
   }
   void verify(const char* property, const Complaint& problem) {
@@ -674,7 +742,7 @@ class History : public CycleObserver {
       case 9:
         return with_any(alive_, [&](PodId pod) { terminate(pod, false); });
       case 10:
-        return toggle_ready(events_.below(f_.model.nodes.size()));
+        return change_node();
       case 11:
         return place_pod();
       case 12:
@@ -707,20 +775,29 @@ class History : public CycleObserver {
       return with_any(pods([&](PodId p) { return f_.place_of(p) == Place::Unschedulable; }),
                       [&](PodId pod) { remove(pod); });
     alive_.push_back(f_.add(events_.below(f_.model.workloads.size())));
-    ++created_;
   }
-  // A pod with spec.nodeName, where it fits. The scheduler is not told which GPUs such a pod shares.
+  // A pod with spec.nodeName, where it fits. The scheduler is not told which GPUs such a pod shares, and guesses which
+  // it has while none is promised to a pod that is not bound yet.
   void place_pod() {
     size_t workload = events_.below(f_.model.workloads.size()), node = events_.below(f_.model.nodes.size());
     const PodTemplateModel& t = f_.model.templates[f_.model.workloads[WorkloadId(workload)].pod_template];
-    if (t.gpu_milli > 0 || t.gpus > 0) return;
     const SchedulerSnapshot& s = f_.state.snapshot;
+    const std::vector<int32_t>& free = s.device_free_milli[node];
+    if (t.gpu_milli > 0 || std::count(free.begin(), free.end(), 1000) < t.gpus) return;
+    if (t.gpus > 0 && s.pods[node].size() != f_.cluster_state.node_pods[node].size()) return;
     for (size_t r = 0, at = node * f_.model.resource_count(); r < t.request.size(); ++r)
       if (s.requested[at + r] + (r == kPods.value ? 1 : t.request[r]) > s.allocatable[at + r]) return;
     alive_.push_back(f_.place(workload, node));
-    ++created_;
+    placed_.insert(alive_.back());
   }
-  void toggle_ready(size_t node) { f_.set_ready(node, f_.cluster_state.node_ready[node] == 0); }
+  // At most a few nodes are not ready at a time.
+  void change_node() {
+    size_t node = events_.below(f_.model.nodes.size());
+    const std::vector<uint8_t>& ready = f_.cluster_state.node_ready;
+    auto down = std::find(ready.begin(), ready.end(), 0);
+    bool recovers = down != ready.end() && events_.one_in(2);
+    f_.set_ready(recovers ? static_cast<size_t>(down - ready.begin()) : node, recovers);
+  }
   void become_ready(PodId pod) {
     PodState& object = f_.cluster_state.pods[pod];
     if (object.node.valid() && object.phase != PodPhase::Terminating) object.phase = PodPhase::Ready;
@@ -783,6 +860,7 @@ class History : public CycleObserver {
   void take_scheduled() {
     for (PodId pod : std::exchange(f_.state.bound, {})) {
       f_.cluster_state.pods[pod].phase = events_.one_in(4) ? PodPhase::Probing : PodPhase::Ready;
+      verify("a bound pod has no message", f_.scheduler.failure_message(pod));
       ++tally_.bound;
     }
     std::vector<SchedulerState::Preemption> preemptions = std::exchange(f_.state.preemptions, {});
@@ -823,16 +901,30 @@ class History : public CycleObserver {
            });
   }
 
-  // 3. and 4., of each attempt at the moment of its decision.
+  // 3., 4. and 7., of each attempt at the moment of its decision.
   void cycle_ended(PodId pod, StatusCode code, SchedulingCycle& cycle) override {
     uint32_t start = std::exchange(start_, f_.state.next_start);
-    if (code != StatusCode::Success && !checks_.one_in(4)) return;
     SchedulingCycle fresh = fresh_cycle();
     StatusCode again = fresh.run(pod, start, f_.state.snapshot.pod_records[pod].nominated);
     verify("kept answers are never stale", compare(pod, code, cycle, again, fresh));
+    if (checks_.one_in(8)) verify("verdicts are the filters'", verdicts_are_the_filters(fresh));
     if (code == StatusCode::Success)
       verify("no bind of a pod whose filter fails", host_passes_every_filter(fresh, fresh.host()));
-    if (checks_.one_in(8)) verify("verdicts are the filters'", verdicts_are_the_filters(fresh));
+    else if (checks_.one_in(4))
+      verify("dry runs leave no trace", trace_of_preemption(fresh));
+  }
+  // 7. `failed` has found no node. Looks at what it would evict, too: with the victims gone, the pod must fit.
+  Complaint trace_of_preemption(SchedulingCycle& failed) {
+    SchedulerSnapshot before = f_.state.snapshot;
+    PostFilterResult result;
+    if (failed.post_filter(result) == StatusCode::Success) {
+      ++tally_.dry_runs;
+      std::unique_ptr<FilterDryRun> trial = failed.dry_run();
+      for (PodId victim : result.victims) trial->remove_pod(victim);
+      if (trial->filter(*result.nominated).code != StatusCode::Success)
+        return fmt::format("without the victims the pod does not fit node {}", result.nominated->value);
+    }
+    return difference(before, f_.state.snapshot);
   }
   SchedulingCycle fresh_cycle() { return {f_.scheduler_model, f_.model, f_.cache, f_.state.memory}; }
   Complaint compare(PodId pod, StatusCode code, const SchedulingCycle& kept, StatusCode again,
@@ -842,7 +934,8 @@ class History : public CycleObserver {
     return problem.empty() ? "" : fmt::format("pod {}: {}", pod.value, problem);
   }
 
-  void check_waiting_pods() {
+  // 4. At any time, not only when it is the pod's turn.
+  void probe_a_waiting_pod() {
     std::vector<PodId> waiting = pods([&](PodId p) { return f_.place_of(p) == Place::Unschedulable; });
     if (waiting.empty()) return;
     PodId pod = waiting[checks_.below(waiting.size())];
@@ -851,20 +944,7 @@ class History : public CycleObserver {
       StatusCode again = fresh.run(pod, f_.state.next_start, f_.state.snapshot.pod_records[pod].nominated);
       verify("kept answers are never stale", compare(pod, code, cycle, again, fresh));
     });
-    verify("dry runs leave no trace", trace_of_dry_run(pod));
-  }
-  // 7. The budgets and the image counts are brought up to date before any cycle, so that comes first.
-  Complaint trace_of_dry_run(PodId pod) {
-    f_.scheduler.probe(pod, [](StatusCode, SchedulingCycle&) {});
-    SchedulerSnapshot before = f_.state.snapshot;
-    Complaint problem;
-    f_.scheduler.probe(pod, [&](StatusCode code, SchedulingCycle& cycle) {
-      if (code == StatusCode::Success) return;
-      PostFilterResult result;
-      tally_.dry_runs += cycle.post_filter(result) == StatusCode::Success;
-      problem = difference(before, f_.state.snapshot);
-    });
-    return problem;
+    verify("a failure has a message", f_.scheduler.failure_message(pod).empty() ? "none" : "");
   }
 
   // 9. Pod by pod, and all that the scheduler knows.
@@ -929,7 +1009,8 @@ class History : public CycleObserver {
   Dice events_, checks_;
   std::vector<PodId> alive_;
   std::vector<std::pair<Time, PodId>> leaving_;  // pods in their grace period, and when it ends
-  uint64_t step_ = 0, created_ = 0;
+  std::set<PodId> placed_;                       // by hand
+  uint64_t step_ = 0;
   uint32_t start_ = 0;
   Tally& tally_;
 };
