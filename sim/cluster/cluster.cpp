@@ -1,6 +1,10 @@
 #include "cluster/cluster.hpp"
 
+#include "cluster/changed_template.hpp"
+
 #include "core/hash.hpp"
+
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
@@ -118,6 +122,27 @@ void gpu_share(const Labels& annotations, PodTemplateModel& t) {
     t.gpu_products.push_back(models->substr(begin, end - begin));
     begin = end + 1;
   }
+}
+
+// Fills what the template asks for in sums; returns its requests, and those of its containers alone.
+std::pair<ResourceList, ResourceList> charge(PodTemplateModel& t) {
+  ResourceList request = effective_request(t.spec), containers = container_requests(t.spec, {});
+  ResourceList nonzero = nonzero_request(t.spec), nonzero_containers = container_requests(t.spec, kDefaults);
+  for (ResourceList* list : {&request, &containers, &nonzero, &nonzero_containers}) add_to(*list, t.spec.overhead);
+  t.nonzero_cpu = amount(nonzero, "cpu");
+  t.nonzero_memory = amount(nonzero, "memory");
+  t.container_nonzero_cpu = amount(nonzero_containers, "cpu");
+  t.container_nonzero_memory = amount(nonzero_containers, "memory");
+  t.gpus = static_cast<uint32_t>(amount(request, kGpuResource));
+  return {std::move(request), std::move(containers)};
+}
+
+void collect_host_ports(PodTemplateModel& t) {
+  t.host_ports.clear();
+  for (const Container& c : t.spec.containers)
+    t.host_ports.insert(t.host_ports.end(), c.host_ports.begin(), c.host_ports.end());
+  for (const Container& c : t.spec.init_containers)
+    if (c.sidecar) t.host_ports.insert(t.host_ports.end(), c.host_ports.begin(), c.host_ports.end());
 }
 
 }  // namespace
@@ -254,23 +279,13 @@ TemplateId ClusterBuilder::add_template(const std::string& namespace_, const Pod
   t.spec = pods.spec;
   t.default_spread_selector = default_spread_selector(t, owner);
   for (const std::vector<Container>* list : {&t.spec.containers, &t.spec.init_containers})
-    for (const Container& c : *list) {
-      t.images.push_back(image(normalized_image_name(c.image)));
-      if (list == &t.spec.containers || c.sidecar)
-        t.host_ports.insert(t.host_ports.end(), c.host_ports.begin(), c.host_ports.end());
-    }
+    for (const Container& c : *list) t.images.push_back(image(normalized_image_name(c.image)));
+  collect_host_ports(t);
   gpu_share(pods.annotations, t);
 
-  ResourceList request = effective_request(t.spec), containers = container_requests(t.spec, {});
-  ResourceList nonzero = nonzero_request(t.spec), nonzero_containers = container_requests(t.spec, kDefaults);
-  for (ResourceList* list : {&request, &containers, &nonzero, &nonzero_containers}) add_to(*list, t.spec.overhead);
+  auto [request, containers] = charge(t);
   for (const auto& [name, value] : request) resource(name);
   for (const auto& [name, value] : containers) resource(name);
-  t.nonzero_cpu = amount(nonzero, "cpu");
-  t.nonzero_memory = amount(nonzero, "memory");
-  t.container_nonzero_cpu = amount(nonzero_containers, "cpu");
-  t.container_nonzero_memory = amount(nonzero_containers, "memory");
-  t.gpus = static_cast<uint32_t>(amount(request, kGpuResource));
   template_lists_.push_back(std::move(request));
   container_lists_.push_back(std::move(containers));
   return model_.templates.push_back(std::move(t));
@@ -296,6 +311,32 @@ ClusterModel ClusterBuilder::build() && {
       budget.covers.push_back(budget.object.selector && t.namespace_ == budget.object.meta.namespace_ &&
                               t.matches(*budget.object.selector));
   return std::move(model_);
+}
+
+PodTemplate pod_template_of(const PodTemplateModel& pods) {
+  PodTemplate out{pods.labels, {}, pods.spec};
+  if (pods.gpu_milli == 0) return out;
+  out.annotations = {{kGpuMilliAnnotation, std::to_string(pods.gpu_milli)},
+                     {kGpuCountAnnotation, std::to_string(pods.gpu_count)}};
+  if (!pods.gpu_products.empty())
+    out.annotations.emplace_back(kGpuModelAnnotation, fmt::format("{}", fmt::join(pods.gpu_products, "|")));
+  std::sort(out.annotations.begin(), out.annotations.end());
+  return out;
+}
+
+TemplateId add_changed_template(ClusterModel& model, TemplateId from, const PodTemplate& pods) {
+  PodTemplateModel t = model.templates[from];
+  t.spec = pods.spec;
+  t.gpu_products.clear();
+  gpu_share(pods.annotations, t);
+  collect_host_ports(t);
+  auto [request, containers] = charge(t);
+  for (size_t r = 0; r < model.resources.size(); ++r) {
+    t.request[r] = amount(request, model.resources[r]);
+    t.container_request[r] = amount(containers, model.resources[r]);
+  }
+  for (PodDisruptionBudgetModel& budget : model.budgets) budget.covers.push_back(budget.covers[from.value]);
+  return model.templates.push_back(std::move(t));
 }
 
 void Cluster::start() {

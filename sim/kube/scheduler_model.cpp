@@ -40,6 +40,7 @@ class Compiler {
 
   SchedulerModel compile() {
     const KubeSchedulerConfiguration& c = config_.configuration;
+    model_.configuration = c;
     model_.queue.initial_backoff = c.pod_initial_backoff;
     model_.queue.max_backoff = c.pod_max_backoff;
     model_.kubernetes_minor = config_.kubernetes_minor;

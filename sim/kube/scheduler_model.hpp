@@ -73,6 +73,7 @@ struct SchedulerModel {
   std::vector<uint8_t> static_verdicts;
   size_t node_entries = 0;  // of ClusterModel::nodes
 
+  KubeSchedulerConfiguration configuration;  // as given
   SchedulingQueueModel queue;
   int kubernetes_minor = 36;
   FeatureGates gates{36};

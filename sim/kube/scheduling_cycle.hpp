@@ -63,6 +63,7 @@ class SchedulingCycle {
   const SchedulerModel& model() const { return model_; }
   const SchedulerModel::Profile& profile() const { return *profile_; }
   const SchedulerView& view() const { return view_; }
+  const SchedulerSnapshot& snapshot() const { return cache_.snapshot(); }
 
  private:
   friend class CycleDryRun;

@@ -1,10 +1,14 @@
 #include "run/explain.hpp"
 
+#include "cluster/changed_template.hpp"
+
 #include <algorithm>
 
 namespace kisim {
 
 namespace {
+
+constexpr size_t kFitsTried = 12, kFitsTold = 5, kRounds = 4;
 
 const char* to_string(StatusCode code) {
   return code == StatusCode::Unschedulable ? "Unschedulable" : "UnschedulableAndUnresolvable";
@@ -13,6 +17,69 @@ const char* to_string(StatusCode code) {
 std::string full_name(const Cluster& cluster, PodId pod) {
   return cluster.model.workloads[cluster.state.pods[pod].workload].namespace_ + "/" + cluster.pod_name(pod);
 }
+
+// What a filter that rejects a node asks for; nothing if no change of the pod helps.
+bool collect_remedies(SchedulingCycle& cycle, PodId pod, NodeId node, std::vector<Remedy>& out) {
+  for (uint8_t p : cycle.profile().plugins_at(ExtensionPoint::Filter)) {
+    if (cycle.ask_filter(p, node) == StatusCode::Success) continue;
+    size_t known = out.size();
+    PluginContext c = cycle.context(p, pod);
+    cycle.profile().plugins[p].plugin->remedies(c, node, out);
+    if (out.size() == known) return false;
+  }
+  return true;
+}
+
+// The scheduler with everything that it knows of the cluster, but for one waiting pod, which is another now.
+class ChangedPod {
+ public:
+  ChangedPod(const SchedulingCycle& cycle, const ClusterModel& cluster, const SchedulerSnapshot& known, PodId pod,
+             const PodTemplate& pods)
+      : cluster_(cluster),
+        template_(add_changed_template(cluster_, known.pod_records[pod].pod_template, pods)),
+        model_(compile_scheduler(cluster_, config_of(cycle.model()))),
+        cache_(cluster_, model_.counters, snapshot_),
+        cycle_(model_, cluster_, cache_, memory_) {
+    for (const SchedulerModel::Profile& profile : model_.profiles) {
+      std::vector<PolicyMemoryBox>& memory = memory_.emplace_back();
+      for (const SchedulerModel::Plugin& p : profile.plugins)
+        memory.push_back(PolicyMemoryBox(p.plugin->make_memory()));
+    }
+    cache_.start();
+    for (size_t n = 0; n < known.present.size(); ++n) {
+      if (!known.present[n]) continue;
+      cache_.add_node(NodeId(n), known.version[n]);
+      cache_.set_ready(NodeId(n), known.ready[n] != 0);
+    }
+    for (size_t p = 0; p < known.pod_records.size(); ++p) add_pod(PodId(p), known.pod_records[PodId(p)], pod);
+  }
+
+  bool fits(PodId pod, NodeId node) { return cycle_.run(pod, 0, node) == StatusCode::Success && cycle_.host() == node; }
+  SchedulingCycle& cycle() { return cycle_; }
+
+ private:
+  static SchedulerConfig config_of(const SchedulerModel& model) {
+    return {model.kubernetes_minor, model.gates, model.seed, model.tie_break, model.bind_latency, model.configuration};
+  }
+
+  void add_pod(PodId id, const SnapshotPod& known, PodId changed) {
+    if (!known.pod_template.valid()) return;
+    cache_.know_pod(id, id == changed ? template_ : known.pod_template, known.entity);
+    if (known.node.valid()) cache_.add_pod(id, known.node);
+    if (known.node.valid() && cluster_.templates[known.pod_template].gpu_milli > 0)
+      cache_.hold_devices(id, known.devices);
+    if (known.terminating) cache_.set_terminating(id, known.preempted);
+    if (id != changed) cache_.nominate(id, known.nominated);
+  }
+
+  ClusterModel cluster_;
+  TemplateId template_;
+  SchedulerModel model_;
+  SchedulerSnapshot snapshot_;
+  PluginMemories memory_;
+  SchedulerCache cache_;
+  SchedulingCycle cycle_;
+};
 
 // Turns the results of one cycle into words before they are gone.
 class CycleTeller {
@@ -91,32 +158,39 @@ class CycleTeller {
     return node;
   }
 
-  // Per node, what every filter that rejects it asks for; nodes that no change of the pod helps are left out.
+  // For the nodes that ask for the least: what would have to change, tried out. One change may call for another, as a
+  // dropped nodeSelector brings in domains that are emptier.
   void fits() {
+    std::vector<std::pair<size_t, NodeId>> candidates;
     for (NodeId n : cycle_.view().nodes())
-      if (std::optional<FitExplanation> fit = this->fit(n)) out_.fits.push_back(std::move(*fit));
-    std::stable_sort(out_.fits.begin(), out_.fits.end(), [](const FitExplanation& a, const FitExplanation& b) {
-      return a.changes.size() < b.changes.size();
-    });
+      if (std::vector<Remedy> remedies; collect_remedies(cycle_, pod_, n, remedies) && !remedies.empty())
+        candidates.emplace_back(remedies.size(), n);
+    std::stable_sort(candidates.begin(), candidates.end(),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
+    if (candidates.size() > kFitsTried) candidates.resize(kFitsTried);
+    for (const auto& [size, node] : candidates)
+      if (std::optional<FitExplanation> fit = this->fit(node); fit && out_.fits.size() < kFitsTold)
+        out_.fits.push_back(std::move(*fit));
   }
 
   std::optional<FitExplanation> fit(NodeId node) {
     FitExplanation out;
     out.node = name_of(node);
-    for (uint8_t p : cycle_.profile().plugins_at(ExtensionPoint::Filter)) {
-      StatusCode code = cycle_.ask_filter(p, node);
-      if (code == StatusCode::Success) continue;
+    PodTemplate pods = pod_template_of(cycle_.view().template_of(pod_));
+    std::unique_ptr<ChangedPod> changed;
+    for (size_t round = 0; round < kRounds; ++round) {
       std::vector<Remedy> remedies;
-      PluginContext c = cycle_.context(p, pod_);
-      cycle_.profile().plugins[p].plugin->remedies(c, node, remedies);
-      if (remedies.empty()) return std::nullopt;
+      if (!collect_remedies(changed ? changed->cycle() : cycle_, pod_, node, remedies)) return std::nullopt;
       for (Remedy& r : remedies) {
+        r.apply(pods);
         out.changes.push_back(std::move(r.text));
         out.apply.push_back(std::move(r.apply));
       }
+      changed = std::make_unique<ChangedPod>(cycle_, cluster_.model, cycle_.snapshot(), pod_, pods);
+      if (changed->fits(pod_, node)) return out;
+      if (changed->cycle().pod_reason() != SchedulingCycle::kPerNode) return std::nullopt;
     }
-    if (out.changes.empty()) return std::nullopt;
-    return out;
+    return std::nullopt;
   }
 
   void preemption() {

@@ -115,6 +115,7 @@ class Setting {
 
   Objects objects;
   SchedulerConfig config = default_config();
+  bool careless = false;  // one profile does not ask for room
 
  private:
   Node node(size_t n) {
@@ -174,6 +175,8 @@ class Setting {
     config.configuration.profiles[1].plugin_config["NodeResourcesFit"].args = packing;
     config.configuration.profiles[2].points[static_cast<size_t>(ExtensionPoint::Score)].disabled = {{"*"}};
     if (dice_.one_in(3)) config.configuration.profiles[0].multi_point.enabled.push_back({"TestWhims"});
+    careless = dice_.one_in(8);
+    if (careless) config.configuration.profiles[2].multi_point.disabled = {{"NodeResourcesFit"}};
   }
 
   // Whoever may meet pods that share GPUs must look at devices.
@@ -330,12 +333,14 @@ const PodTemplateModel& template_of(const SchedulerFixture& f, PodId pod) {
   return f.model.templates[f.cluster_state.pods[pod].pod_template];
 }
 
-// 1. No node is asked for more than it has, pods included, be it of assumed pods or of bound ones.
-Complaint no_node_over_allocatable(const SchedulerFixture& f) {
+// 1. No node is asked for more than it has, pods included: by bound pods, and unless a profile does not care, with the
+// assumed ones.
+Complaint no_node_over_allocatable(const SchedulerFixture& f, bool careless) {
   const SchedulerSnapshot& s = f.state.snapshot;
   size_t width = f.model.resource_count();
   for (size_t i = 0; i < s.requested.size(); ++i)
-    if (s.requested[i] > s.allocatable[i] || s.requested[i] < f.cluster_state.requested[i])
+    if ((careless ? f.cluster_state.requested[i] : s.requested[i]) > s.allocatable[i] ||
+        s.requested[i] < f.cluster_state.requested[i])
       return fmt::format("node {}: {} {} requested with assumed pods, {} by bound ones, {} allocatable", i / width,
                          f.model.resources[i % width], s.requested[i], f.cluster_state.requested[i], s.allocatable[i]);
   return "";
@@ -643,7 +648,8 @@ Complaint difference(const SchedulerSnapshot& a, const SchedulerSnapshot& b) {
 
 // How often the interesting things happened, so that a property that is never put to the test fails, too.
 struct Tally {
-  uint64_t steps = 0, bound = 0, preempted = 0, cycles_compared = 0, dry_runs = 0, still_waiting = 0, forks = 0;
+  uint64_t steps = 0, bound = 0, refused = 0, preempted = 0, cycles_compared = 0, dry_runs = 0, still_waiting = 0,
+           forks = 0;
 };
 
 // One cluster and what happens to it. A copy goes on from the same state with the same future.
@@ -682,7 +688,7 @@ class History : public CycleObserver {
   }
   void check() {
     ++tally_.steps;
-    verify("no node over allocatable", no_node_over_allocatable(f_));
+    verify("no node over allocatable", no_node_over_allocatable(f_, setting_.careless));
     verify("devices add up", devices_add_up(f_));
     verify("GPUs are those promised", gpus_are_those_promised(f_));
     verify("every pod on one node", every_pod_on_one_node(f_));
@@ -785,8 +791,9 @@ class History : public CycleObserver {
     const std::vector<int32_t>& free = s.device_free_milli[node];
     if (t.gpu_milli > 0 || std::count(free.begin(), free.end(), 1000) < t.gpus) return;
     if (t.gpus > 0 && s.pods[node].size() != f_.cluster_state.node_pods[node].size()) return;
+    const std::vector<int64_t>& requested = setting_.careless ? f_.cluster_state.requested : s.requested;
     for (size_t r = 0, at = node * f_.model.resource_count(); r < t.request.size(); ++r)
-      if (s.requested[at + r] + (r == kPods.value ? 1 : t.request[r]) > s.allocatable[at + r]) return;
+      if (requested[at + r] + (r == kPods.value ? 1 : t.request[r]) > s.allocatable[at + r]) return;
     alive_.push_back(f_.place(workload, node));
     placed_.insert(alive_.back());
   }
@@ -862,6 +869,10 @@ class History : public CycleObserver {
       f_.cluster_state.pods[pod].phase = events_.one_in(4) ? PodPhase::Probing : PodPhase::Ready;
       verify("a bound pod has no message", f_.scheduler.failure_message(pod));
       ++tally_.bound;
+    }
+    for (const auto& [pod, node] : std::exchange(f_.state.overcommitted, {})) {
+      remove(pod);
+      ++tally_.refused;
     }
     std::vector<SchedulerState::Preemption> preemptions = std::exchange(f_.state.preemptions, {});
     verify("preemption", preemptions_are_right(preemptions));
@@ -1032,8 +1043,9 @@ TEST_CASE("whatever happens, the scheduler's books are right") {
     history.check_fork(50);
     history.check_end();
   }
-  WARN(fmt::format("steps {} bound {} preempted {} compared {} dry {} waiting {} forks {}", tally.steps, tally.bound,
-                   tally.preempted, tally.cycles_compared, tally.dry_runs, tally.still_waiting, tally.forks));
+  WARN(fmt::format("steps {} bound {} refused {} preempted {} compared {} dry {} waiting {} forks {}", tally.steps,
+                   tally.bound, tally.refused, tally.preempted, tally.cycles_compared, tally.dry_runs,
+                   tally.still_waiting, tally.forks));
 }
 
 }  // namespace
