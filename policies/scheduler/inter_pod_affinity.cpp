@@ -66,7 +66,9 @@ std::vector<KeyCounter> add_counters(const KeyWeights& weights, DomainCounters& 
   std::vector<KeyCounter> out;
   for (const auto& [name, by_template] : weights) {
     TopologyKeyId key = counters.key(name);
-    DomainCounter counter{key, {by_template.begin(), by_template.end()}, {}, true, 0};
+    DomainCounter counter;
+    counter.key = key;
+    counter.weights = {by_template.begin(), by_template.end()};
     out.push_back({key, counters.add(std::move(counter)), name});
   }
   return out;

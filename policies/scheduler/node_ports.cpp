@@ -37,7 +37,8 @@ class NodePorts : public SchedulerPlugin {
       if (!p.model.templates[TemplateId(t)].host_ports.empty()) with_ports.push_back(TemplateId(t));
     data->holders.resize(p.model.templates.size());
     for (TemplateId wanting : with_ports) {
-      DomainCounter counter{data->node_key, {}, {}, true, 0};
+      DomainCounter counter;
+      counter.key = data->node_key;
       for (TemplateId holding : with_ports)
         if (conflict(p.model.templates[wanting].host_ports, p.model.templates[holding].host_ports))
           counter.weights.emplace_back(holding, 1);

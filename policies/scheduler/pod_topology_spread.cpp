@@ -70,10 +70,14 @@ class SpreadCounters {
   }
 
  private:
-  // An empty selector selects everything, but counts nothing.
+  // An empty selector selects everything, but counts nothing: countPodsMatchSelector knows it, updateWithPod, which dry
+  // runs use, does not.
   DomainCounter counter_of(const TopologySpreadConstraint& constraint, TopologyKeyId key) const {
-    DomainCounter counter{key, {}, {}, false, 0};
-    if (!constraint.label_selector || constraint.label_selector->requirements.empty()) return counter;
+    DomainCounter counter;
+    counter.key = key;
+    counter.terminating = false;
+    if (!constraint.label_selector) return counter;
+    counter.dry_runs_only = constraint.label_selector->requirements.empty();
     for (size_t t = 0; t < p_.model.templates.size(); ++t) {
       const PodTemplateModel& other = p_.model.templates[TemplateId(t)];
       if (other.namespace_ == pod_.namespace_ && selects(constraint, other))

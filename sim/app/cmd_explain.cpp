@@ -31,8 +31,8 @@ int cmd_explain(const Arguments& arguments) {
        "Replays a scenario, or the run that a run.h5 is of, and tells why the pod is where it is: what every "
        "node was rejected for or scored, what would have to change for a pod that waits, and whom it would "
        "evict.",
-       "  kisim explain pod llama-x2b4q scenarios/quickstart.yaml\n"
-       "  kisim explain pod training-0 quickstart/run.h5 --at 12m\n"});
+       "  kisim explain pod sweep scenarios/scheduling/mig.yaml\n"
+       "  kisim explain pod sweep mig.run/run.h5 --at 5m\n"});
   flags.add_to(line);
   line.flags().add_options()("at", po::value(&at)->value_name("time"), "time of the run (default: its end)")(
       "output,o", po::value(&output)->value_name("format"), "table (default), wide or json");

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 
 namespace kisim {
 
@@ -28,45 +29,64 @@ int64_t amount(const ResourceList& list, const std::string& name, int64_t otherw
   return otherwise;
 }
 
-void add_to(ResourceList& sum, const ResourceList& list) {
-  for (const auto& [name, value] : list) {
-    auto at =
-        std::lower_bound(sum.begin(), sum.end(), name, [](const auto& a, const std::string& b) { return a.first < b; });
-    if (at != sum.end() && at->first == name)
-      at->second += value;
-    else
-      sum.insert(at, {name, value});
-  }
+// Amounts in billionths of their units, sorted by name: exact sums of what was written, without overflow.
+__extension__ using Billionths = __int128;
+using ExactList = std::vector<std::pair<std::string, Billionths>>;
+constexpr int64_t kBillion = 1'000'000'000;
+
+Billionths& at(ExactList& list, const std::string& name) {
+  auto place =
+      std::lower_bound(list.begin(), list.end(), name, [](const auto& a, const std::string& b) { return a.first < b; });
+  if (place == list.end() || place->first != name) place = list.insert(place, {name, 0});
+  return place->second;
 }
 
-void raise_to(ResourceList& most, const ResourceList& list) {
+ExactList exact(const ResourceList& list) {
+  ExactList out;
+  for (const auto& [name, value] : list) at(out, name) = Billionths{value} * kBillion;
+  return out;
+}
+
+void add_to(ExactList& sum, const ExactList& list) {
+  for (const auto& [name, value] : list) at(sum, name) += value;
+}
+
+void raise_to(ExactList& most, const ExactList& list) {
+  for (const auto& [name, value] : list) at(most, name) = std::max(at(most, name), value);
+}
+
+// Rounded up to whole units, at most the largest int64.
+ResourceList rounded(const ExactList& list) {
+  ResourceList out;
   for (const auto& [name, value] : list) {
-    int64_t have = amount(most, name);
-    if (value > have) add_to(most, {{name, value - have}});
+    Billionths units = (value + kBillion - 1) / kBillion;
+    out.emplace_back(name, static_cast<int64_t>(std::min<Billionths>(units, std::numeric_limits<int64_t>::max())));
   }
+  return out;
 }
 
 const ResourceList kDefaults{{"cpu", kDefaultMilliCpu}, {"memory", kDefaultMemory}};
 
-void fill_absent(ResourceList& list, const ResourceList& defaults) {
+void fill_absent(ExactList& list, const ResourceList& defaults) {
   for (const auto& [name, value] : defaults)
-    if (std::none_of(list.begin(), list.end(), [&](const auto& entry) { return entry.first == name; }))
-      add_to(list, {{name, value}});
+    if (std::none_of(list.begin(), list.end(), [&, &n = name](const auto& entry) { return entry.first == n; }))
+      at(list, name) = Billionths{value} * kBillion;
+}
+
+ExactList requests_of(const Container& container, const ResourceList& defaults) {
+  ExactList out = exact(container.requests);
+  for (const auto& [name, billionths] : container.rounded_up) at(out, name) -= billionths;
+  fill_absent(out, defaults);
+  return out;
 }
 
 // What the containers of a pod need at once: all containers and sidecars, or an init container beside the sidecars that
 // started before it (component-helpers/resource/helpers.go). `defaults` stand in for what a container does not name.
-ResourceList container_requests(const PodSpec& spec, const ResourceList& defaults) {
-  ResourceList sum, sidecars, most;
-  for (const Container& c : spec.containers) {
-    ResourceList own = c.requests;
-    fill_absent(own, defaults);
-    add_to(sum, own);
-  }
+ExactList container_requests(const PodSpec& spec, const ResourceList& defaults) {
+  ExactList sum, sidecars, most;
+  for (const Container& c : spec.containers) add_to(sum, requests_of(c, defaults));
   for (const Container& c : spec.init_containers) {
-    ResourceList own = c.requests;
-    fill_absent(own, defaults);
-    ResourceList peak = sidecars;
+    ExactList own = requests_of(c, defaults), peak = sidecars;
     add_to(peak, own);
     raise_to(most, peak);
     if (!c.sidecar) continue;
@@ -78,29 +98,36 @@ ResourceList container_requests(const PodSpec& spec, const ResourceList& default
 }
 
 // Pod-level requests stand in place of those of the containers.
-ResourceList effective_request(const PodSpec& spec) {
-  ResourceList sum = container_requests(spec, {});
+ExactList effective_request(const PodSpec& spec) {
+  ExactList sum = container_requests(spec, {});
   if (spec.pod_requests)
-    for (const auto& [name, value] : *spec.pod_requests) {
-      std::erase_if(sum, [&](const auto& entry) { return entry.first == name; });
-      add_to(sum, {{name, value}});
-    }
+    for (const auto& [name, value] : *spec.pod_requests) at(sum, name) = Billionths{value} * kBillion;
   return sum;
 }
 
 // GetNonzeroRequests: with pod-level requests, only what the whole pod does not name is filled in.
-ResourceList nonzero_request(const PodSpec& spec) {
+ExactList nonzero_request(const PodSpec& spec) {
   if (!spec.pod_requests) return container_requests(spec, kDefaults);
-  ResourceList sum = effective_request(spec);
+  ExactList sum = effective_request(spec);
   fill_absent(sum, kDefaults);
   return sum;
 }
 
+ResourceList with_overhead(ExactList sum, const PodSpec& spec) {
+  add_to(sum, exact(spec.overhead));
+  return rounded(sum);
+}
+
+// The old labels come first (component-helpers/node/topology, GetZoneKey).
+const std::string* topology_label(const Labels& labels, const std::string& what) {
+  const std::string* old = find_label(labels, "failure-domain.beta.kubernetes.io/" + what);
+  return old ? old : find_label(labels, "topology.kubernetes.io/" + what);
+}
+
 std::string zone_key(const Labels& labels) {
-  const std::string* region = find_label(labels, "topology.kubernetes.io/region");
-  const std::string* zone = find_label(labels, "topology.kubernetes.io/zone");
-  if (!region && !zone) return "";
-  return (region ? *region : "") + ":" + (zone ? *zone : "");
+  const std::string *region = topology_label(labels, "region"), *zone = topology_label(labels, "zone");
+  std::string key = (region ? *region : "") + ":" + (zone ? *zone : "");
+  return key == ":" ? "" : key;
 }
 
 // `otherwise` if there is none, −1 if it is no whole number.
@@ -126,9 +153,10 @@ void gpu_share(const Labels& annotations, PodTemplateModel& t) {
 
 // Fills what the template asks for in sums; returns its requests, and those of its containers alone.
 std::pair<ResourceList, ResourceList> charge(PodTemplateModel& t) {
-  ResourceList request = effective_request(t.spec), containers = container_requests(t.spec, {});
-  ResourceList nonzero = nonzero_request(t.spec), nonzero_containers = container_requests(t.spec, kDefaults);
-  for (ResourceList* list : {&request, &containers, &nonzero, &nonzero_containers}) add_to(*list, t.spec.overhead);
+  ResourceList request = with_overhead(effective_request(t.spec), t.spec);
+  ResourceList containers = with_overhead(container_requests(t.spec, {}), t.spec);
+  ResourceList nonzero = with_overhead(nonzero_request(t.spec), t.spec);
+  ResourceList nonzero_containers = with_overhead(container_requests(t.spec, kDefaults), t.spec);
   t.nonzero_cpu = amount(nonzero, "cpu");
   t.nonzero_memory = amount(nonzero, "memory");
   t.container_nonzero_cpu = amount(nonzero_containers, "cpu");
@@ -390,26 +418,37 @@ void Cluster::bind(PodId id, NodeId node, Time now, std::span<const uint16_t> de
   state.nonzero_cpu[node.value] += t.nonzero_cpu;
   state.nonzero_memory[node.value] += t.nonzero_memory;
   state.node_pods[node.value].push_back(id);
-  // The device plugin hands out the first free devices.
+  hand_out(id, node, now, devices);
+  pod.node = node;
+  pod.scheduled = now;
+}
+
+// Without a choice, the device plugin hands out the first free devices.
+void Cluster::hand_out(PodId id, NodeId node, Time now, std::span<const uint16_t> devices) {
+  PodState& pod = state.pods[id];
+  const PodTemplateModel& t = model.templates[pod.pod_template];
   uint32_t first = state.first_gpu[node.value], wanted = t.gpus;
-  for (uint32_t g = first; wanted > 0 && g < first + model.nodes[node].gpus; ++g) {
+  auto hold = [&](uint32_t g) {
     GpuState& gpu = state.gpus[GpuId(g)];
-    if (gpu.owner.valid() || gpu.shared > 0) continue;
-    gpu.owner = id;
-    gpu.allocated.set(now, 1);
+    KISIM_INVARIANT(!gpu.owner.valid(), "GPU {} of node {} is held by two pods", g - first,
+                    model.nodes[node].object.meta.name);
+    if (t.gpu_milli > 0)
+      gpu.shared += t.gpu_milli;
+    else
+      gpu.owner = id;
+    gpu.allocated.set(now, t.gpu_milli > 0 ? gpu.shared * 1e-3 : 1);
     pod.gpus.push_back(GpuId(g));
+  };
+  for (uint16_t device : devices) hold(first + device);
+  if (t.gpu_milli > 0 || !devices.empty()) return;
+  for (uint32_t g = first; wanted > 0 && g < first + model.nodes[node].gpus; ++g) {
+    const GpuState& gpu = state.gpus[GpuId(g)];
+    if (gpu.owner.valid() || gpu.shared > 0) continue;
+    hold(g);
     --wanted;
   }
   KISIM_INVARIANT(wanted == 0, "node {} has no device left for pod {}", model.nodes[node].object.meta.name,
                   pod_name(id));
-  for (uint16_t device : devices) {
-    GpuState& gpu = state.gpus[GpuId(first + device)];
-    gpu.shared += t.gpu_milli;
-    gpu.allocated.set(now, gpu.shared * 1e-3);
-    pod.gpus.push_back(GpuId(first + device));
-  }
-  pod.node = node;
-  pod.scheduled = now;
 }
 
 void Cluster::remove(PodId id, Time now) {

@@ -106,10 +106,10 @@ struct ClusterModel {
   size_t resource_count() const { return resources.size(); }
 };
 
-// Interns resource names, fills dense requests and GPU counts.
 // Kubernetes takes an image without a tag for the latest one (plugins/imagelocality, normalizedImageName).
 std::string normalized_image_name(const std::string& name);
 
+// Interns resource names, fills dense requests and GPU counts.
 class ClusterBuilder {
  public:
   explicit ClusterBuilder(std::vector<GpuModel> catalogue);
@@ -198,7 +198,7 @@ class Cluster {
   // The first resource of which the node has too little left for the pod; invalid: it fits.
   ResourceId shortage(PodId pod, NodeId node) const;
   // Charges the node; throws InvariantError if the node would be over its allocatable. `devices` are the GPUs of the
-  // node that a pod with gpu_milli shares; whole GPUs are handed out here.
+  // node that the pod holds, or shares if it asks for gpu_milli; without any, whole ones are handed out here.
   void bind(PodId pod, NodeId node, Time now, std::span<const uint16_t> devices = {});
   // Gives back the node's resources and GPUs; the pod is Gone.
   void remove(PodId pod, Time now);
@@ -209,6 +209,9 @@ class Cluster {
 
   const ClusterModel& model;
   ClusterState& state;
+
+ private:
+  void hand_out(PodId pod, NodeId node, Time now, std::span<const uint16_t> devices);
 };
 
 }  // namespace kisim

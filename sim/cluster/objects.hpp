@@ -80,6 +80,9 @@ struct HostPort {
 struct Container {
   std::string name, image;
   ResourceList requests, limits;
+  // Billionths of a unit by which an amount of `requests` was rounded up; those that were not are left out. Kubernetes
+  // rounds the sum over the containers, not each.
+  ResourceList rounded_up;
   std::vector<HostPort> host_ports;
   bool sidecar = false;  // an init container with restartPolicy: Always
   // readinessProbe; absent: ready as soon as it has started

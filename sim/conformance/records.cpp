@@ -5,6 +5,8 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 
 namespace kisim {
 
@@ -22,7 +24,7 @@ namespace {
 class Lines {
  public:
   explicit Lines(const std::string& path) : path_(path), file_(gzopen(path.c_str(), "rb")) {
-    if (!file_) throw IoError(fmt::format("cannot read '{}'", path));
+    if (!file_) throw IoError(fmt::format("cannot read '{}': {}", path, std::strerror(errno)));
     gzbuffer(file_, 1 << 18);
   }
   ~Lines() { gzclose(file_); }
@@ -79,6 +81,7 @@ Value convert(const Json& json, const std::shared_ptr<const std::string>& source
 
 void for_each_record(const std::string& path, const std::function<void(const Json&)>& callback) {
   Lines lines(path);
+  bool empty = true;
   std::string line;
   for (int number = 1; lines.next(line); ++number) {
     if (line.empty()) continue;
@@ -87,7 +90,11 @@ void for_each_record(const std::string& path, const std::function<void(const Jso
       throw InputError(Diagnostic{
           Severity::Error, {path, number, 1}, "", "found a line that is no JSON object, allowed: one record a line"});
     callback(record);
+    empty = false;
   }
+  if (empty)
+    throw InputError(
+        Diagnostic{Severity::Error, {path, 0, 0}, "", "found no record, allowed: JSON Lines, plain or gzip"});
 }
 
 Value to_value(const Json& json, const std::string& source) {

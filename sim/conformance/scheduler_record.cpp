@@ -23,7 +23,8 @@ std::string full_name(const Json& object) {
 
 SchedulerRecord::SchedulerRecord(const Json& record)
     : id_(text(record, "id")), minor_(minor_of(text(record, "k8s"))), gates_(minor_) {
-  for (const auto& [gate, on] : at(record, "featureGates").items()) gates_.set(gate, on.get<bool>());
+  for (const auto& [gate, on] : at(record, "featureGates").items())
+    if (auto complaint = gates_.set(gate, on.is_boolean() ? on.get<bool>() : on == "true")) refuse(*complaint);
   if (const Json& config = at(record, "config"); config.is_object()) {
     Diagnostics diagnostics;
     configuration_ = read_scheduler_configuration(to_value(config, id_), diagnostics);
@@ -50,7 +51,11 @@ SchedulerRecord::SchedulerRecord(const Json& record)
   cache_->start();
   cycle_ = std::make_unique<SchedulingCycle>(model_, cluster_, *cache_, memory_);
   for (const Json& object : at(record, "objects"))
-    if (object["kind"] == "Node") add_node(object);
+    if (at(object, "kind") == "Node") add_node(object);
+}
+
+void SchedulerRecord::refuse(const std::string& message) const {
+  throw InputError(Diagnostic{Severity::Error, {}, id_, message});
 }
 
 Manifests SchedulerRecord::read(const Json& object, std::vector<PriorityClass> classes) const {
@@ -66,7 +71,7 @@ Manifests SchedulerRecord::read(const Json& object, std::vector<PriorityClass> c
 void SchedulerRecord::read_objects(const Json& record) {
   Diagnostics diagnostics;
   for (const Json& object : at(record, "objects"))
-    if (object["kind"] != "Node" && object["kind"] != "Pod")
+    if (at(object, "kind") != "Node" && at(object, "kind") != "Pod")
       read_manifest(to_value(object, id_), diagnostics, objects_);
   diagnostics.throw_if_errors();
   for (const Namespace& n : objects_.namespaces) builder_.add_namespace(n);
@@ -83,9 +88,9 @@ void SchedulerRecord::read_nodes(const Json& record) {
     builder_.add_node(read(object).nodes.at(0));
   };
   for (const Json& object : at(record, "objects"))
-    if (object["kind"] == "Node") add(object);
+    if (at(object, "kind") == "Node") add(object);
   for (const Json& step : at(record, "steps"))
-    if (at(step, "node").is_object()) add(step["node"]);
+    if (at(step, "node").is_object()) add(at(step, "node"));
 }
 
 void SchedulerRecord::read_pods(const Json& record) {
@@ -104,9 +109,9 @@ void SchedulerRecord::read_pods(const Json& record) {
     pod_names_.push_back(pod.meta.full_name());
   };
   for (const Json& object : at(record, "objects"))
-    if (object["kind"] == "Pod") add(object);
+    if (at(object, "kind") == "Pod") add(object);
   for (const Json& step : at(record, "steps"))
-    if (at(step, "pod").is_object()) add(step["pod"]);
+    if (at(step, "pod").is_object()) add(at(step, "pod"));
 }
 
 PodId SchedulerRecord::next_pod(const Json& object) {
@@ -123,15 +128,18 @@ PodId SchedulerRecord::next_pod(const Json& object) {
   return pod;
 }
 
+// A node that comes again under its name is the same node.
 NodeId SchedulerRecord::add_node(const Json& object) {
-  NodeId node(slots_++);
-  nodes_[text(at(object, "metadata"), "name")] = node;
+  auto [known, is_new] = nodes_.try_emplace(text(at(object, "metadata"), "name"), NodeId(slots_));
+  if (is_new) ++slots_;
+  NodeId node = known->second;
+  if (!is_new && snapshot_.present[node.value]) refuse("found addNode for a node that is there already");
   cache_->add_node(node, next_version());
   return node;
 }
 
 ClusterEvent SchedulerRecord::update_node(const Json& object) {
-  NodeId node = nodes_.at(text(at(object, "metadata"), "name"));
+  NodeId node = this->node(text(at(object, "metadata"), "name"));
   ClusterEvent event;
   event.node = node;
   event.before = snapshot_.version[node.value];

@@ -27,12 +27,12 @@ class SchedulerRecord {
 
   // Pods in the order of the record: those placed first, then those of the steps.
   PodId next_pod(const Json& object);
-  PodId pod(const std::string& full_name) const { return pods_.at(full_name); }
+  PodId pod(const std::string& full_name) const { return named(pods_, "pod", full_name); }
   std::string pod_name(PodId pod) const { return pod_names_[pod.value]; }
   const PodTemplateModel& pod_template(PodId pod) const { return cluster_.templates[TemplateId(pod.value)]; }
   Time start_time(PodId pod) const { return start_times_[pod.value]; }
 
-  NodeId node(const std::string& name) const { return nodes_.at(name); }
+  NodeId node(const std::string& name) const { return named(nodes_, "node", name); }
   std::string node_name(NodeId node) const { return cycle_->view().node(node).object.meta.name; }
   // The node of an addNode or updateNode step; the step's object becomes the node's own.
   NodeId add_node(const Json& object);
@@ -40,6 +40,13 @@ class SchedulerRecord {
   std::vector<std::string> names(std::span<const NodeId> nodes) const;
 
  private:
+  template <class Map>
+  typename Map::mapped_type named(const Map& map, const char* what, const std::string& name) const {
+    auto found = map.find(name);
+    if (found == map.end()) refuse(fmt::format("found {} '{}', which the record does not have", what, name));
+    return found->second;
+  }
+  [[noreturn]] void refuse(const std::string& message) const;
   void read_objects(const Json& record);
   void read_nodes(const Json& record);
   void read_pods(const Json& record);

@@ -27,8 +27,8 @@ using Verdicts = std::map<std::string, std::string>;  // by node
 Verdicts expected_verdicts(const Json& groups) {
   Verdicts out;
   for (const Json& group : groups)
-    for (const Json& node : group["nodes"])
-      out[node] = verdict_text(text(group, "plugin"), text(group, "code"), texts(group["reasons"]));
+    for (const Json& node : at(group, "nodes"))
+      out[node] = verdict_text(text(group, "plugin"), text(group, "code"), texts(at(group, "reasons")));
   return out;
 }
 
@@ -44,7 +44,7 @@ class Cycles {
   size_t run() {
     compare_profiles();
     for (const Json& object : at(record_, "objects"))
-      if (object["kind"] == "Pod") place(cluster_.next_pod(object), text(at(object, "spec"), "nodeName"));
+      if (at(object, "kind") == "Pod") place(cluster_.next_pod(object), text(at(object, "spec"), "nodeName"));
     compare_order(at(record_, "expect"));
     size_t number = 0;
     for (const Json& step : at(record_, "steps")) {
@@ -61,8 +61,8 @@ class Cycles {
   void apply(const Json& step) {
     std::string op = text(step, "op");
     if (op == "schedule") return schedule(step);
-    if (op == "addNode") return void(cluster_.add_node(step["node"]));
-    if (op == "updateNode") return void(cluster_.update_node(step["node"]));
+    if (op == "addNode") return void(cluster_.add_node(at(step, "node")));
+    if (op == "updateNode") return void(cluster_.update_node(at(step, "node")));
     if (op == "removeNode") return cluster_.cache().remove_node(cluster_.node(text(step, "name")));
     if (op == "checkOrder") return compare_order(at(step, "expect"));
     if (op == "nominate")
@@ -84,7 +84,7 @@ class Cycles {
   void compare_order(const Json& expect) {
     if (!at(expect, "nodeOrder").is_array()) return;
     cluster_.cache().refresh();
-    differences_.compare("node order", texts(expect["nodeOrder"]), cluster_.names(cluster_.cycle().view().nodes()));
+    differences_.compare("node order", texts(at(expect, "nodeOrder")), cluster_.names(cluster_.cycle().view().nodes()));
   }
 
   void compare_profiles() {
@@ -112,11 +112,11 @@ class Cycles {
 
   void schedule(const Json& step) {
     const Json& expect = at(step, "expect");
-    PodId pod = cluster_.next_pod(step["pod"]);
+    PodId pod = cluster_.next_pod(at(step, "pod"));
     pod_ = pod;
     ++cycles_;
     const PodTemplateModel& t = cluster_.pod_template(pod);
-    differences_.compare("priority", at(expect, "priority").is_number() ? expect["priority"].get<int64_t>() : 0,
+    differences_.compare("priority", at(expect, "priority").is_number() ? at(expect, "priority").get<int64_t>() : 0,
                          int64_t{t.spec.priority});
     std::string result = text(expect, "result");
     bool ignored = cluster_.model().profile_of[TemplateId(pod.value)] == SchedulerModel::kNoProfile;
@@ -157,7 +157,7 @@ class Cycles {
   void compare_pod_rejection(const Json& rejected, StatusCode code, SchedulingCycle& cycle) {
     bool whole = cycle.pod_reason() != SchedulingCycle::kPerNode;
     differences_.compare(
-        "reason of the pod's rejection", texts(rejected["reasons"]),
+        "reason of the pod's rejection", texts(at(rejected, "reasons")),
         whole ? std::vector{cluster_.model().reasons[cycle.pod_reason()]} : std::vector<std::string>{});
     differences_.compare("code", text(rejected, "code"), std::string(code_name(code)));
   }
@@ -221,7 +221,7 @@ class Cycles {
                            column.empty() ? std::vector<std::string>{"none"} : ours(column));
     }
     if (at(expect, "total").is_array() && !cycle.profile().plugins_at(ExtensionPoint::Score).empty())
-      differences_.compare("totals", texts(expect["total"]), ours(cycle.totals()));
+      differences_.compare("totals", texts(at(expect, "total")), ours(cycle.totals()));
   }
 
   void compare_choice(const Json& expect, SchedulingCycle& cycle) {
@@ -232,7 +232,7 @@ class Cycles {
         if (cycle.totals()[i] == top) best.push_back(cluster_.node_name(cycle.feasible()[i]));
     }
     if (at(expect, "argmax").is_array())
-      differences_.compare("best nodes", sorted(texts(expect["argmax"])), sorted(best));
+      differences_.compare("best nodes", sorted(texts(at(expect, "argmax"))), sorted(best));
     std::string host = cluster_.node_name(cycle.host());
     bool one_of = cluster_.minor() < 35 && best.size() > 1;
     if (!one_of || std::find(best.begin(), best.end(), text(expect, "node")) == best.end())
@@ -240,7 +240,8 @@ class Cycles {
   }
 
   void compare_sampling(const Json& expect, SchedulingCycle& cycle) {
-    if (at(expect, "start").is_number()) differences_.compare("start", expect["start"].get<int64_t>(), int64_t{start_});
+    if (at(expect, "start").is_number())
+      differences_.compare("start", at(expect, "start").get<int64_t>(), int64_t{start_});
     const Json& sampling = at(expect, "sampling");
     if (!sampling.is_object()) return;
     auto number = [&](const char* field) {
@@ -292,10 +293,10 @@ class Cycles {
     };
     for (const Json& candidate : expect) {
       if (at(candidate, "ambiguous") == true) ambiguous.insert(text(candidate, "node"));
-      expected.push_back(
-          ambiguous.contains(text(candidate, "node"))
-              ? text(candidate, "node")
-              : show(text(candidate, "node"), texts(candidate["victims"]), candidate["pdbViolations"].get<int64_t>()));
+      expected.push_back(ambiguous.contains(text(candidate, "node"))
+                             ? text(candidate, "node")
+                             : show(text(candidate, "node"), texts(at(candidate, "victims")),
+                                    at(candidate, "pdbViolations").get<int64_t>()));
     }
     for (const PreemptionCandidate& candidate : search.candidates) {
       std::string node = cluster_.node_name(candidate.node);

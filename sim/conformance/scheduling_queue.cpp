@@ -52,7 +52,7 @@ class Script {
 
   size_t run() {
     for (const Json& object : at(record_, "objects"))
-      if (object["kind"] == "Pod")
+      if (at(object, "kind") == "Pod")
         cluster_.cache().add_pod(cluster_.next_pod(object), cluster_.node(text(at(object, "spec"), "nodeName")));
     size_t number = 0;
     for (const Json& step : at(record_, "steps")) {
@@ -85,14 +85,14 @@ class Script {
 
   void apply(const Json& step) {
     std::string op = text(step, "op");
-    if (op == "advance") return advance(step["ms"].get<int64_t>());
-    if (op == "add") return add(step["pod"]);
+    if (op == "advance") return advance(at(step, "ms").get<int64_t>());
+    if (op == "add") return add(at(step, "pod"));
     if (op == "pop") return void(popped_ = queue_.pop());
-    if (op == "addNode") return add_node(step["node"]);
-    if (op == "updateNode") return update_node(step["node"]);
-    if (op == "addAssigned") return add_assigned(step["pod"]);
+    if (op == "addNode") return add_node(at(step, "node"));
+    if (op == "updateNode") return update_node(at(step, "node"));
+    if (op == "addAssigned") return add_assigned(at(step, "pod"));
     PodId pod = cluster_.pod(text(step, "name"));
-    if (op == "fail") return queue_.fail(pod, plugins(pod, step["plugins"]), 0, now_);
+    if (op == "fail") return queue_.fail(pod, plugins(pod, at(step, "plugins")), 0, now_);
     if (op == "error") return queue_.error(pod, now_);
     if (op == "bind") return queue_.done(pod);
     if (op == "ungate") return queue_.ungate(pod);
@@ -172,7 +172,7 @@ class Script {
                          names_at({Place::Unschedulable, Place::Gated}));
     std::vector<std::string> expected, found;
     for (const Json& entry : at(expect, "backoff"))
-      expected.push_back(fmt::format("{} until {}{}", text(entry, "pod"), entry["expiresMs"].dump(),
+      expected.push_back(fmt::format("{} until {}{}", text(entry, "pod"), at(entry, "expiresMs").dump(),
                                      at(entry, "errorQueue") == true ? " after an error" : ""));
     for (PodId pod : queued_)
       if (Place place = queue_.place(pod); place == Place::Backoff || place == Place::ErrorBackoff)

@@ -23,6 +23,11 @@ class Quantity {
   int64_t value() const { return rounded(kUnit); }
   // In thousandths, rounded away from zero, as kube-scheduler reads cpu; capped to int64.
   int64_t milli_value() const { return rounded(kUnit / 1000); }
+  // By how much the two above were rounded up, in billionths of their units. Precondition: neither negative nor capped.
+  int64_t value_excess() const { return static_cast<int64_t>(static_cast<Nano>(value()) * kUnit - nano_); }
+  int64_t milli_excess() const {
+    return static_cast<int64_t>((static_cast<Nano>(milli_value()) * (kUnit / 1000) - nano_) * 1000);
+  }
   bool is_integer() const { return nano_ % kUnit == 0; }
 
   auto operator<=>(const Quantity&) const = default;

@@ -25,6 +25,7 @@ class Text {
 
   std::string text() {
     heading();
+    evictions();
     if (!e_.cycle) return out_;
     const CycleExplanation& cycle = *e_.cycle;
     if (cycle.scheduled && e_.node.empty())
@@ -57,6 +58,17 @@ class Text {
       lines(fmt::format("Created at {}, {} so far; {}.", clock(e_.created), attempts(), e_.waits), "");
   }
 
+  void evictions() {
+    for (const EvictionExplanation& eviction : e_.evictions) {
+      if (eviction.preemptor == e_.pod)
+        paragraph(fmt::format("At {} it was to make room on {} by evicting {}.", clock(eviction.at), eviction.node,
+                              fmt::join(eviction.victims, ", ")));
+      else
+        paragraph(fmt::format("At {} it was evicted from {} to make room for {}.", clock(eviction.at), eviction.node,
+                              eviction.preemptor));
+    }
+  }
+
   std::string attempts() const { return e_.attempts == 1 ? "1 attempt" : fmt::format("{} attempts", e_.attempts); }
   std::string attempt() const {
     if (!e_.cycle) return " by its nodeName, without the scheduler";
@@ -86,6 +98,8 @@ class Text {
     for (const NodeExplanation& n : cycle.nodes)
       if (n.plugin.empty()) feasible.push_back(&n);
     size_t rejected = cycle.nodes.size() - feasible.size();
+    if (feasible.size() == 1 && rejected + 1 < cycle.nodes_in_cluster)
+      return paragraph(fmt::format("Only {}, which it was nominated for, was tried.", cycle.node));
     if (feasible.size() == 1)
       return paragraph(
           fmt::format("{} was the only feasible node of {}; nothing was scored.", cycle.node, cycle.nodes_in_cluster));
@@ -113,13 +127,17 @@ class Text {
     if (cycle.fits.empty()) {
       paragraph("No change of the pod alone would make it fit a node.");
     } else {
-      paragraph("It would fit, if the pod were to");
+      paragraph("Changes of the pod after which it would fit, smallest first:");
       size_t shown = wide_ ? cycle.fits.size() : std::min(cycle.fits.size(), kFitsShown);
       for (size_t i = 0; i < shown; ++i)
-        lines(fmt::format("on {}: {}", cycle.fits[i].node, fmt::join(cycle.fits[i].changes, "; and to ")), "  ");
+        lines(fmt::format("on {}: {}", cycle.fits[i].node, fmt::join(cycle.fits[i].changes, "; ")), "  ");
+      if (shown < cycle.fits.size())
+        out_ += dim(fmt::format("-o wide shows {} such nodes\n", cycle.fits.size()), style_);
     }
     if (!cycle.preemption) return;
-    if (!cycle.preemption->message.empty()) return paragraph(fmt::format("Preemption: {}.", cycle.preemption->message));
+    if (!cycle.preemption->message.empty())
+      return paragraph("Preemption: " + cycle.preemption->message +
+                       (cycle.preemption->message.ends_with('.') ? "" : "."));
     paragraph(fmt::format("Preemption would make room on {} by evicting {}.", cycle.preemption->node,
                           fmt::join(cycle.preemption->victims, ", ")));
   }
@@ -180,6 +198,12 @@ std::string explanation_json(const PodExplanation& e) {
   out["bound_s"] = e.node.empty() ? Json() : Json(e.bound.to_seconds());
   out["waits"] = e.waits.empty() ? Json() : Json(e.waits);
   out["attempts"] = e.attempts;
+  out["evictions"] = Json::array();
+  for (const EvictionExplanation& eviction : e.evictions)
+    out["evictions"].push_back({{"at_s", eviction.at.to_seconds()},
+                                {"preemptor", eviction.preemptor},
+                                {"node", eviction.node},
+                                {"victims", eviction.victims}});
   out["cycle"] = e.cycle ? cycle_json(*e.cycle) : Json();
   return out.dump(2) + '\n';
 }

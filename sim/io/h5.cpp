@@ -5,6 +5,9 @@
 #include <hdf5.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <mutex>
 #include <type_traits>
 #include <utility>
@@ -168,6 +171,10 @@ void File::text(const std::string& path, const std::string& text) {
 
 std::string read_text(const std::string& file, const std::string& path) {
   initialise();
+  if (FILE* there = std::fopen(file.c_str(), "rb"))
+    std::fclose(there);
+  else
+    throw IoError(fmt::format("cannot read '{}': {}", file, std::strerror(errno)));
   auto check = [&](int64_t result) {
     if (result < 0) throw IoError(fmt::format("cannot read '{}': it is no run.h5 (no {} in it)", file, path));
     return result;

@@ -99,6 +99,14 @@ NamedQuantities read_quantities(ObjectReader& parent, std::string_view key) {
 
 int64_t amount_of(const NamedQuantity& q) { return q.name == "cpu" ? q.quantity.milli_value() : q.quantity.value(); }
 
+ResourceList excess(const NamedQuantities& quantities) {
+  ResourceList out;
+  for (const NamedQuantity& q : quantities)
+    if (int64_t more = q.name == "cpu" ? q.quantity.milli_excess() : q.quantity.value_excess(); more != 0)
+      out.emplace_back(q.name, more);
+  return out;
+}
+
 ResourceList amounts(const NamedQuantities& quantities) {
   ResourceList out;
   for (const NamedQuantity& q : quantities) out.emplace_back(q.name, amount_of(q));
@@ -239,6 +247,7 @@ void read_container_resources(ObjectReader resources, Container& out) {
   fill_requests(own.limits, own.requests);
   out.limits = amounts(own.limits);
   out.requests = amounts(own.requests);
+  out.rounded_up = excess(own.requests);
   resources.unmodelled("claims");
   resources.finish();
 }

@@ -182,7 +182,9 @@ Nested declare_scheduler(PolicyChoice& policy) {
   return {Shape::One,
           [&policy](const std::string&, const SourceMark& mark) {
             policy.mark = mark;
-            return declare(policy);
+            Fields fields = declare(policy);
+            for (Field& field : fields.list) field.needed = false;  // kube is the only one
+            return fields;
           },
           "name"};
 }

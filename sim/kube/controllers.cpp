@@ -87,9 +87,8 @@ void Controllers::assign(PodId pod, const std::string& name) {
     state_.statistics.decisions.add("FailedAdmission", refusal);
     return kubelet_.kill(pod);
   }
-  cluster_.bind(pod, node, engine_.now());
+  scheduler_.assign(pod, node);
   state_.statistics.pending.add(engine_.now(), -1);
-  scheduler_.assigned_pod_added(pod);
   kubelet_.bound(pod);
 }
 

@@ -80,6 +80,9 @@ void Kube::take_scheduled() {
 }
 
 void Kube::preempt(PodId victim) {
+  // Two pods may have asked for the same one.
+  PodPhase phase = cluster_.state.pods[victim].phase;
+  if (phase == PodPhase::Terminating || phase == PodPhase::Gone) return;
   ++state.statistics.preempted;
   state.statistics.decisions.add("Preempted");
   WorkloadId workload = cluster_.state.pods[victim].workload;

@@ -56,15 +56,20 @@ void Scheduler::pod_added(PodId pod) {
   arm();
 }
 
-void Scheduler::assigned_pod_added(PodId pod) {
+void Scheduler::assign(PodId pod, NodeId node) {
   if (pod.value >= state_.pods.size()) state_.pods.resize(pod.value + 1);
-  const PodState& object = cluster_.state.pods[pod];
-  cache_.know_pod(pod, object.pod_template, cluster_.pod_entity(pod));
-  cache_.add_pod(pod, object.node);
+  cache_.know_pod(pod, cluster_.state.pods[pod].pod_template, cluster_.pod_entity(pod));
+  cache_.add_pod(pod, node);
+  bind_now(pod, node);
+}
+
+// Fills the object of a pod that the cache has on the node already, and tells the others.
+void Scheduler::bind_now(PodId pod, NodeId node) {
+  engine_.sign(hash_combine(cluster_.pod_entity(pod), node.value));
+  cluster_.bind(pod, node, engine_.now(), state_.snapshot.pod_records[pod].devices);
   cache_.set_start_time(pod, engine_.now());
-  engine_.sign(hash_combine(cluster_.pod_entity(pod), object.node.value));
-  cluster_event({ClusterEvent::Kind::AssignedPodAdd, object.node, ClusterEvent::kNone, ClusterEvent::kNone, true, true,
-                 pod, object.pod_template});
+  cluster_event({ClusterEvent::Kind::AssignedPodAdd, node, ClusterEvent::kNone, ClusterEvent::kNone, true, true, pod,
+                 cluster_.state.pods[pod].pod_template});
 }
 
 void Scheduler::gates_removed(PodId pod) {
@@ -78,7 +83,7 @@ void Scheduler::gates_removed(PodId pod) {
 void Scheduler::pod_removed(PodId pod) {
   if (pod.value >= state_.pods.size() || pod.value >= state_.snapshot.pod_records.size()) return;
   SchedulerState::Pod& record = state_.pods[pod];
-  bool waited = queue_.contains(pod) && record.stage == Stage::None;
+  bool assigned = record.stage != Stage::None || state_.snapshot.pod_records[pod].node.valid();
   if (record.stage != Stage::None) {
     engine_.cancel(record.timer);
     unreserve(pod);
@@ -88,7 +93,7 @@ void Scheduler::pod_removed(PodId pod) {
   cache_.nominate(pod, {});
   queue_.remove(pod);
   clear_failure(pod);
-  if (waited) return arm();
+  if (!assigned) return arm();
   assigned_pod_gone(pod);
 }
 
@@ -194,6 +199,7 @@ void Scheduler::schedule_one(PodId pod) {
   ++state_.attempts;
   StatusCode code = cycle_.run(pod, state_.next_start, state_.snapshot.pod_records[pod].nominated);
   state_.next_start = cycle_.next_start();
+  if (is_rejection(code)) count_disruptions();
   if (observer_) observer_->cycle_ended(pod, code, cycle_);
   if (code == StatusCode::Success) return assume(pod, cycle_.host());
   if (cycle_.pod_reason() == SchedulingCycle::kPerNode)
@@ -204,7 +210,10 @@ void Scheduler::schedule_one(PodId pod) {
   // once. Without nodes that would never end: here it waits as after an error.
   if (cycle_.pod_reason() == kNoNodesReason) code = StatusCode::Error;
   uint64_t rejected_by = cycle_.rejected_by(), pending_by = cycle_.pending_by();
-  if (is_rejection(code)) post_filter(pod);
+  if (is_rejection(code))
+    post_filter(pod);
+  else
+    cache_.nominate(pod, {});  // whatever it hoped for is off
   give_up(pod, code, rejected_by, pending_by);
 }
 
@@ -220,7 +229,6 @@ void Scheduler::give_up(PodId pod, StatusCode code, uint64_t rejected_by, uint64
 
 void Scheduler::post_filter(PodId pod) {
   if (profile(pod).plugins_at(ExtensionPoint::PostFilter).empty() || view().nodes().empty()) return;
-  count_disruptions();
   PostFilterResult result;
   cycle_.post_filter(result);
   if (result.nominated) nominate(pod, *result.nominated);
@@ -266,11 +274,11 @@ bool Scheduler::permit(PodId pod) {
   SchedulerState::Pod& record = state_.pods[pod];
   bool waits = false;
   Duration timeout = Duration::max();
-  permit_.allow.clear();
   for (uint8_t i : profile(pod).plugins_at(ExtensionPoint::Permit)) {
     PluginContext c = cycle_.context(i, pod);
     permit_.timeout = {};
     StatusCode code = profile(pod).plugins[i].plugin->permit(c, record.node, permit_);
+    for (PodId other : std::exchange(permit_.allow, {})) allow(other);
     if (code == StatusCode::Success) continue;
     if (code != StatusCode::Wait) {
       send_back(pod, i, ExtensionPoint::Permit, code);
@@ -281,7 +289,6 @@ bool Scheduler::permit(PodId pod) {
     timeout = permit_.timeout;
     record.waits_for = i;
   }
-  for (PodId other : permit_.allow) allow(other);
   if (!waits) return true;
   record.stage = Stage::Waiting;
   record.timer = schedule(engine_.now() + timeout, kPermitTimeout, pod);
@@ -317,24 +324,17 @@ void Scheduler::finish_binding(PodId pod) {
   record.node = {};
   record.stage = Stage::None;
   record.timer = {};
-  engine_.sign(hash_combine(cluster_.pod_entity(pod), node.value));
-  if (cluster_.shortage(pod, node).valid()) {  // a profile that does not ask for room
-    cache_.remove_pod(pod);
-    queue_.done(pod);
-    state_.overcommitted.emplace_back(pod, node);
-    return;
-  }
-  bool shares = cluster_.model.templates[cluster_.state.pods[pod].pod_template].gpu_milli > 0;
-  std::span<const uint16_t> devices = state_.snapshot.pod_records[pod].devices;
-  cluster_.bind(pod, node, engine_.now(), shares ? devices : std::span<const uint16_t>{});
-  cache_.set_start_time(pod, engine_.now());
   cache_.nominate(pod, {});
   clear_failure(pod);
   queue_.done(pod);
+  if (cluster_.shortage(pod, node).valid()) {  // a profile that does not ask for room
+    cache_.remove_pod(pod);
+    state_.overcommitted.emplace_back(pod, node);
+    return;
+  }
   ++state_.scheduled;
   state_.bound.push_back(pod);
-  cluster_event({ClusterEvent::Kind::AssignedPodAdd, node, ClusterEvent::kNone, ClusterEvent::kNone, true, true, pod,
-                 cluster_.state.pods[pod].pod_template});
+  bind_now(pod, node);
 }
 
 void Scheduler::unreserve(PodId pod) {
@@ -359,6 +359,7 @@ void Scheduler::send_back(PodId pod, size_t plugin, ExtensionPoint point, Status
   const SchedulerModel::Plugin& p = profile(pod).plugins[plugin];
   unreserve(pod);
   forget(pod);
+  cache_.nominate(pod, {});
   note_pod_failure(pod, p.first_reason + p.plugin->pod_reason(cycle_.context(plugin, pod), point));
   bool pending = code == StatusCode::Pending;
   give_up(pod, code, pending ? 0 : bit(plugin), pending ? bit(plugin) : 0);

@@ -69,8 +69,8 @@ class Scheduler {
 
   // A pod to schedule. Precondition: it is not bound.
   void pod_added(PodId pod);
-  // A pod that is bound already, by somebody else.
-  void assigned_pod_added(PodId pod);
+  // Binds a pod where somebody else has put it. Precondition: it fits, and was never added.
+  void assign(PodId pod, NodeId node);
   // Somebody emptied the pod's scheduling gates.
   void gates_removed(PodId pod);
   // A pod was deleted, bound or not; its node's resources are free by now (those of an assumed pod are freed here).
@@ -89,7 +89,8 @@ class Scheduler {
   // or is bound.
   std::string failure_message(PodId pod) const;
   const std::vector<std::string>& reasons() const { return model_.reasons; }
-  // Runs a cycle for a pod that waits, without any consequence but what plugins remember, and shows its results.
+  // Runs a cycle for a pod that waits and shows its results; nothing comes of it but what plugins remember and what a
+  // cycle reads of the cluster before it starts.
   template <class Callback>
   void probe(PodId pod, Callback&& callback) {
     count_disruptions();
@@ -121,6 +122,7 @@ class Scheduler {
   bool permit(PodId pod);
   void bind(PodId pod);
   void finish_binding(PodId pod);
+  void bind_now(PodId pod, NodeId node);
   void unreserve(PodId pod);
   // Frees what was assumed.
   void forget(PodId pod);

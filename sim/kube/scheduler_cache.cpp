@@ -66,7 +66,6 @@ void SchedulerCache::update_node(NodeId node, uint32_t version) {
 
 void SchedulerCache::remove_node(NodeId node) {
   while (!s_.pods[node.value].empty()) remove_pod(s_.pods[node.value].back());
-  while (!s_.nominated[node.value].empty()) nominate(s_.nominated[node.value].back(), {});
   count_node(node, -1);
   hold_images(node, -1);
   leave_zone(node, object(node).zone);
@@ -102,15 +101,18 @@ void SchedulerCache::leave_zone(NodeId node, const std::string& name) {
   if (zone->nodes.empty()) s_.zones.erase(zone);
 }
 
-// One node of each zone in turn (backend/cache/node_tree.go).
+// One node of each zone in turn (backend/cache/node_tree.go). A node that went and came back meanwhile keeps its place.
 void SchedulerCache::rebuild_order() {
   size_t nodes = 0;
   for (const SchedulerSnapshot::Zone& zone : s_.zones) nodes += zone.nodes.size();
+  s_.order_stale = false;
+  bool same = nodes == s_.order.size() &&
+              std::all_of(s_.order.begin(), s_.order.end(), [&](NodeId n) { return s_.present[n.value] != 0; });
+  if (same) return;
   s_.order.clear();
   for (size_t round = 0; s_.order.size() < nodes; ++round)
     for (const SchedulerSnapshot::Zone& zone : s_.zones)
       if (round < zone.nodes.size()) s_.order.push_back(zone.nodes[round]);
-  s_.order_stale = false;
 }
 
 // How many nodes hold an image is told to a node when the node itself changes; until then it keeps what it was told.
@@ -228,7 +230,7 @@ void SchedulerCache::take_off(PodId pod, NodeId node) {
   std::erase(s_.pods[node.value], pod);
   TemplateId id = s_.pod_records[pod].pod_template;
   charge(id, node, -1);
-  count(id, node, -1, false);
+  count(id, node, -1, false, true);
   share_devices(pod, node, -1);
 }
 
@@ -236,7 +238,7 @@ void SchedulerCache::put_on(PodId pod, NodeId node) {
   s_.pods[node.value].push_back(pod);
   TemplateId id = s_.pod_records[pod].pod_template;
   charge(id, node, 1);
-  count(id, node, 1, false);
+  count(id, node, 1, false, true);
   share_devices(pod, node, 1);
 }
 
@@ -256,11 +258,12 @@ bool SchedulerCache::eligible(const DomainCounter& counter, NodeId node) const {
   return mask.empty() || mask[s_.version[node.value]] != 0;
 }
 
-void SchedulerCache::count(TemplateId id, NodeId node, int64_t sign, bool terminating) {
+void SchedulerCache::count(TemplateId id, NodeId node, int64_t sign, bool terminating, bool dry_run) {
   for (const auto& [c, weight] : counters_.counting(id)) {
     const DomainCounter& counter = counters_.counter(c);
     int32_t domain = counters_.key(counter.key).domain[s_.version[node.value]];
-    if (domain < 0 || (terminating && !counter.terminating) || !eligible(counter, node)) continue;
+    if (domain < 0 || (terminating && !counter.terminating) || (counter.dry_runs_only && !dry_run)) continue;
+    if (!eligible(counter, node)) continue;
     s_.counts[counter.first + static_cast<size_t>(domain)] += sign * weight;
     s_.counted_pods[c.value] += sign;
   }

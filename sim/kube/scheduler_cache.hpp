@@ -17,7 +17,7 @@ class SchedulerCache {
   // `version` is the node's object, an entry of ClusterModel::nodes.
   void add_node(NodeId node, uint32_t version);
   void update_node(NodeId node, uint32_t version);
-  // The pods of the node vanish with it.
+  // The pods of the node vanish with it. Pods nominated to it stay so, for the case that it comes back.
   void remove_node(NodeId node);
   void set_ready(NodeId node, bool ready);
 
@@ -47,7 +47,7 @@ class SchedulerCache {
 
  private:
   void charge(TemplateId pod_template, NodeId node, int64_t sign);
-  void count(TemplateId pod_template, NodeId node, int64_t sign, bool terminating);
+  void count(TemplateId pod_template, NodeId node, int64_t sign, bool terminating, bool dry_run = false);
   // The node and its pods, in all counters.
   void count_node(NodeId node, int64_t sign);
   bool eligible(const DomainCounter& counter, NodeId node) const;

@@ -40,6 +40,9 @@ class Compiler {
 
   SchedulerModel compile() {
     const KubeSchedulerConfiguration& c = config_.configuration;
+    if (c.profiles.size() >= SchedulerModel::kNoProfile)
+      refuse(c.profiles.back().mark, "profiles",
+             fmt::format("found {}, allowed: up to {}", c.profiles.size(), SchedulerModel::kNoProfile - 1));
     model_.configuration = c;
     model_.queue.initial_backoff = c.pod_initial_backoff;
     model_.queue.max_backoff = c.pod_max_backoff;
@@ -70,7 +73,7 @@ class Compiler {
         auto [place, is_new] = places.try_emplace(p.name, static_cast<uint8_t>(out.plugins.size()));
         if (is_new) {
           std::shared_ptr<const SchedulerPlugin> plugin = make_plugin(p.name, wanted);
-          // A plugin of Kubernetes without a part here: its objects do not exist, so it would say nothing.
+          // A plugin of Kubernetes without a part here: of volumes, claims and declared features.
           if (!plugin) {
             places.erase(place);
             continue;

@@ -66,6 +66,7 @@ StatusCode SchedulingCycle::run(PodId pod, uint32_t start, NodeId nominated) {
       host_ = nominated;
       return StatusCode::Success;
     }
+    refused_nominated_ = nominated;
   }
   if (StatusCode code = find_feasible(start); code != StatusCode::Success) return code;
   if (feasible_.empty()) {
@@ -82,7 +83,7 @@ void SchedulingCycle::reset(PodId pod) {
   pod_ = pod;
   template_ = record(pod).pod_template;
   profile_ = &model_.profile(template_);
-  host_ = overrun_ = {};
+  host_ = overrun_ = refused_nominated_ = {};
   pod_reason_ = kPerNode;
   wanted_ = 0;
   rejected_by_ = pending_by_ = skipped_filters_ = 0;
@@ -167,7 +168,8 @@ StatusCode SchedulingCycle::find_feasible(uint32_t start) {
         full = feasible_.size() == wanted_;
         if (full) {
           overrun_ = chunk_[i];
-          for (; i < count; ++i) verdicts_[chunk_[i].value] = {};
+          for (; i < count; ++i)
+            if (chunk_[i] != refused_nominated_) verdicts_[chunk_[i].value] = {};
           break;
         }
         feasible_.push_back(chunk_[i]);
@@ -175,7 +177,10 @@ StatusCode SchedulingCycle::find_feasible(uint32_t start) {
       visited_.push_back(chunk_[i]);
     }
   }
-  next_start_ = static_cast<uint32_t>((start + visited_.size()) % total);
+  // Kubernetes counts the nodes with a status, that of a nominated node among them.
+  bool elsewhere =
+      refused_nominated_.valid() && std::find(visited_.begin(), visited_.end(), refused_nominated_) == visited_.end();
+  next_start_ = static_cast<uint32_t>((start + visited_.size() + elsewhere) % total);
   return StatusCode::Success;
 }
 
@@ -273,6 +278,8 @@ void SchedulingCycle::keep_verdicts(std::span<const NodeId> nodes) {
     codes_.assign(open_.size(), StatusCode::Success);
     PluginContext c = context(filters[f], pod_);
     p.plugin->filter(c, open_, codes_);
+    for (size_t i = 0; i < open_.size(); ++i)
+      KISIM_INVARIANT(codes_[i] != StatusCode::Error, "filter {} errs, though what it says is kept", p.name);
     for (size_t i = 0; i < open_.size(); ++i)
       if (codes_[i] != StatusCode::Success) kept.verdicts[open_[i].value] = SchedulerModel::code_of(f, codes_[i]);
   }

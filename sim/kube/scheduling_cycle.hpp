@@ -116,7 +116,7 @@ class SchedulingCycle {
   PodId pod_;
   TemplateId template_;
   const SchedulerModel::Profile* profile_ = nullptr;
-  NodeId host_, overrun_;
+  NodeId host_, overrun_, refused_nominated_;
   uint32_t next_start_ = 0, pod_reason_ = kPerNode;
   size_t wanted_ = 0;
   uint64_t rejected_by_ = 0, pending_by_ = 0, skipped_filters_ = 0;

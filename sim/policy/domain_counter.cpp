@@ -18,7 +18,7 @@ TopologyKeyId DomainCounters::key(const std::string& name) {
 }
 
 CounterId DomainCounters::add(DomainCounter counter) {
-  std::vector<int64_t> identity{counter.key.value, counter.terminating};
+  std::vector<int64_t> identity{counter.key.value, counter.terminating, counter.dry_runs_only};
   for (const auto& [id, weight] : counter.weights) identity.insert(identity.end(), {id.value, weight});
   for (const std::vector<uint8_t>& mask : counter.eligible) {
     identity.push_back(-1);

@@ -31,8 +31,9 @@ struct DomainCounter {
   // By entry of ClusterModel::nodes, for nodes that are not ready and for those that are: whether its pods, and the
   // node as part of its domain, count. Empty: all do.
   std::vector<uint8_t> eligible[2];
-  bool terminating = true;  // pods that are being deleted count, too
-  size_t first = 0;         // of its domains among all counters'
+  bool terminating = true;     // pods that are being deleted count, too
+  bool dry_runs_only = false;  // only pods that a dry run takes off or puts on change it
+  size_t first = 0;            // of its domains among all counters'
 };
 
 // What the plugins of a scheduler count. Equal counters are kept once.

@@ -219,8 +219,8 @@ class SchedulerPlugin {
   virtual StatusCode pre_filter(PluginContext&, NodeSet&) const { return StatusCode::Success; }
   // Fills one code per node: Success, Unschedulable, UnschedulableAndUnresolvable or Error. They arrive as Success.
   virtual void filter(PluginContext&, std::span<const NodeId>, std::span<StatusCode>) const {}
-  // For filters and scores that read less than Cluster, Skip must depend on the template alone, and that of
-  // pre_filter() mean that every node passes.
+  // For filters and scores that read less than Cluster, Skip must depend on the template alone, that of
+  // pre_filter() must mean that every node passes, and filter() must not err.
   virtual Reads filter_reads() const { return Reads::Cluster; }
   // No node is left. `verdicts` are by NodeId. The first plugin that answers Success ends the search for help.
   virtual StatusCode post_filter(PluginContext&, std::span<const NodeVerdict>, FilterDryRun&, PostFilterResult&) const {

@@ -1,8 +1,12 @@
 #include "run/explain.hpp"
 
 #include "cluster/changed_template.hpp"
+#include "policy/preemption.hpp"
+
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <map>
 
 namespace kisim {
 
@@ -203,10 +207,27 @@ class CycleTeller {
       for (PodId victim : result.victims) out_.preemption->victims.push_back(full_name(cluster_, victim));
       return;
     }
-    const SchedulerModel::Plugin& last = cycle_.profile().plugins[plugins.back()];
-    PluginContext c = cycle_.context(plugins.back(), pod_);
-    out_.preemption->message =
-        model_.reasons[last.first_reason + last.plugin->pod_reason(c, ExtensionPoint::PostFilter)];
+    out_.preemption->message = why_no_preemption(plugins.back());
+  }
+
+  // As Kubernetes words it, counted over the nodes.
+  std::string why_no_preemption(uint8_t plugin) {
+    const std::vector<std::string> reasons = preemption_reasons();
+    const std::vector<NodeVerdict> verdicts(cycle_.verdicts().begin(), cycle_.verdicts().end());
+    std::unique_ptr<FilterDryRun> trial = cycle_.dry_run();
+    std::map<std::string, size_t> counts;
+    PluginContext c = cycle_.context(plugin, pod_);
+    PreemptionSearch search = find_preemption(c, {}, verdicts, *trial, [&](const PreemptionFailure& failure) {
+      if (failure.no_victims) return void(++counts[reasons[static_cast<size_t>(PreemptionReason::NoVictims)]]);
+      for (uint32_t r : cycle_.reasons_of(failure.node, failure.verdict)) ++counts[model_.reasons[r]];
+    });
+    if (!search.eligible) return reasons[static_cast<size_t>(search.reason)];
+    if (size_t others = out_.nodes_in_cluster - search.potential_nodes.size(); others > 0)
+      counts[reasons[static_cast<size_t>(PreemptionReason::NotHelpful)]] += others;
+    std::vector<std::string> parts;
+    for (const auto& [text, count] : counts) parts.push_back(fmt::format("{} {}", count, text));
+    std::sort(parts.begin(), parts.end());
+    return fmt::format("0/{} nodes are available: {}", out_.nodes_in_cluster, fmt::join(parts, ", "));
   }
 
   PodId pod_;
@@ -227,6 +248,7 @@ class Watcher : public CycleObserver {
   Watcher& operator=(const Watcher&) = delete;
 
   void cycle_ended(PodId pod, StatusCode code, SchedulingCycle& cycle) override {
+    if (code == StatusCode::Unschedulable) note_evictions(pod, cycle);
     if (pod != pod_) return;
     ++attempts_;
     if (code != StatusCode::Success) return;
@@ -235,27 +257,43 @@ class Watcher : public CycleObserver {
   }
 
   std::optional<CycleExplanation> take() { return std::move(decided_); }
+  std::vector<EvictionExplanation> take_evictions() { return std::move(evictions_); }
 
  private:
+  void note_evictions(PodId preemptor, SchedulingCycle& cycle) {
+    PostFilterResult result;
+    if (cycle.post_filter(result) != StatusCode::Success || result.victims.empty()) return;
+    bool concerned =
+        preemptor == pod_ || std::find(result.victims.begin(), result.victims.end(), pod_) != result.victims.end();
+    if (!concerned) return;
+    EvictionExplanation out{world_.now(),
+                            full_name(world_.cluster(), preemptor),
+                            cycle.view().node(*result.nominated).object.meta.name,
+                            {}};
+    for (PodId victim : result.victims) out.victims.push_back(full_name(world_.cluster(), victim));
+    evictions_.push_back(std::move(out));
+  }
+
   World& world_;
   PodId pod_;
   uint64_t attempts_ = 0;
   std::optional<CycleExplanation> decided_;
+  std::vector<EvictionExplanation> evictions_;
 };
 
 PodId find_pod(const World& world, const std::string& name) {
   const auto& pods = world.state().cluster.pods;
   std::string known;
-  size_t shown = 0;
+  size_t shown = 0, near = 0;
   for (size_t i = pods.size(); i-- > 0;) {
     std::string full = full_name(world.cluster(), PodId(i));
     if (full == name || full.substr(full.find('/') + 1) == name) return PodId(i);
-    if (shown < 10 && full.find(name) != full.npos) {
-      known += (shown++ ? ", " : "") + full;
-    }
+    near += full.find(name) != full.npos;
+    if (shown < 10 && full.find(name) != full.npos) known += (shown++ ? ", " : "") + full;
   }
-  for (size_t i = 0; shown == 0 && i < std::min<size_t>(pods.size(), 10); ++i)
-    known += (i ? ", " : "") + full_name(world.cluster(), PodId(i));
+  for (size_t i = 0; near == 0 && i < std::min<size_t>(pods.size(), 10); ++i)
+    known += (shown++ ? ", " : "") + full_name(world.cluster(), PodId(i));
+  if (size_t all = near > 0 ? near : pods.size(); all > shown) known += fmt::format(" and {} more", all - shown);
   throw InputError(Diagnostic{Severity::Error,
                               {},
                               "pod",
@@ -296,13 +334,13 @@ PodExplanation explain_pod(std::shared_ptr<const Model> model, const std::string
   out.phase = kisim::to_string(state.phase);
   out.created = state.created;
   const SchedulerState& scheduler = world.state().kube.scheduler;
-  bool scheduled = state.node.valid();
-  if (scheduled) {
+  World again(model);
+  Watcher watcher(again, pod);
+  again.run_until(at);
+  out.evictions = watcher.take_evictions();
+  if (state.node.valid()) {
     out.node = model->cluster.nodes[state.node].object.meta.name;
     out.bound = state.scheduled;
-    World again(model);
-    Watcher watcher(again, pod);
-    again.run_until(at);
     out.cycle = watcher.take();
     out.attempts = out.cycle ? out.cycle->attempt : 0;
     return out;

@@ -54,6 +54,13 @@ struct CycleExplanation {
   std::optional<PreemptionExplanation> preemption;  // not scheduled
 };
 
+// Pods that were evicted to make room, at one moment.
+struct EvictionExplanation {
+  Time at;
+  std::string preemptor, node;
+  std::vector<std::string> victims;  // most important first
+};
+
 struct PodExplanation {
   std::string pod;  // namespace/name
   Time at;
@@ -62,7 +69,8 @@ struct PodExplanation {
   Time created, bound;
   std::string waits;  // where in the scheduling queue and until what, for a pod that is not bound
   uint64_t attempts = 0;
-  std::optional<CycleExplanation> cycle;  // that bound it, or that it would go through now
+  std::vector<EvictionExplanation> evictions;  // that it caused, or that it was a victim of
+  std::optional<CycleExplanation> cycle;       // that bound it, or that it would go through now
 };
 
 // Replays the model to `at` and explains the pod with that name, "namespace/name" or the name alone. Throws InputError,

@@ -104,8 +104,7 @@ class SchedulerFixture {
   // Already running on the node.
   PodId place(size_t workload, size_t node) {
     PodId pod = create(workload);
-    cluster.bind(pod, NodeId(node), engine.now());
-    scheduler.assigned_pod_added(pod);
+    scheduler.assign(pod, NodeId(node));
     return pod;
   }
   void remove(PodId pod) {
