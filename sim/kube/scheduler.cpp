@@ -232,7 +232,10 @@ void Scheduler::post_filter(PodId pod) {
   PostFilterResult result;
   cycle_.post_filter(result);
   if (result.nominated) nominate(pod, *result.nominated);
-  for (PodId victim : result.victims) state_.preemptions.push_back({victim, pod});
+  for (PodId victim : result.victims) {
+    cache_.set_terminating(victim, true);
+    state_.preemptions.push_back({victim, pod});
+  }
 }
 
 // Pods of lower priority that were to go to the node may no longer fit.
@@ -327,7 +330,8 @@ void Scheduler::finish_binding(PodId pod) {
   cache_.nominate(pod, {});
   clear_failure(pod);
   queue_.done(pod);
-  if (cluster_.shortage(pod, node).valid()) {  // a profile that does not ask for room
+  bool too_few_gpus = state_.snapshot.pod_records[pod].devices.size() < view().template_of(pod).gpus;
+  if (too_few_gpus || cluster_.shortage(pod, node).valid()) {  // a profile that does not ask for room
     cache_.remove_pod(pod);
     state_.overcommitted.emplace_back(pod, node);
     return;

@@ -8,7 +8,6 @@
 #include "policy/registry.hpp"
 #include "policy/scheduler_args.hpp"
 
-#include <fmt/ranges.h>
 #include <catch2/catch.hpp>
 
 #include <cstdlib>
@@ -34,7 +33,6 @@ struct WhimMemory : CopyableMemory<WhimMemory> {
   uint64_t asked = 0;
   bool calm = false;
   std::vector<PodId> waiting;
-  int reserved = 0;
 };
 class Whims : public SchedulerPlugin {
  public:
@@ -44,9 +42,7 @@ class Whims : public SchedulerPlugin {
   std::unique_ptr<PolicyMemory> make_memory() const override { return std::make_unique<WhimMemory>(); }
 
   StatusCode reserve(PluginContext& c, NodeId, std::vector<uint16_t>&) const override {
-    bool refused = !memory(c).calm && memory(c).asked++ % 16 == 7;
-    memory(c).reserved += !refused;
-    return refused ? StatusCode::Unschedulable : StatusCode::Success;
+    return !memory(c).calm && memory(c).asked++ % 16 == 7 ? StatusCode::Unschedulable : StatusCode::Success;
   }
   void unreserve(PluginContext& c, NodeId) const override { std::erase(memory(c).waiting, c.pod); }
 
@@ -495,7 +491,6 @@ bool same(std::span<const T> a, std::span<const T> b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end());
 }
 
-// 3. Pod by pod, without any counter: who shares a node wants no port of the other, who shares a domain repels nobody.
 bool repels(const SchedulerFixture& f, const PodAffinityTerm& term, const std::string& owner, PodId other) {
   const PodTemplateModel& t = template_of(f, other);
   if (!term.label_selector || !t.matches(*term.label_selector)) return false;
@@ -516,6 +511,7 @@ bool conflict(const PodTemplateModel& a, const PodTemplateModel& b) {
     return std::any_of(b.host_ports.begin(), b.host_ports.end(), [&](const HostPort& y) { return x.conflicts(y); });
   });
 }
+// 3. Pod by pod, without any counter: who shares a node wants no port of the other, who shares a domain repels nobody.
 // `pods` are on nodes, and the scheduler put them there.
 Complaint nobody_where_unwanted(const SchedulerFixture& f, const std::vector<PodId>& pods) {
   for (PodId a : pods) {
@@ -679,6 +675,7 @@ class History : public CycleObserver {
         alive_(other.alive_),
         leaving_(other.leaving_),
         placed_(other.placed_),
+        step_(other.step_),
         tally_(other.tally_) {
     f_.engine = other.f_.engine;
     f_.cluster_state = other.f_.cluster_state;
@@ -726,10 +723,8 @@ class History : public CycleObserver {
     if (step_ % 8 == 0) probe_a_waiting_pod();
     if (step_ % 16 != 0) return;
     verify("sums equal a recount", sums_equal_a_recount(f_, setting_.careless));
-    verify("nobody where unwanted", nobody_where_unwanted(f_, pods([&](PodId p) {
-                                                            return f_.state.snapshot.pod_records[p].node.valid() &&
-                                                                   placed_.count(p) == 0;
-                                                          })));
+    auto is_scheduled = [&](PodId p) { return f_.state.snapshot.pod_records[p].node.valid() && placed_.count(p) == 0; };
+    verify("nobody where unwanted", nobody_where_unwanted(f_, pods(is_scheduled)));
   }
   void live_twice() {
     History copy(*this);
@@ -774,7 +769,9 @@ class History : public CycleObserver {
   }
   template <class Action>
   void with_any(const std::vector<PodId>& pods, Action&& action) {
-    if (!pods.empty()) action(PodId(pods[events_.below(pods.size())]));
+    if (pods.empty()) return;
+    PodId chosen = pods[events_.below(pods.size())];  // the action may change the list
+    action(chosen);
   }
   template <class Condition>
   std::vector<PodId> pods(Condition&& condition) const {
@@ -794,15 +791,13 @@ class History : public CycleObserver {
                       [&](PodId pod) { remove(pod); });
     alive_.push_back(f_.add(events_.below(f_.model.workloads.size())));
   }
-  // A pod with spec.nodeName, where it fits. The scheduler is not told which GPUs such a pod shares, and guesses which
-  // it has while none is promised to a pod that is not bound yet.
+  // A pod with spec.nodeName, where it fits. Nobody chooses GPUs for such a pod to share.
   void place_pod() {
     size_t workload = events_.below(f_.model.workloads.size()), node = events_.below(f_.model.nodes.size());
     const PodTemplateModel& t = f_.model.templates[f_.model.workloads[WorkloadId(workload)].pod_template];
     const SchedulerSnapshot& s = f_.state.snapshot;
     const std::vector<int32_t>& free = s.device_free_milli[node];
     if (t.gpu_milli > 0 || std::count(free.begin(), free.end(), 1000) < t.gpus) return;
-    if (t.gpus > 0 && s.pods[node].size() != f_.cluster_state.node_pods[node].size()) return;
     const std::vector<int64_t>& requested = setting_.careless ? f_.cluster_state.requested : s.requested;
     for (size_t r = 0, at = node * f_.model.resource_count(); r < t.request.size(); ++r)
       if (requested[at + r] + (r == kPods.value ? 1 : t.request[r]) > s.allocatable[at + r]) return;
@@ -889,6 +884,7 @@ class History : public CycleObserver {
     std::vector<SchedulerState::Preemption> preemptions = std::exchange(f_.state.preemptions, {});
     if (watched_) verify("preemption", preemptions_are_right(preemptions));
     moved_on_.clear();
+    waits_since_.clear();
     for (const SchedulerState::Preemption& p : preemptions) {
       terminate(p.victim, true);
       ++tally_.preempted;
@@ -901,7 +897,8 @@ class History : public CycleObserver {
   // that is tried again before they go may find room, or that node hopeless; else it waits for them.
   Complaint preemptions_are_right(const std::vector<SchedulerState::Preemption>& preemptions) const {
     const SchedulerSnapshot& s = f_.state.snapshot;
-    for (const auto& [victim, preemptor] : preemptions) {
+    for (size_t i = 0; i < preemptions.size(); ++i) {
+      const auto& [victim, preemptor] = preemptions[i];
       const PodSpec &low = template_of(f_, victim).spec, &high = template_of(f_, preemptor).spec;
       std::string pair = fmt::format("pod {} for pod {}", victim.value, preemptor.value);
       if (low.priority >= high.priority)
@@ -910,10 +907,27 @@ class History : public CycleObserver {
       NodeId node = s.pod_records[victim].node;
       if (!node.valid()) return pair + ": the victim is on no node";
       if (moved_on_.count(preemptor) > 0) continue;
+      auto waits = waits_since_.find(preemptor);
+      if (waits != waits_since_.end() && i >= waits->second) return pair + ": others are still leaving for it";
       if (s.pod_records[preemptor].nominated != node && !lost_nomination(preemptor, node))
         return pair + ": not on the nominated node";
     }
     return "";
+  }
+  // On the node that it is nominated to, whether told by now or not.
+  bool awaits_victims(PodId pod) const {
+    const SchedulerSnapshot& s = f_.state.snapshot;
+    NodeId node = s.pod_records[pod].nominated;
+    if (!node.valid()) return false;
+    auto is_told = [&](PodId other) {
+      return s.pod_records[other].preempted &&
+             template_of(f_, other).spec.priority < template_of(f_, pod).spec.priority;
+    };
+    auto is_victim = [&](const SchedulerState::Preemption& p) {
+      return p.preemptor == pod && s.pod_records[p.victim].node == node;
+    };
+    return std::any_of(s.pods[node.value].begin(), s.pods[node.value].end(), is_told) ||
+           std::any_of(f_.state.preemptions.begin(), f_.state.preemptions.end(), is_victim);
   }
   // To a pod of higher priority, which was nominated to the same node later.
   bool lost_nomination(PodId pod, NodeId node) const {
@@ -929,7 +943,10 @@ class History : public CycleObserver {
     uint32_t start = std::exchange(start_, f_.state.next_start);
     NodeId nominated = f_.state.snapshot.pod_records[pod].nominated;
     bool hopeless = nominated.valid() && cycle.verdict(nominated).code == StatusCode::UnschedulableAndUnresolvable;
-    if (code == StatusCode::Success || hopeless) moved_on_.insert(pod);
+    if (code == StatusCode::Success || hopeless)
+      moved_on_.insert(pod);
+    else if (awaits_victims(pod))
+      waits_since_.try_emplace(pod, f_.state.preemptions.size());
     SchedulingCycle fresh = fresh_cycle();
     StatusCode again = fresh.run(pod, start, nominated);
     verify("kept answers are never stale", compare(pod, code, cycle, again, fresh));
@@ -1034,8 +1051,10 @@ class History : public CycleObserver {
   Dice events_, checks_;
   std::vector<PodId> alive_;
   std::vector<std::pair<Time, PodId>> leaving_;  // pods in their grace period, and when it ends
-  std::set<PodId> moved_on_;                     // this instant: pods that found room, or their nominated node hopeless
-  std::set<PodId> placed_;                       // by hand
+  // Of this instant: preemptors that found room, or their node hopeless; and since which preemption others wait.
+  std::set<PodId> moved_on_;
+  std::map<PodId, size_t> waits_since_;
+  std::set<PodId> placed_;  // by hand
   uint64_t step_ = 0;
   uint32_t start_ = 0;
   bool watched_ = false;
