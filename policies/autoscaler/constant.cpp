@@ -14,11 +14,9 @@ class ConstantAutoscaler : public Autoscaler {
 
   std::unique_ptr<PolicyMemory> make_memory() const override { return std::make_unique<NoMemory>(); }
 
-  Decision decide(const Observation& seen, PolicyMemory&, Stream&) const override {
-    Decision decision;
+  void decide(const Observation& seen, PolicyMemory&, Stream&, Decision& decision) const override {
     decision.desired = replicas_;
     if (decision.desired != seen.replicas) decision.reason = "constant";
-    return decision;
   }
 
  private:

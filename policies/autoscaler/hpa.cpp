@@ -3,7 +3,7 @@
 // One decision: metrics -> proposed replicas (ReplicaCalculator), the largest proposal, stabilisation and rate limits
 // (normalise), limits of the object. Quantities are int64 milli-units and ratios doubles, as in the controller.
 
-#include "policy/autoscaler.hpp"
+#include "policy/autoscaler_text.hpp"
 #include "policy/registry.hpp"
 
 #include <algorithm>
@@ -81,49 +81,44 @@ Behavior resolve_behavior(const HorizontalPodAutoscaler& object, Duration downsc
           down.stabilization_window.value_or(downscale_stabilization)};
 }
 
-// Proposed replicas for one metric at one moment (replica_calculator.go).
+// What one metric asks for at one moment (replica_calculator.go).
 class ReplicaCalculator {
  public:
   ReplicaCalculator(const Observation& seen, const HpaSettings& settings, double tolerance_up, double tolerance_down)
       : seen_(seen), settings_(settings), tolerance_up_(tolerance_up), tolerance_down_(tolerance_down) {}
 
-  // Nothing if the metric cannot be had or makes no sense.
-  std::optional<int32_t> propose(const MetricSpec& spec, const ObservedMetric& metric) const {
-    if (!metric.available) return std::nullopt;
-    switch (spec.source) {
-      case MetricSpec::Source::Resource:
-      case MetricSpec::Source::ContainerResource:
-      case MetricSpec::Source::Pods:
-        return per_pod(spec, metric);
-      case MetricSpec::Source::Object:
-      case MetricSpec::Source::External:
-        return whole(spec, metric);
-    }
-    return std::nullopt;
+  MetricStatus evaluate(const MetricSpec& spec, const ObservedMetric& metric) const {
+    MetricStatus status;
+    if (metric.answer == ObservedMetric::Answer::Unavailable) return failed(status, MetricFailure::NoAnswer);
+    if (metric.answer == ObservedMetric::Answer::None) return failed(status, MetricFailure::NoMetrics);
+    bool whole = spec.source == MetricSpec::Source::Object || spec.source == MetricSpec::Source::External;
+    return whole ? of_whole(spec, metric) : of_pods(spec, metric);
   }
 
  private:
   enum class Group : uint8_t { Ignored, Unready, Missing, Ready };
 
-  // What a pod without a usable sample counts as.
-  struct Fill {
-    bool missing = false, unready = false;
-    int64_t fallback_percent = -1;  // of the request; negative: missing_milli instead
-    int64_t missing_milli = 0;
+  // Everything that the pods of a metric add up to, by group.
+  struct Sums {
+    int64_t ready = 0, unready = 0, missing = 0, ignored = 0;
+    int64_t usage = 0;  // of those ready, and of pods that no longer exist where they count
+    int64_t ready_request = 0, unready_request = 0, missing_request = 0;
+    int64_t missing_usage = 0;  // what those missing are taken to use on the way down
+    std::optional<uint32_t> without_request;
   };
-  struct Ratio {
-    double value;
-    int64_t entries;
-  };
+
+  static MetricStatus& failed(MetricStatus& status, MetricFailure failure) {
+    status.failure = failure;
+    return status;
+  }
 
   bool within_tolerance(double ratio) const { return 1.0 - tolerance_down_ <= ratio && ratio <= 1.0 + tolerance_up_; }
 
-  Group group(size_t pod, const ObservedMetric& metric, bool cpu) const {
-    const ObservedPod& p = seen_.pods[pod];
+  Group group(const ObservedPod& p, const std::optional<MetricSample>& sample, bool cpu) const {
     if (p.deleting || p.phase == ObservedPod::Phase::Failed) return Group::Ignored;
     if (p.phase == ObservedPod::Phase::Pending) return Group::Unready;
-    if (!metric.samples[pod]) return Group::Missing;
-    return cpu && !cpu_sample_counts(p, *metric.samples[pod]) ? Group::Unready : Group::Ready;
+    if (!sample) return Group::Missing;
+    return cpu && !cpu_sample_counts(p, *sample) ? Group::Unready : Group::Ready;
   }
 
   // A pod that starts burns CPU that says nothing of its load.
@@ -135,110 +130,154 @@ class ReplicaCalculator {
     return !(not_ready && *pod.start + settings_.initial_readiness_delay > pod.ready_transition);
   }
 
-  std::optional<Ratio> ratio(const MetricSpec& spec, const ObservedMetric& metric, bool cpu, const Fill& fill) const {
-    bool utilization = spec.target.type == MetricTarget::Type::Utilization;
-    int64_t usage = 0, request = 0, entries = 0;
-    for (const MetricSample& orphan : metric.orphans) {
-      if (!utilization) usage += orphan.milli;
-      ++entries;
-    }
-    for (size_t i = 0; i < seen_.pods.size(); ++i) {
-      int64_t value = 0;
-      switch (group(i, metric, cpu)) {
-        case Group::Ignored:
-          continue;
-        case Group::Unready:
-          if (!fill.unready) continue;
-          break;
-        case Group::Missing:
-          if (!fill.missing) continue;
-          value =
-              fill.fallback_percent >= 0 ? metric.request_milli[i] * fill.fallback_percent / 100 : fill.missing_milli;
-          break;
-        case Group::Ready:
-          value = metric.samples[i]->milli;
-          break;
-      }
-      usage += value;
-      if (utilization) request += metric.request_milli[i];
-      ++entries;
-    }
-    if (!utilization) {
-      int64_t average = usage / entries;
-      return Ratio{static_cast<double>(average) / static_cast<double>(spec.target.milli_value), entries};
-    }
-    if (request == 0) return std::nullopt;
-    auto percent = static_cast<int32_t>(usage * 100 / request);
-    return Ratio{static_cast<double>(percent) / static_cast<double>(spec.target.utilization), entries};
-  }
-
-  std::optional<int32_t> per_pod(const MetricSpec& spec, const ObservedMetric& metric) const {
+  Sums add_up(const MetricSpec& spec, const ObservedMetric& metric) const {
     bool utilization = spec.target.type == MetricTarget::Type::Utilization;
     bool cpu = spec.source != MetricSpec::Source::Pods && spec.name == "cpu";
-    if (seen_.pods.empty()) return std::nullopt;
-
-    int64_t ready = 0, unready = 0, missing = 0;
+    int64_t fallback_percent = std::max(100, spec.target.utilization);
+    Sums sums;
     for (size_t i = 0; i < seen_.pods.size(); ++i) {
-      if (utilization && metric.request_milli[i] < 0) return std::nullopt;
-      Group g = group(i, metric, cpu);
-      ready += g == Group::Ready;
-      unready += g == Group::Unready;
-      missing += g == Group::Missing;
+      int64_t request = utilization ? known_request(metric.request_milli[i]) : 0;
+      if (request < 0 && !sums.without_request) sums.without_request = static_cast<uint32_t>(i);
+      switch (group(seen_.pods[i], metric.samples[i], cpu)) {
+        case Group::Ignored:
+          ++sums.ignored;
+          break;
+        case Group::Unready:
+          ++sums.unready;
+          sums.unready_request += request;
+          break;
+        case Group::Missing:
+          ++sums.missing;
+          sums.missing_request += request;
+          sums.missing_usage += utilization ? request * fallback_percent / 100 : spec.target.milli_value;
+          break;
+        case Group::Ready:
+          ++sums.ready;
+          sums.ready_request += request;
+          sums.usage += metric.samples[i]->milli;
+          break;
+      }
     }
-    if (ready == 0 && metric.orphans.empty()) return std::nullopt;
+    // Pods that no longer exist have no request, so that utilization knows nothing of them.
+    for (const MetricSample& orphan : metric.orphans) sums.usage += utilization ? 0 : orphan.milli;
+    return sums;
+  }
 
+  // Before 1.35 a container that the pod does not have requests nothing.
+  int64_t known_request(int64_t request) const {
+    return request == kNoContainer && seen_.kubernetes_minor < 35 ? 0 : request;
+  }
+
+  static MetricFailure request_failure(int64_t request) {
+    if (request == kNoContainer) return MetricFailure::NoContainer;
+    return request == kNoPodRequest ? MetricFailure::NoPodRequest : MetricFailure::NoRequest;
+  }
+
+  MetricStatus of_pods(const MetricSpec& spec, const ObservedMetric& metric) const {
+    MetricStatus status;
+    if (seen_.pods.empty()) return failed(status, MetricFailure::NoPods);
+    bool utilization = spec.target.type == MetricTarget::Type::Utilization;
+    Sums sums = add_up(spec, metric);
+    status.ready = static_cast<int32_t>(sums.ready);
+    status.unready = static_cast<int32_t>(sums.unready);
+    status.missing = static_cast<int32_t>(sums.missing);
+    status.ignored = static_cast<int32_t>(sums.ignored);
+    auto orphans = static_cast<int64_t>(metric.orphans.size());
+    if (sums.ready + orphans == 0) return failed(status, MetricFailure::NoneReceived);
+    if (sums.without_request) {
+      status.pod = *sums.without_request;
+      return failed(status, request_failure(metric.request_milli[status.pod]));
+    }
+    if (utilization && sums.ready_request == 0) return failed(status, MetricFailure::NoneMatched);
+
+    status.average_milli_value = sums.usage / (utilization ? sums.ready : sums.ready + orphans);
+    double measured = 0;
+    if (utilization) {
+      status.average_utilization = static_cast<int32_t>(sums.usage * 100 / sums.ready_request);
+      measured = static_cast<double>(*status.average_utilization) / static_cast<double>(spec.target.utilization);
+    } else {
+      measured = static_cast<double>(*status.average_milli_value) / static_cast<double>(spec.target.milli_value);
+    }
+    status.replicas = propose(spec, sums, orphans, measured);
+    return status;
+  }
+
+  int32_t propose(const MetricSpec& spec, const Sums& sums, int64_t orphans, double measured) const {
     int32_t current = seen_.replicas;
-    std::optional<Ratio> measured = ratio(spec, metric, cpu, {});
-    if (!measured) return std::nullopt;
-    bool scale_up_with_unready = unready > 0 && measured->value > 1.0;
-    if (!scale_up_with_unready && missing == 0) {
-      if (within_tolerance(measured->value)) return current;
-      return to_int32(std::ceil(measured->value * static_cast<double>(ready)));
+    bool scale_up_with_unready = sums.unready > 0 && measured > 1.0;
+    if (!scale_up_with_unready && sums.missing == 0) {
+      if (within_tolerance(measured)) return current;
+      return to_int32(std::ceil(measured * static_cast<double>(sums.ready)));
     }
-
-    std::optional<Ratio> damped = ratio(spec, metric, cpu, fill_for(spec, measured->value, scale_up_with_unready));
-    if (!damped) return std::nullopt;
-    bool flipped = (measured->value < 1.0 && damped->value > 1.0) || (measured->value > 1.0 && damped->value < 1.0);
-    if (within_tolerance(damped->value) || flipped) return current;
-    int32_t proposal = to_int32(std::ceil(damped->value * static_cast<double>(damped->entries)));
-    bool contradicts = (damped->value < 1.0 && proposal > current) || (damped->value > 1.0 && proposal < current);
+    // Pods that did not report are taken to speak against the move: as busy on the way down, as idle on the way up.
+    bool fill_missing = measured != 1.0;
+    int64_t usage = sums.usage + (measured < 1.0 ? sums.missing_usage : 0);
+    int64_t entries = sums.ready + orphans + (fill_missing ? sums.missing : 0);
+    if (scale_up_with_unready) entries += sums.unready;
+    double damped = 0;
+    if (spec.target.type == MetricTarget::Type::Utilization) {
+      int64_t request = sums.ready_request + (fill_missing ? sums.missing_request : 0);
+      if (scale_up_with_unready) request += sums.unready_request;
+      damped = static_cast<double>(static_cast<int32_t>(usage * 100 / request)) /
+               static_cast<double>(spec.target.utilization);
+    } else {
+      damped = static_cast<double>(usage / entries) / static_cast<double>(spec.target.milli_value);
+    }
+    bool flipped = (measured < 1.0 && damped > 1.0) || (measured > 1.0 && damped < 1.0);
+    if (within_tolerance(damped) || flipped) return current;
+    int32_t proposal = to_int32(std::ceil(damped * static_cast<double>(entries)));
+    bool contradicts = (damped < 1.0 && proposal > current) || (damped > 1.0 && proposal < current);
     return contradicts ? current : proposal;
   }
 
-  // Pods that did not report are taken to speak against the move: as busy on the way down, as idle on the way up.
-  static Fill fill_for(const MetricSpec& spec, double measured, bool scale_up_with_unready) {
-    Fill fill;
-    fill.unready = scale_up_with_unready;
-    fill.missing = measured != 1.0;
-    if (measured >= 1.0) return fill;
-    if (spec.target.type == MetricTarget::Type::Utilization)
-      fill.fallback_percent = std::max(100, spec.target.utilization);
-    else
-      fill.missing_milli = spec.target.milli_value;
-    return fill;
-  }
-
-  std::optional<int32_t> whole(const MetricSpec& spec, const ObservedMetric& metric) const {
-    int64_t sum = 0;
-    for (int64_t v : metric.values_milli) sum += v;
+  MetricStatus of_whole(const MetricSpec& spec, const ObservedMetric& metric) const {
+    MetricStatus status;
+    int64_t sum = total(spec, metric);
     auto usage = static_cast<double>(sum), target = static_cast<double>(spec.target.milli_value);
-    if (spec.target.type == MetricTarget::Type::AverageValue)
-      return per_replica(usage, target, spec.source == MetricSpec::Source::External || seen_.kubernetes_minor > 34);
+    if (spec.target.type == MetricTarget::Type::AverageValue) {
+      status.replicas =
+          per_replica(usage, target, spec.source == MetricSpec::Source::External || seen_.kubernetes_minor > 34);
+      status.average_milli_value = per_pod(sum);
+      return status;
+    }
 
     double ratio = usage / target;
     double wanted = std::ceil(ratio);
+    if (seen_.replicas != 0 && within_tolerance(ratio)) {
+      status.replicas = seen_.replicas;
+      status.milli_value = sum;
+      return status;
+    }
     if (seen_.replicas != 0) {
-      if (within_tolerance(ratio)) return seen_.replicas;
-      if (seen_.pods.empty()) return std::nullopt;
+      if (seen_.pods.empty()) return failed(status, MetricFailure::NoPods);
       auto ready = std::count_if(seen_.pods.begin(), seen_.pods.end(), [](const ObservedPod& p) {
         return p.phase == ObservedPod::Phase::Running && p.ready == ObservedPod::Ready::True;
       });
       wanted = std::ceil(ratio * static_cast<double>(ready));
     }
-    return seen_.kubernetes_minor > 34 ? cap(wanted) : to_int32(wanted);
+    status.replicas = seen_.kubernetes_minor > 34 ? cap(wanted) : to_int32(wanted);
+    status.milli_value = sum;
+    return status;
   }
 
-  std::optional<int32_t> per_replica(double usage, double target, bool capped) const {
+  // Averages stop at the largest number; other sums do since 1.35 and wrap around before.
+  int64_t total(const MetricSpec& spec, const ObservedMetric& metric) const {
+    bool saturates = spec.target.type == MetricTarget::Type::AverageValue || seen_.kubernetes_minor > 34;
+    uint64_t sum = 0;
+    for (int64_t v : metric.values_milli) {
+      sum += static_cast<uint64_t>(v);
+      if (saturates && v > 0 && static_cast<int64_t>(sum) < 0) return std::numeric_limits<int64_t>::max();
+    }
+    return static_cast<int64_t>(sum);
+  }
+
+  std::optional<int64_t> per_pod(int64_t usage) const {
+    if (seen_.status_replicas == 0) return std::nullopt;
+    if (usage == std::numeric_limits<int64_t>::max()) return usage;
+    return static_cast<int64_t>(std::ceil(static_cast<double>(usage) / static_cast<double>(seen_.status_replicas)));
+  }
+
+  int32_t per_replica(double usage, double target, bool capped) const {
     double ratio = usage / (target * static_cast<double>(seen_.status_replicas));
     if (within_tolerance(ratio)) return seen_.status_replicas;
     double wanted = std::ceil(usage / target);
@@ -252,70 +291,47 @@ class ReplicaCalculator {
   double tolerance_up_, tolerance_down_;
 };
 
-std::string_view failure_reason(MetricSpec::Source source) {
-  switch (source) {
-    case MetricSpec::Source::Resource:
-      return "FailedGetResourceMetric";
-    case MetricSpec::Source::ContainerResource:
-      return "FailedGetContainerResourceMetric";
-    case MetricSpec::Source::Pods:
-      return "FailedGetPodsMetric";
-    case MetricSpec::Source::Object:
-      return "FailedGetObjectMetric";
-    case MetricSpec::Source::External:
-      return "FailedGetExternalMetric";
-  }
-  return "InvalidMetricSourceType";
-}
-
-std::string metric_text(const MetricSpec& spec) {
-  bool utilization = spec.target.type == MetricTarget::Type::Utilization;
-  switch (spec.source) {
-    case MetricSpec::Source::Resource:
-      return spec.name + (utilization ? " resource utilization (percentage of request)" : " resource");
-    case MetricSpec::Source::ContainerResource:
-      return spec.name +
-             (utilization ? " container resource utilization (percentage of request)" : " container resource");
-    case MetricSpec::Source::Pods:
-      return "pods metric " + spec.name;
-    case MetricSpec::Source::Object:
-      return "object metric " + spec.name;
-    case MetricSpec::Source::External:
-      return "external metric " + spec.name;
-  }
-  return spec.name;
-}
-
 // One reconcile (horizontal.go).
 class Reconciler {
  public:
-  Reconciler(const Observation& seen, const HpaSettings& settings, HpaMemory& memory)
-      : seen_(seen), object_(*seen.object), settings_(settings), memory_(memory) {}
+  Reconciler(const Observation& seen, const HpaSettings& settings, HpaMemory& memory, Decision& decision)
+      : seen_(seen), object_(*seen.object), settings_(settings), memory_(memory), decision_(decision) {}
 
-  Decision run() {
+  void run() {
     int32_t current = seen_.replicas;
     if (memory_.recommendations.empty()) memory_.recommendations.push_back({current, seen_.now});
     decision_.desired = current;
-    decision_.able_to_scale = {true, "SucceededGetScale"};
+    decision_.able_to_scale = {.reason = "SucceededGetScale"};
+    if (!keeps_scaled_to_zero()) memory_.scaled_to_zero.reset();
+    bool woken = current == 0 && memory_.scaled_to_zero.value_or(false);
     if (current == 0 && !may_wake()) {
-      decision_.scaling_active = {false, "ScalingDisabled"};
+      decision_.scaling_active = {.status = false, .reason = "ScalingDisabled"};
     } else if (current > seen_.max_replicas) {
       clamp_to(seen_.max_replicas, "Current number of replicas above Spec.MaxReplicas");
     } else if (current < seen_.min_replicas && current != 0) {
       clamp_to(seen_.min_replicas, "Current number of replicas below Spec.MinReplicas");
     } else {
       follow_metrics();
+      if (woken && decision_.steps.taken && decision_.desired < seen_.min_replicas) raise_to_min();
     }
     if (decision_.desired != current) rescaled();
     decision_.scaled_to_zero = memory_.scaled_to_zero;
-    return std::move(decision_);
   }
 
  private:
+  bool keeps_scaled_to_zero() const { return settings_.scale_to_zero && seen_.kubernetes_minor >= 36; }
+
+  bool has_metric_without_pods() const {
+    return std::any_of(seen_.required.begin(), seen_.required.end(), [](const MetricSpec& m) {
+      return m.source == MetricSpec::Source::Object || m.source == MetricSpec::Source::External;
+    });
+  }
+
   // Before 1.36 the controller does not ask who scaled to zero.
   bool may_wake() const {
     if (seen_.kubernetes_minor < 36) return seen_.min_replicas == 0;
-    return settings_.scale_to_zero && memory_.scaled_to_zero.value_or(false);
+    if (!memory_.scaled_to_zero.value_or(false)) return false;
+    return seen_.min_replicas != 0 || has_metric_without_pods();
   }
 
   void clamp_to(int32_t replicas, const char* reason) {
@@ -323,62 +339,95 @@ class Reconciler {
     decision_.reason = reason;
   }
 
+  // minReplicas may have been raised while there were none.
+  void raise_to_min() {
+    decision_.desired = seen_.min_replicas;
+    if (decision_.reason.empty()) decision_.reason = "Current number of replicas below Spec.MinReplicas";
+  }
+
   void follow_metrics() {
-    const MetricSpec* leader = nullptr;
-    std::optional<int32_t> wanted = wanted_by_metrics(leader);
+    std::optional<int32_t> wanted = wanted_by_metrics();
     if (!wanted) return;
-    int32_t raw = std::max(0, *wanted);
-    std::string reason = raw > seen_.replicas ? metric_text(*leader) + " above target" : "All metrics below target";
-    decision_.desired = object_.has_behavior() ? normalise_with_behavior(raw) : normalise(raw);
-    if (decision_.desired != seen_.replicas) decision_.reason = std::move(reason);
+    ScalingSteps& steps = decision_.steps;
+    steps.taken = true;
+    steps.proposed = std::max(0, *wanted);
+    decision_.desired = object_.has_behavior() ? normalise_with_behavior(steps.proposed) : normalise(steps.proposed);
+    steps.desired = decision_.desired;
+    if (decision_.desired == seen_.replicas) return;
+    const MetricSpec& leader = seen_.required[static_cast<size_t>(steps.leader)];
+    // The words follow what the metrics ask for, though a window or a limit may have turned it round.
+    if (steps.proposed > seen_.replicas)
+      decision_.reason = metric_text(leader) + " above target";
+    else if (steps.proposed < seen_.replicas)
+      decision_.reason = "All metrics below target";
   }
 
   // The largest proposal. Nothing where a metric is invalid and the others cannot speak for it.
-  std::optional<int32_t> wanted_by_metrics(const MetricSpec*& leader) {
+  std::optional<int32_t> wanted_by_metrics() {
+    if (seen_.ambiguous) {
+      decision_.error = true;
+      decision_.scaling_active = {.status = false, .reason = "AmbiguousSelector"};
+      return std::nullopt;
+    }
     auto [up, down] = tolerances();
     ReplicaCalculator calculator(seen_, settings_, up, down);
     int32_t best = 0;
-    size_t invalid = 0;
-    std::string_view first_failure;
+    size_t invalid = 0, first_invalid = 0;
     for (size_t i = 0; i < seen_.required.size(); ++i) {
-      std::optional<int32_t> proposal = calculator.propose(seen_.required[i], seen_.metrics[i]);
-      if (!proposal) {
-        if (invalid++ == 0) first_failure = failure_reason(seen_.required[i].source);
-      } else if (best == 0 || *proposal > best) {
-        best = *proposal;
-        leader = &seen_.required[i];
+      const MetricStatus& status =
+          decision_.metrics.emplace_back(calculator.evaluate(seen_.required[i], seen_.metrics[i]));
+      if (status.failure != MetricFailure::None) {
+        if (invalid++ == 0) first_invalid = i;
+      } else if (best == 0 || status.replicas > best) {
+        best = status.replicas;
+        decision_.steps.leader = static_cast<int32_t>(i);
       }
     }
     decision_.error = invalid > 0;
     if (invalid == seen_.required.size() || (invalid > 0 && best < seen_.replicas)) {
-      decision_.scaling_active = {false, first_failure};
+      const MetricStatus& first = decision_.metrics[first_invalid];
+      decision_.scaling_active = {.status = false,
+                                  .reason = failure_reason(seen_.required[first_invalid].source),
+                                  .detail = static_cast<int32_t>(first_invalid),
+                                  .failure = first.failure,
+                                  .pod = first.pod};
       return std::nullopt;
     }
-    decision_.scaling_active = {true, "ValidMetricFound"};
+    decision_.scaling_active = {.reason = "ValidMetricFound", .detail = decision_.steps.leader};
     return best;
   }
 
   std::pair<double, double> tolerances() const {
     double up = settings_.tolerance, down = settings_.tolerance;
     if (!settings_.configurable_tolerance.value_or(seen_.kubernetes_minor >= 35)) return {up, down};
+    // Quantity.AsApproximateFloat64 of a canonical amount.
     if (object_.scale_up && object_.scale_up->tolerance_milli)
-      up = static_cast<double>(*object_.scale_up->tolerance_milli) / 1000.0;
+      up = static_cast<double>(*object_.scale_up->tolerance_milli) * 0.001;
     if (object_.scale_down && object_.scale_down->tolerance_milli)
-      down = static_cast<double>(*object_.scale_down->tolerance_milli) / 1000.0;
+      down = static_cast<double>(*object_.scale_down->tolerance_milli) * 0.001;
     return {up, down};
   }
 
-  void limited(std::string_view reason) { decision_.scaling_limited = {true, reason}; }
+  void within_range() { decision_.scaling_limited = {.status = false, .reason = "DesiredWithinRange"}; }
+  void limited(std::string_view reason) { decision_.scaling_limited = {.reason = reason}; }
+
+  void stabilized(int32_t raw, int32_t result, std::string_view held, Duration window, std::optional<Time> by) {
+    decision_.steps.stabilized = result;
+    decision_.steps.stabilization = result != raw ? held : "ReadyForNewScale";
+    decision_.able_to_scale = {.reason = decision_.steps.stabilization};
+    if (result == raw) return;
+    decision_.steps.window = window;
+    decision_.steps.recommended = by;
+  }
 
   // Without `behavior`: a window on the way down, at most doubling on the way up.
   int32_t normalise(int32_t raw) {
-    int32_t stabilised = stabilise(raw);
-    decision_.able_to_scale = {true, stabilised != raw ? "ScaleDownStabilized" : "ReadyForNewScale"};
-    decision_.scaling_limited = {false, "DesiredWithinRange"};
+    int32_t result = stabilise(raw);
+    within_range();
     auto up_limit = to_int32(std::max(kScaleUpLimitFactor * seen_.replicas, kScaleUpLimitMinimum));
     int32_t highest = std::min(seen_.max_replicas, up_limit);
-    if (stabilised < seen_.min_replicas) return limited("TooFewReplicas"), seen_.min_replicas;
-    if (stabilised <= highest) return stabilised;
+    if (result < seen_.min_replicas) return limited("TooFewReplicas"), seen_.min_replicas;
+    if (result <= highest) return result;
     limited(seen_.max_replicas > up_limit ? "ScaleUpLimit" : "TooManyReplicas");
     return highest;
   }
@@ -387,26 +436,28 @@ class Reconciler {
     Time cutoff = seen_.now - settings_.downscale_stabilization;
     int32_t highest = raw;
     std::optional<size_t> old;
+    std::optional<Time> by;
     for (size_t i = 0; i < memory_.recommendations.size(); ++i) {
       const auto& r = memory_.recommendations[i];
-      if (r.at < cutoff)
+      if (r.at < cutoff) {
         old = i;
-      else
-        highest = std::max(highest, r.replicas);
+      } else if (r.replicas > highest || (r.replicas == highest && by < r.at)) {
+        highest = r.replicas;
+        by = r.at;
+      }
     }
     store(memory_.recommendations, old, {raw, seen_.now});
+    stabilized(raw, highest, "ScaleDownStabilized", settings_.downscale_stabilization, by);
     return highest;
   }
 
   int32_t normalise_with_behavior(int32_t raw) {
     Behavior behavior = resolve_behavior(object_, settings_.downscale_stabilization);
-    int32_t stabilised = stabilise_both_ways(raw, behavior);
-    std::string_view held = raw >= seen_.replicas ? "ScaleUpStabilized" : "ScaleDownStabilized";
-    decision_.able_to_scale = {true, stabilised != raw ? held : "ReadyForNewScale"};
-    decision_.scaling_limited = {false, "DesiredWithinRange"};
-    if (stabilised > seen_.replicas) return limit_up(stabilised, behavior);
-    if (stabilised < seen_.replicas) return limit_down(stabilised, behavior);
-    return stabilised;
+    int32_t result = stabilise_both_ways(raw, behavior);
+    within_range();
+    if (result > seen_.replicas) return limit_up(result, behavior);
+    if (result < seen_.replicas) return limit_down(result, behavior);
+    return result;
   }
 
   int32_t stabilise_both_ways(int32_t raw, const Behavior& behavior) {
@@ -419,8 +470,22 @@ class Reconciler {
       if (r.at > down_cutoff) down = std::max(down, r.replicas);
       if (r.at < up_cutoff && r.at < down_cutoff) old = i;
     }
+    int32_t result = std::min(std::max(seen_.replicas, up), down);
+    bool upwards = raw >= seen_.replicas;
+    Duration window = upwards ? behavior.up_window : behavior.down_window;
+    std::optional<Time> by;
+    if (result != raw) by = latest_recommendation(result, seen_.now - window);
+    stabilized(raw, result, upwards ? "ScaleUpStabilized" : "ScaleDownStabilized", window, by);
     store(memory_.recommendations, old, {raw, seen_.now});
-    return std::min(std::max(seen_.replicas, up), down);
+    return result;
+  }
+
+  // Nothing if the present number holds it, and no recommendation.
+  std::optional<Time> latest_recommendation(int32_t replicas, Time cutoff) const {
+    std::optional<Time> latest;
+    for (const auto& r : memory_.recommendations)
+      if (r.replicas == replicas && r.at > cutoff && (!latest || *latest < r.at)) latest = r.at;
+    return latest;
   }
 
   int32_t limit_up(int32_t wanted, const Behavior& behavior) {
@@ -428,6 +493,7 @@ class Reconciler {
     int32_t highest = std::min(seen_.max_replicas, rate);
     if (wanted <= highest) return wanted;
     limited(seen_.max_replicas > rate ? "ScaleUpLimit" : "TooManyReplicas");
+    if (seen_.max_replicas > rate) tell_policy(behavior.up, behavior.up_policies, +1);
     return highest;
   }
 
@@ -436,22 +502,44 @@ class Reconciler {
     int32_t lowest = std::max(seen_.min_replicas, rate);
     if (wanted >= lowest) return wanted;
     limited(seen_.min_replicas < rate ? "ScaleDownLimit" : "TooFewReplicas");
+    if (seen_.min_replicas < rate) tell_policy(behavior.down, behavior.down_policies, -1);
     return lowest;
   }
 
-  // How far the policies let the replicas go from where each one's period began. Select Max means the largest change,
-  // which on the way down is the smallest number.
+  // Select Max means the largest change, which on the way down is the smallest number.
+  static bool wants_largest(const ScalingRules& rules, int direction) {
+    return (rules.select == ScalingRules::Select::Max) == (direction > 0);
+  }
+
+  // Replicas at the start of the policy's period.
+  int64_t period_start(const ScalingPolicy& policy) const {
+    return seen_.replicas - change_within(memory_.scale_up_events, policy.period) +
+           change_within(memory_.scale_down_events, policy.period);
+  }
+
+  // How far the policies let the replicas go from where each one's period began.
   int32_t rate_limit(const ScalingRules& rules, std::span<const ScalingPolicy> policies, int direction) const {
     if (rules.select == ScalingRules::Select::Disabled) return seen_.replicas;
-    bool largest = (rules.select == ScalingRules::Select::Max) == (direction > 0);
+    bool largest = wants_largest(rules, direction);
     int32_t limit = largest ? std::numeric_limits<int32_t>::min() : std::numeric_limits<int32_t>::max();
     for (const ScalingPolicy& policy : policies) {
-      int64_t start = seen_.replicas - change_within(memory_.scale_up_events, policy.period) +
-                      change_within(memory_.scale_down_events, policy.period);
-      int32_t target = policy_target(policy, start, direction);
+      int32_t target = policy_target(policy, period_start(policy), direction);
       limit = largest ? std::max(limit, target) : std::min(limit, target);
     }
     return limit;
+  }
+
+  // Which of the policies set the limit: the first of those that agree.
+  void tell_policy(const ScalingRules& rules, std::span<const ScalingPolicy> policies, int direction) {
+    if (rules.select == ScalingRules::Select::Disabled) return;
+    int32_t limit = rate_limit(rules, policies, direction);
+    for (const ScalingPolicy& policy : policies) {
+      int64_t start = period_start(policy);
+      if (policy_target(policy, start, direction) != limit) continue;
+      decision_.steps.policy = policy;
+      decision_.steps.base = clamp_int32(start);
+      return;
+    }
   }
 
   static int32_t policy_target(const ScalingPolicy& policy, int64_t start, int direction) {
@@ -474,8 +562,10 @@ class Reconciler {
   }
 
   void rescaled() {
-    decision_.able_to_scale = {true, "SucceededRescale"};
-    if (settings_.scale_to_zero && seen_.kubernetes_minor >= 36) memory_.scaled_to_zero = decision_.desired == 0;
+    decision_.able_to_scale = {.reason = "SucceededRescale", .detail = decision_.desired};
+    if (keeps_scaled_to_zero())
+      memory_.scaled_to_zero =
+          seen_.replicas > 0 && decision_.desired == 0 && seen_.min_replicas == 0 && has_metric_without_pods();
     if (!object_.has_behavior()) return;
     Behavior behavior = resolve_behavior(object_, settings_.downscale_stabilization);
     int32_t change = decision_.desired - seen_.replicas;
@@ -500,7 +590,7 @@ class Reconciler {
   const HorizontalPodAutoscaler& object_;
   const HpaSettings& settings_;
   HpaMemory& memory_;
-  Decision decision_;
+  Decision& decision_;
 };
 
 class HpaAutoscaler : public Autoscaler {
@@ -517,8 +607,8 @@ class HpaAutoscaler : public Autoscaler {
   }
   std::unique_ptr<PolicyMemory> make_memory() const override { return std::make_unique<HpaMemory>(); }
 
-  Decision decide(const Observation& seen, PolicyMemory& memory, Stream&) const override {
-    return Reconciler(seen, settings_, static_cast<HpaMemory&>(memory)).run();
+  void decide(const Observation& seen, PolicyMemory& memory, Stream&, Decision& decision) const override {
+    Reconciler(seen, settings_, static_cast<HpaMemory&>(memory), decision).run();
   }
 
  private:

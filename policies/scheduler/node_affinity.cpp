@@ -121,6 +121,11 @@ class NodeAffinity : public SchedulerPlugin {
 
   StatusCode pre_filter(PluginContext& c, NodeSet& left) const override {
     const PodSpec& spec = c.spec();
+    // The DaemonSet controller asks for the node by its name.
+    if (NodeId pinned = c.cluster.pod(c.pod).pinned; pinned.valid()) {
+      left.intersect(std::span(&pinned, 1));
+      return StatusCode::Success;
+    }
     if (spec.node_selector.empty() && !spec.required_node_affinity && !added_.required) return StatusCode::Skip;
     const NamedNodes& named = c.data_as<AffinityData>().named[c.pod_template];
     if (named.conflict) return StatusCode::UnschedulableAndUnresolvable;

@@ -14,13 +14,17 @@ class NodeUnschedulable : public SchedulerPlugin {
   void filter(PluginContext& c, std::span<const NodeId> nodes, std::span<StatusCode> codes) const override {
     if (tolerated(c.spec(), unschedulable_taint())) return;
     for (size_t i = 0; i < nodes.size(); ++i)
-      if (c.cluster.node(nodes[i]).object.unschedulable) codes[i] = StatusCode::UnschedulableAndUnresolvable;
+      if (c.cluster.node(nodes[i]).object.unschedulable || c.cluster.conditions(nodes[i]).any_of(kNodeCordoned))
+        codes[i] = StatusCode::UnschedulableAndUnresolvable;
   }
 
   ClusterEvents events() const override { return {ClusterEvent::Kind::NodeAdd, ClusterEvent::Kind::NodeUpdateTaint}; }
   bool queueing_hint(PluginContext& c, const ClusterEvent& event) const override {
-    auto cordoned = [&](uint32_t entry) { return c.cluster.model().nodes[NodeId(entry)].object.unschedulable; };
-    return (event.before == ClusterEvent::kNone || cordoned(event.before)) && !cordoned(event.after);
+    auto cordoned = [&](uint32_t entry, NodeConditions conditions) {
+      return c.cluster.model().nodes[NodeId(entry)].object.unschedulable || conditions.any_of(kNodeCordoned);
+    };
+    return (event.before == ClusterEvent::kNone || cordoned(event.before, event.conditions_before)) &&
+           !cordoned(event.after, event.conditions_after);
   }
 
   std::vector<std::string> reasons(const ClusterModel&, int) const override { return {"node(s) were unschedulable"}; }

@@ -58,10 +58,9 @@ class SpreadCounters {
 
   CounterId of(const TopologySpreadConstraint& constraint, const std::vector<TopologyKeyId>& needed) {
     DomainCounter counter = counter_of(constraint, p_.counters.key(constraint.topology_key));
-    counter.eligible[true] = eligible(constraint, counter.key, needed, true);
-    bool looks_at_taints = constraint.node_taints_policy == InclusionPolicy::Honor;
-    counter.eligible[false] =
-        looks_at_taints ? eligible(constraint, counter.key, needed, false) : counter.eligible[true];
+    counter.eligible = eligible(constraint, counter.key, needed);
+    if (constraint.node_taints_policy == InclusionPolicy::Honor)
+      counter.refused_conditions = refused_conditions(pod_.spec);
     return p_.counters.add(std::move(counter));
   }
   // Counts by node, whatever the inclusion policies.
@@ -88,7 +87,7 @@ class SpreadCounters {
 
   // By entry of ClusterModel::nodes; empty if all that are in any domain are.
   std::vector<uint8_t> eligible(const TopologySpreadConstraint& constraint, TopologyKeyId key,
-                                const std::vector<TopologyKeyId>& needed, bool ready) const {
+                                const std::vector<TopologyKeyId>& needed) const {
     std::vector<uint8_t> out(p_.model.nodes.size(), 1);
     bool all = true;
     for (size_t n = 0; n < out.size(); ++n) {
@@ -96,15 +95,15 @@ class SpreadCounters {
       bool has_keys = std::all_of(needed.begin(), needed.end(), [&](TopologyKeyId needed_key) {
         return p_.counters.key(needed_key).domain[n] != TopologyKey::kAbsent;
       });
-      out[n] = has_keys && is_included(constraint, p_.model.nodes[NodeId(n)].object, ready);
+      out[n] = has_keys && is_included(constraint, p_.model.nodes[NodeId(n)].object);
       all = all && out[n];
     }
     return all ? std::vector<uint8_t>{} : out;
   }
 
-  bool is_included(const TopologySpreadConstraint& constraint, const Node& node, bool ready) const {
+  bool is_included(const TopologySpreadConstraint& constraint, const Node& node) const {
     if (constraint.node_affinity_policy == InclusionPolicy::Honor && !matches_required(pod_.spec, node)) return false;
-    return constraint.node_taints_policy == InclusionPolicy::Ignore || !first_untolerated(pod_.spec, node, ready);
+    return constraint.node_taints_policy == InclusionPolicy::Ignore || !first_untolerated(pod_.spec, node);
   }
 
   Preparation& p_;
@@ -279,7 +278,7 @@ class PodTopologySpread : public SchedulerPlugin {
     if (counted != counts) return true;
     if (!counts) return false;
     const Node &before = object(event.before), &after = object(event.after);
-    return event.ready_before != event.ready_after || moved(hard, before, after) ||
+    return event.conditions_before != event.conditions_after || moved(hard, before, after) ||
            !std::equal(before.taints.begin(), before.taints.end(), after.taints.begin(), after.taints.end(),
                        same_taint);
   }

@@ -20,7 +20,8 @@ TaintReasons reasons_of(const ClusterModel& model, int kubernetes_minor) {
     out.texts = {"node(s) had untolerated taint(s)"};
     return out;
   }
-  out.texts = {named_reason(not_ready_taint())};
+  for (int bit = 0; bit < kNodeConditionCount; ++bit)
+    if (keeps_pods_away(condition_taint(bit))) out.texts.push_back(named_reason(condition_taint(bit)));
   for (const NodeModel& node : model.nodes)
     for (const Taint& taint : node.object.taints)
       if (keeps_pods_away(taint)) out.texts.push_back(named_reason(taint));
@@ -49,7 +50,7 @@ class TaintToleration : public SchedulerPlugin {
 
   void filter(PluginContext& c, std::span<const NodeId> nodes, std::span<StatusCode> codes) const override {
     for (size_t i = 0; i < nodes.size(); ++i)
-      if (first_untolerated(c.spec(), c.cluster.node(nodes[i]).object, c.cluster.ready(nodes[i])))
+      if (first_untolerated(c.spec(), c.cluster.node(nodes[i]).object, c.cluster.conditions(nodes[i])))
         codes[i] = StatusCode::UnschedulableAndUnresolvable;
   }
 
@@ -57,8 +58,9 @@ class TaintToleration : public SchedulerPlugin {
   void score(PluginContext& c, std::span<const NodeId> nodes, std::span<int64_t> scores) const override {
     for (size_t i = 0; i < nodes.size(); ++i) {
       const std::vector<Taint>& taints = c.cluster.node(nodes[i]).object.taints;
-      scores[i] = std::count_if(taints.begin(), taints.end(),
-                                [&](const Taint& t) { return !keeps_pods_away(t) && !tolerated(c.spec(), t); });
+      auto counts = [&](const Taint& t) { return !keeps_pods_away(t) && !tolerated(c.spec(), t); };
+      scores[i] = std::count_if(taints.begin(), taints.end(), counts);
+      for_each_taint(c.cluster.conditions(nodes[i]), [&](const Taint& t) { scores[i] += counts(t); });
     }
   }
   void normalize(PluginContext&, std::span<const NodeId>, std::span<int64_t> scores) const override {
@@ -68,11 +70,11 @@ class TaintToleration : public SchedulerPlugin {
   ClusterEvents events() const override { return {ClusterEvent::Kind::NodeAdd, ClusterEvent::Kind::NodeUpdateTaint}; }
   // An update helps only where what has gone was in the way.
   bool queueing_hint(PluginContext& c, const ClusterEvent& event) const override {
-    auto fits = [&](uint32_t entry, bool ready) {
-      return !first_untolerated(c.spec(), c.cluster.model().nodes[NodeId(entry)].object, ready);
+    auto fits = [&](uint32_t entry, NodeConditions conditions) {
+      return !first_untolerated(c.spec(), c.cluster.model().nodes[NodeId(entry)].object, conditions);
     };
-    bool fitted = event.before != ClusterEvent::kNone && fits(event.before, event.ready_before);
-    return !fitted && fits(event.after, event.ready_after);
+    bool fitted = event.before != ClusterEvent::kNone && fits(event.before, event.conditions_before);
+    return !fitted && fits(event.after, event.conditions_after);
   }
 
   std::vector<std::string> reasons(const ClusterModel& model, int kubernetes_minor) const override {
@@ -81,14 +83,16 @@ class TaintToleration : public SchedulerPlugin {
   void node_reasons(PluginContext& c, NodeId node, std::vector<uint32_t>& out) const override {
     const std::vector<std::string>& texts = c.data_as<TaintReasons>().texts;
     if (texts.size() == 1) return out.push_back(0);
-    const Taint* taint = first_untolerated(c.spec(), c.cluster.node(node).object, c.cluster.ready(node));
+    const Taint* taint = first_untolerated(c.spec(), c.cluster.node(node).object, c.cluster.conditions(node));
     auto at = std::lower_bound(texts.begin(), texts.end(), named_reason(*taint));
     out.push_back(static_cast<uint32_t>(at - texts.begin()));
   }
   void remedies(PluginContext& c, NodeId node, std::vector<Remedy>& out) const override {
     for (const Taint& taint : c.cluster.node(node).object.taints)
       if (keeps_pods_away(taint) && !tolerated(c.spec(), taint)) out.push_back(tolerate(taint));
-    if (!c.cluster.ready(node) && !tolerated(c.spec(), not_ready_taint())) out.push_back(tolerate(not_ready_taint()));
+    for_each_taint(c.cluster.conditions(node), [&](const Taint& taint) {
+      if (keeps_pods_away(taint) && !tolerated(c.spec(), taint)) out.push_back(tolerate(taint));
+    });
   }
 };
 

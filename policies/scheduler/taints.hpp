@@ -1,7 +1,7 @@
 #pragma once
 // Taints that keep pods off a node, and what a pod tolerates (component-helpers/scheduling/corev1/helpers.go).
 
-#include "cluster/objects.hpp"
+#include "cluster/node_conditions.hpp"
 
 #include <algorithm>
 #include <string>
@@ -20,23 +20,31 @@ inline bool tolerated(const PodSpec& spec, const Taint& taint) {
                      [&](const Toleration& t) { return t.tolerates(taint); });
 }
 
-// What the node lifecycle controller puts on a node that is not ready.
-inline const Taint& not_ready_taint() {
-  static const Taint taint{"node.kubernetes.io/not-ready", "", TaintEffect::NoSchedule};
-  return taint;
-}
-
 // What a cordoned node counts as.
 inline const Taint& unschedulable_taint() {
   static const Taint taint{"node.kubernetes.io/unschedulable", "", TaintEffect::NoSchedule};
   return taint;
 }
 
+// The conditions whose taints keep the pod away.
+inline uint16_t refused_conditions(const PodSpec& spec) {
+  uint16_t out = 0;
+  for (int bit = 0; bit < kNodeConditionCount; ++bit)
+    if (keeps_pods_away(condition_taint(bit)) && !tolerated(spec, condition_taint(bit)))
+      out = static_cast<uint16_t>(out | 1u << bit);
+  return out;
+}
+
 // nullptr if the pod tolerates every NoSchedule and NoExecute taint of the node.
-inline const Taint* first_untolerated(const PodSpec& spec, const Node& node, bool ready) {
+inline const Taint* first_untolerated(const PodSpec& spec, const Node& node, NodeConditions conditions = {}) {
   for (const Taint& taint : node.taints)
     if (keeps_pods_away(taint) && !tolerated(spec, taint)) return &taint;
-  return ready || tolerated(spec, not_ready_taint()) ? nullptr : &not_ready_taint();
+  if (conditions == NodeConditions{}) return nullptr;
+  const Taint* first = nullptr;
+  for_each_taint(conditions, [&](const Taint& taint) {
+    if (!first && keeps_pods_away(taint) && !tolerated(spec, taint)) first = &taint;
+  });
+  return first;
 }
 
 // "dedicated=ml:NoSchedule", as kubectl taint writes it.

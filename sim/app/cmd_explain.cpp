@@ -1,5 +1,6 @@
 #include "cli.hpp"
 #include "core/error.hpp"
+#include "io/explain_hpa_text.hpp"
 #include "io/explain_text.hpp"
 #include "io/humanize.hpp"
 #include "policy/param.hpp"
@@ -20,6 +21,23 @@ Time parse_time(const std::string& text, const Model& model) {
   return std::min(Time{} + Duration::seconds(*seconds), model.end);
 }
 
+std::string explain_pod_text(std::shared_ptr<const Model> model, const std::string& name, Time at,
+                             const std::string& output) {
+  check_choice("--output", output, {"table", "wide", "json"});
+  PodExplanation explanation = explain_pod(std::move(model), name, at);
+  if (output == "json") return explanation_json(explanation);
+  return explanation_text(explanation, output == "wide", output_style());
+}
+
+std::string explain_hpa_text(std::shared_ptr<const Model> model, const std::string& name, Time at,
+                             const std::string& output) {
+  check_choice("--output", output, {"table", "json", "yaml"});
+  HpaExplanation explanation = explain_hpa(std::move(model), name, at);
+  if (output == "json") return hpa_explanation_json(explanation);
+  if (output == "yaml") return hpa_explanation_yaml(explanation);
+  return hpa_explanation_text(explanation, output_style());
+}
+
 }  // namespace
 
 int cmd_explain(const Arguments& arguments) {
@@ -27,23 +45,23 @@ int cmd_explain(const Arguments& arguments) {
   std::string at, output = "table";
   Arguments rest;
   CommandLine line(
-      {"explain pod NAME FILE... [flags]",
-       "Replays a scenario, or the run that a run.h5 is of, and tells why the pod is where it is: what every "
-       "node was rejected for or scored, what would have to change for a pod that waits, and whom it would "
-       "evict.",
+      {"explain pod|hpa NAME FILE... [flags]",
+       "Replays a scenario, or the run that a run.h5 is of. Of a pod it tells why it is where it is: what every node "
+       "was rejected for or scored, what would have to change for a pod that waits, and whom it would evict. Of a "
+       "HorizontalPodAutoscaler it tells what each metric asked for, and what windows, policies and limits made of it.",
        "  kisim explain pod sweep scenarios/scheduling/mig.yaml\n"
-       "  kisim explain pod sweep mig.run/run.h5 --at 5m\n"});
+       "  kisim explain pod sweep mig.run/run.h5 --at 5m\n"
+       "  kisim explain hpa llama scenarios/quickstart.yaml --at 20m\n"});
   flags.add_to(line);
   line.flags().add_options()("at", po::value(&at)->value_name("time"), "time of the run (default: its end)")(
-      "output,o", po::value(&output)->value_name("format"), "table (default), wide or json");
+      "output,o", po::value(&output)->value_name("format"), "table (default), wide or json; of an hpa also yaml");
   if (!line.parse(arguments, rest)) return kOk;
-  if (rest.size() < 3 || rest[0] != "pod") throw UsageError("explain takes: pod NAME FILE...");
-  check_choice("--output", output, {"table", "wide", "json"});
+  if (rest.size() < 3) throw UsageError("explain takes: pod NAME FILE... or hpa NAME FILE...");
+  check_choice("explain", rest[0], {"pod", "hpa"});
 
   const std::shared_ptr<const Model> model = compile(read_scenario({rest.begin() + 2, rest.end()}, flags.options()));
-  PodExplanation explanation = explain_pod(model, rest[1], parse_time(at, *model));
-  print(output == "json" ? explanation_json(explanation)
-                         : explanation_text(explanation, output == "wide", output_style()));
+  auto* explain = rest[0] == "pod" ? explain_pod_text : explain_hpa_text;
+  print(explain(model, rest[1], parse_time(at, *model), output));
   return kOk;
 }
 

@@ -20,8 +20,8 @@ constexpr SeriesDoc kSeries[] = {
     {"kisim_e2e_seconds{source,quantile}", "s", "from the client's send to the last token"},
     {"kisim_ttft_seconds{source,quantile}", "s", "from the client's send to the first token"},
     {"kisim_tpot_seconds{source,quantile}", "s", "per output token after the first"},
-    {"kube_deployment_spec_replicas{workload}", "1", "replicas wanted"},
-    {"kube_deployment_status_replicas_ready{workload}", "1", "replicas ready"},
+    {"kisim_replicas{workload}", "1", "replicas wanted"},
+    {"kisim_replicas_ready{workload}", "1", "replicas ready"},
     {"kisim_pods{workload,phase}", "1", "pods that are starting, pending or terminating"},
     {"kisim_requests_waiting{service}", "1", "requests in queues"},
     {"kisim_requests_running{service}", "1", "requests in batches"},
@@ -61,11 +61,23 @@ std::string list_engines(const TextStyle& style) {
 }
 
 std::string list_metrics(const TextStyle& style) {
-  TextTable exported({{"FOR AUTOSCALERS"}, {"UNIT"}, {"DESCRIPTION"}});
-  for (const MetricDoc& m : metric_docs()) exported.row({std::string(m.name), std::string(m.unit), std::string(m.doc)});
+  bool wide = style.width >= 120;
+  std::vector<TextColumn> columns{{"FOR AUTOSCALERS"}, {"UNIT"}, {"DESCRIPTION"}};
+  if (wide) columns.insert(columns.begin() + 2, {{"FROM"}, {"AS"}});
+  TextTable exported(columns);
   TextTable recorded({{"IN RUN.H5"}, {"UNIT"}, {"DESCRIPTION"}});
   for (const SeriesDoc& s : kSeries) recorded.row({s.metric, s.unit, s.doc});
-  return exported.text(style) + '\n' + recorded.text(style);
+  std::string cluster = bold("OF THE CLUSTER, LIKEWISE", style) + '\n';
+  for (const MetricDoc& m : metric_docs()) {
+    std::string name(m.name), unit(m.unit), doc(m.doc);
+    if (m.use == MetricUse::Recorded)
+      cluster += fmt::format("{} ({})\n    {}\n", name, unit, fmt::join(wrap_text(doc, style.width - 4), "\n    "));
+    else if (wide)
+      exported.row({name, unit, std::string(m.source), to_string(m.use), doc});
+    else
+      exported.row({name, unit, doc});
+  }
+  return exported.text(style) + '\n' + recorded.text(style) + '\n' + cluster;
 }
 
 struct Topic {

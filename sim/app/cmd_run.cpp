@@ -1,5 +1,6 @@
 #include "cli.hpp"
 #include "core/error.hpp"
+#include "io/events_text.hpp"
 #include "io/output.hpp"
 #include "progress.hpp"
 #include "result_files.hpp"
@@ -47,8 +48,9 @@ CommandLine::Help help() {
 bool parse(const Arguments& arguments, Flags& flags) {
   CommandLine line(help());
   flags.scenario.add_to(line);
-  line.flags().add_options()("output,o", po::value(&flags.output)->value_name("format"),
-                             "table (default), wide, json or yaml")(
+  line.flags().add_options()(
+      "output,o", po::value(&flags.output)->value_name("format"),
+      "table (default), wide, json, yaml, or events: what the API recorded, as kubectl get events shows it")(
       "record", po::value(&flags.record)->value_name("rows"),
       "requests to keep in run.h5: none, sample (default) or all")(
       "output-dir", po::value(&flags.directory)->value_name("dir"), "folder for run.h5 and report.html")(
@@ -59,7 +61,7 @@ bool parse(const Arguments& arguments, Flags& flags) {
       "check", po::bool_switch(&flags.check), "exit with 1 if a source misses the target of its SLO");
   if (!line.parse(arguments, flags.files)) return false;
   if (flags.files.empty()) throw UsageError("no file given");
-  check_choice("--output", flags.output, {"table", "wide", "json", "yaml"});
+  check_choice("--output", flags.output, {"table", "wide", "json", "yaml", "events"});
   check_choice("--record", flags.record, {"none", "sample", "all"});
   if (flags.no_files && !flags.directory.empty()) throw UsageError("--no-files and --output-dir exclude each other");
   return true;
@@ -70,10 +72,12 @@ Record record_mode(const std::string& name) {
   return name == "all" ? Record::All : Record::Sample;
 }
 
-std::string result_text(const Flags& flags, const Summary& summary) {
+std::string result_text(const Flags& flags, const Summary& summary, const EventLog& events) {
   if (flags.signature) return signature_text(summary.signature) + '\n';
   if (flags.output == "json") return summary_json(summary);
   if (flags.output == "yaml") return summary_yaml(summary);
+  if (flags.output == "events")
+    return events_table(events, Time{} + Duration::seconds(summary.simulated_s), false, output_style());
   return summary_table(summary, flags.output == "wide", output_style());
 }
 
@@ -99,6 +103,8 @@ int cmd_run(const Arguments& arguments) {
   RunOptions options;
   options.recorder = files.wanted() ? &recorder : nullptr;
   options.stop = &stop_requested;
+  EventLog events;
+  if (flags.output == "events") options.events = &events;
   options.progress = [&](Time now, Time end) { progress.update(now, end); };
   const Summary summary = run(model, options);
   progress.clear();
@@ -106,7 +112,7 @@ int cmd_run(const Arguments& arguments) {
   // Neither a broken output nor a broken file may cost the other result.
   std::vector<std::string> failures;
   try {
-    print(result_text(flags, summary));
+    print(result_text(flags, summary, events));
   } catch (const IoError& error) {
     failures.push_back(error.what());
   }

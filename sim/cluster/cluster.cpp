@@ -139,6 +139,23 @@ int32_t whole_number(const Labels& annotations, const char* key, int32_t otherwi
   return error == std::errc{} && end == text->data() + text->size() ? value : -1;
 }
 
+// pkg/apis/core/v1/helper/qos: BestEffort without any cpu or memory, Guaranteed where every container limits both and
+// asks for as much.
+QosClass qos_class(const PodSpec& spec) {
+  bool any = false, guaranteed = true;
+  auto look = [&](const ResourceList& requests, const ResourceList& limits) {
+    for (const char* name : {"cpu", "memory"}) {
+      int64_t request = amount(requests, name), limit = amount(limits, name);
+      any |= request > 0 || limit > 0;
+      guaranteed &= limit > 0 && (request == limit || request == 0);
+    }
+  };
+  for (const std::vector<Container>* list : {&spec.containers, &spec.init_containers})
+    for (const Container& c : *list) look(c.requests, c.limits);
+  if (!any && !spec.pod_requests) return QosClass::BestEffort;
+  return guaranteed && any ? QosClass::Guaranteed : QosClass::Burstable;
+}
+
 void gpu_share(const Labels& annotations, PodTemplateModel& t) {
   t.gpu_milli = whole_number(annotations, kGpuMilliAnnotation, 0);
   if (t.gpu_milli == 0) return;
@@ -213,10 +230,34 @@ const char* to_string(PodPhase phase) {
       return "Probing";
     case PodPhase::Ready:
       return "Ready";
+    case PodPhase::CrashLoop:
+      return "CrashLoop";
     case PodPhase::Terminating:
       return "Terminating";
+    case PodPhase::Succeeded:
+      return "Succeeded";
+    case PodPhase::Failed:
+      return "Failed";
     case PodPhase::Gone:
       return "Gone";
+  }
+  return "?";
+}
+
+const char* to_string(WorkloadModel::Kind kind) {
+  switch (kind) {
+    case WorkloadModel::Kind::Deployment:
+      return "Deployment";
+    case WorkloadModel::Kind::ReplicaSet:
+      return "ReplicaSet";
+    case WorkloadModel::Kind::StatefulSet:
+      return "StatefulSet";
+    case WorkloadModel::Kind::DaemonSet:
+      return "DaemonSet";
+    case WorkloadModel::Kind::Job:
+      return "Job";
+    case WorkloadModel::Kind::Pod:
+      return "Pod";
   }
   return "?";
 }
@@ -232,8 +273,9 @@ ResourceId ClusterBuilder::resource(const std::string& name) {
   return it->second;
 }
 
-void ClusterBuilder::add_node(const Node& node) {
+NodeId ClusterBuilder::add_node(const Node& node, bool joins_later) {
   NodeModel n;
+  n.joins_later = joins_later;
   n.object = node;
   n.zone = zone_key(node.meta.labels);
   n.gpus = static_cast<uint32_t>(amount(node.allocatable, kGpuResource));
@@ -256,7 +298,7 @@ void ClusterBuilder::add_node(const Node& node) {
       std::unique(n.images.begin(), n.images.end(), [](const auto& a, const auto& b) { return a.image == b.image; }),
       n.images.end());
   node_lists_.push_back(node.allocatable);
-  model_.nodes.push_back(std::move(n));
+  return model_.nodes.push_back(std::move(n));
 }
 
 uint32_t ClusterBuilder::nvlink_domain(const NodeModel& node) {
@@ -300,11 +342,15 @@ LabelSelector ClusterBuilder::default_spread_selector(const PodTemplateModel& po
 }
 
 TemplateId ClusterBuilder::add_template(const std::string& namespace_, const PodTemplate& pods,
-                                        const LabelSelector* owner) {
+                                        const LabelSelector* owner, std::string hash) {
   PodTemplateModel t;
+  t.hash = std::move(hash);
   t.namespace_ = namespace_;
   t.labels = pods.labels;
+  t.annotations = pods.annotations;
   t.spec = pods.spec;
+  t.forbidden = pods.forbidden;
+  t.qos = qos_class(t.spec);
   t.default_spread_selector = default_spread_selector(t, owner);
   for (const std::vector<Container>* list : {&t.spec.containers, &t.spec.init_containers})
     for (const Container& c : *list) t.images.push_back(image(normalized_image_name(c.image)));
@@ -320,7 +366,10 @@ TemplateId ClusterBuilder::add_template(const std::string& namespace_, const Pod
 }
 
 WorkloadId ClusterBuilder::add_workload(WorkloadModel workload) {
-  return model_.workloads.push_back(std::move(workload));
+  TemplateId pod_template = workload.pod_template;
+  WorkloadId id = model_.workloads.push_back(std::move(workload));
+  set_workload(pod_template, id);
+  return id;
 }
 
 ClusterModel ClusterBuilder::build() && {
@@ -342,7 +391,7 @@ ClusterModel ClusterBuilder::build() && {
 }
 
 PodTemplate pod_template_of(const PodTemplateModel& pods) {
-  PodTemplate out{pods.labels, {}, pods.spec};
+  PodTemplate out{pods.labels, {}, pods.spec, {}};
   if (pods.gpu_milli == 0) return out;
   out.annotations = {{kGpuMilliAnnotation, std::to_string(pods.gpu_milli)},
                      {kGpuCountAnnotation, std::to_string(pods.gpu_count)}};
@@ -372,25 +421,78 @@ void Cluster::start() {
   state.requested.assign(nodes * model.resource_count(), 0);
   state.nonzero_cpu.assign(nodes, 0);
   state.nonzero_memory.assign(nodes, 0);
-  state.node_ready.assign(nodes, 1);
+  state.allocatable.assign(nodes * model.resource_count(), 0);
+  state.node_present.assign(nodes, 0);
+  state.node_conditions.assign(nodes, {});
   state.node_pods.resize(nodes);
   state.workload_pods.resize(model.workloads.size());
+  state.replicas.assign(model.workloads.size(), ClusterState::kNoScale);
   state.created_pods.assign(model.workloads.size(), 0);
+  state.counts.resize(model.templates.size());
   for (size_t n = 0; n < nodes; ++n) {
     state.first_gpu.push_back(static_cast<uint32_t>(state.gpus.size()));
-    for (uint32_t g = 0; g < model.nodes[NodeId(n)].gpus; ++g) state.gpus.push_back({NodeId(n), {}, 0, {}, {}});
+    for (uint32_t g = 0; g < model.nodes[NodeId(n)].gpus; ++g) state.gpus.push_back({.node = NodeId(n)});
+    state.node_version.push_back(NodeId(n));
+    if (!model.nodes[NodeId(n)].joins_later) add_node(NodeId(n));
   }
 }
 
-PodId Cluster::create_pod(WorkloadId workload, Time now) {
+void Cluster::add_node(NodeId id) {
+  state.node_present[id.value] = 1;
+  state.node_conditions[id.value] = {};
+  set_node_version(id, id);
+}
+
+void Cluster::remove_node(NodeId id) {
+  KISIM_INVARIANT(state.node_pods[id.value].empty(), "node {} goes with pods on it", node(id).object.meta.name);
+  state.node_present[id.value] = 0;
+}
+
+void Cluster::set_node_version(NodeId id, NodeId version) {
+  state.node_version[id.value] = version;
+  const std::vector<int64_t>& amounts = model.nodes[version].allocatable;
+  std::copy(amounts.begin(), amounts.end(), &state.allocatable[id.value * model.resource_count()]);
+  for (uint32_t g = 0; g < model.nodes[id].gpus; ++g)
+    if (!state.gpus[GpuId(state.first_gpu[id.value] + g)].healthy) count_gpu(id, -1);
+}
+
+void Cluster::count_gpu(NodeId node, int64_t change) {
+  for (size_t r = 0; r < model.resource_count(); ++r)
+    if (model.resources[r] == kGpuResource) state.allocatable[node.value * model.resource_count() + r] += change;
+}
+
+void Cluster::set_gpu_healthy(GpuId id, bool healthy) {
+  GpuState& gpu = state.gpus[id];
+  if (gpu.healthy == healthy) return;
+  gpu.healthy = healthy;
+  count_gpu(gpu.node, healthy ? 1 : -1);
+}
+
+PodId Cluster::create_pod(WorkloadId workload, TemplateId pod_template, Time now) {
   PodState pod;
   pod.workload = workload;
-  pod.pod_template = model.workloads[workload].pod_template;
+  pod.pod_template = pod_template;
   pod.ordinal = state.created_pods[workload.value]++;
   pod.created = now;
+  count_phase(pod, 1);
   PodId id = state.pods.push_back(std::move(pod));
   state.workload_pods[workload.value].push_back(id);
   return id;
+}
+
+void Cluster::set_phase(PodId id, PodPhase phase) {
+  PodState& pod = state.pods[id];
+  count_phase(pod, -1);
+  pod.phase = phase;
+  count_phase(pod, 1);
+}
+
+void Cluster::count_phase(const PodState& pod, int32_t change) {
+  PodCounts& counts = state.counts[pod.pod_template];
+  if (is_active(pod.phase)) counts.active += change;
+  if (pod.phase == PodPhase::Ready) counts.ready += change;
+  if (pod.phase == PodPhase::Terminating) counts.terminating += change;
+  if (pod.phase == PodPhase::Succeeded || pod.phase == PodPhase::Failed) counts.ended += change;
 }
 
 ResourceId Cluster::shortage(PodId pod, NodeId node) const {
@@ -398,7 +500,7 @@ ResourceId Cluster::shortage(PodId pod, NodeId node) const {
   const int64_t* requested = &state.requested[node.value * model.resource_count()];
   for (size_t r = 0; r < model.resource_count(); ++r) {
     int64_t amount = r == kPods.value ? 1 : t.request[r];
-    if (amount > 0 && requested[r] + amount > model.nodes[node].allocatable[r]) return ResourceId(r);
+    if (amount > 0 && requested[r] + amount > allocatable(node)[r]) return ResourceId(r);
   }
   return {};
 }
@@ -408,12 +510,12 @@ void Cluster::bind(PodId id, NodeId node, Time now, std::span<const uint16_t> de
   const PodTemplateModel& t = model.templates[pod.pod_template];
   KISIM_INVARIANT(!pod.node.valid(), "pod {} is bound twice", pod_name(id));
   int64_t* requested = &state.requested[node.value * model.resource_count()];
-  const std::vector<int64_t>& allocatable = model.nodes[node].allocatable;
   for (size_t r = 0; r < model.resource_count(); ++r) {
     int64_t amount = r == kPods.value ? 1 : t.request[r];
     requested[r] += amount;
-    KISIM_INVARIANT(amount == 0 || requested[r] <= allocatable[r], "node {}: {} requested {} of {} by pod {}",
-                    model.nodes[node].object.meta.name, model.resources[r], requested[r], allocatable[r], pod_name(id));
+    KISIM_INVARIANT(amount == 0 || requested[r] <= allocatable(node)[r], "node {}: {} requested {} of {} by pod {}",
+                    model.nodes[node].object.meta.name, model.resources[r], requested[r], allocatable(node)[r],
+                    pod_name(id));
   }
   state.nonzero_cpu[node.value] += t.nonzero_cpu;
   state.nonzero_memory[node.value] += t.nonzero_memory;
@@ -443,7 +545,7 @@ void Cluster::hand_out(PodId id, NodeId node, Time now, std::span<const uint16_t
   if (t.gpu_milli > 0 || !devices.empty()) return;
   for (uint32_t g = first; wanted > 0 && g < first + model.nodes[node].gpus; ++g) {
     const GpuState& gpu = state.gpus[GpuId(g)];
-    if (gpu.owner.valid() || gpu.shared > 0) continue;
+    if (gpu.owner.valid() || gpu.shared > 0 || !gpu.healthy) continue;
     hold(g);
     --wanted;
   }
@@ -451,24 +553,28 @@ void Cluster::hand_out(PodId id, NodeId node, Time now, std::span<const uint16_t
                   pod_name(id));
 }
 
+void Cluster::release(PodId id, Time now) {
+  PodState& pod = state.pods[id];
+  const PodTemplateModel& t = model.templates[pod.pod_template];
+  int64_t* requested = &state.requested[pod.node.value * model.resource_count()];
+  for (size_t r = 0; r < model.resource_count(); ++r) requested[r] -= r == kPods.value ? 1 : t.request[r];
+  state.nonzero_cpu[pod.node.value] -= t.nonzero_cpu;
+  state.nonzero_memory[pod.node.value] -= t.nonzero_memory;
+  for (GpuId g : pod.gpus) {
+    if (!state.gpus[g].owner.valid()) state.gpus[g].shared -= t.gpu_milli;
+    state.gpus[g].owner = {};
+    state.gpus[g].allocated.set(now, state.gpus[g].shared * 1e-3);
+    state.gpus[g].busy.set(now, 0);
+  }
+  pod.gpus.clear();
+  std::erase(state.node_pods[pod.node.value], id);
+}
+
 void Cluster::remove(PodId id, Time now) {
   PodState& pod = state.pods[id];
-  if (pod.node.valid()) {
-    const PodTemplateModel& t = model.templates[pod.pod_template];
-    int64_t* requested = &state.requested[pod.node.value * model.resource_count()];
-    for (size_t r = 0; r < model.resource_count(); ++r) requested[r] -= r == kPods.value ? 1 : t.request[r];
-    state.nonzero_cpu[pod.node.value] -= t.nonzero_cpu;
-    state.nonzero_memory[pod.node.value] -= t.nonzero_memory;
-    for (GpuId g : pod.gpus) {
-      if (!state.gpus[g].owner.valid()) state.gpus[g].shared -= t.gpu_milli;
-      state.gpus[g].owner = {};
-      state.gpus[g].allocated.set(now, state.gpus[g].shared * 1e-3);
-      state.gpus[g].busy.set(now, 0);
-    }
-    std::erase(state.node_pods[pod.node.value], id);
-  }
+  if (pod.node.valid() && !is_terminal(pod.phase)) release(id, now);
   std::erase(state.workload_pods[pod.workload.value], id);
-  pod.phase = PodPhase::Gone;
+  set_phase(id, PodPhase::Gone);
   pod.deleted = now;
 }
 
@@ -486,14 +592,19 @@ void Cluster::reset_statistics(Time now) {
 std::string Cluster::pod_name(PodId id) const {
   const PodState& pod = state.pods[id];
   const WorkloadModel& workload = model.workloads[pod.workload];
-  if (workload.kind == WorkloadModel::Kind::Pod) return workload.name;
+  using Kind = WorkloadModel::Kind;
+  if (workload.kind == Kind::Pod) return workload.name;
+  if (workload.kind == Kind::StatefulSet) return fmt::format("{}-{}", workload.name, pod.index);
+  std::string owner = workload.name;
+  if (workload.kind == Kind::Deployment) owner += "-" + model.templates[pod.pod_template].hash;
+  if (workload.kind == Kind::Job && pod.index != PodState::kNoIndex) owner += fmt::format("-{}", pod.index);
   // A bijection of the ordinal onto five characters of Kubernetes' alphabet for generated names.
   constexpr char kAlphabet[] = "bcdfghjklmnpqrstvwxz2456789";
   constexpr uint64_t kNames = 27ull * 27 * 27 * 27 * 27;
   uint64_t code = (pod.ordinal * 7368787ull + hash_text(workload.full_name()) % kNames) % kNames;
   std::string suffix;
   for (int i = 0; i < 5; ++i, code /= 27) suffix += kAlphabet[code % 27];
-  return workload.name + "-" + suffix;
+  return owner + "-" + suffix;
 }
 
 uint64_t Cluster::pod_entity(PodId id) const {

@@ -2,6 +2,7 @@
 // The cluster: what is constant (ClusterModel) and what changes (ClusterState), as plain arrays by typed ids.
 
 #include "cluster/gpu.hpp"
+#include "cluster/node_conditions.hpp"
 #include "cluster/objects.hpp"
 #include "core/event.hpp"
 #include "core/id.hpp"
@@ -46,13 +47,22 @@ struct NodeModel {
     int64_t bytes = 0;
   };
   std::vector<Image> images;  // on the node, by image
+  // No node at the start: one that a node group may get, or what another node becomes.
+  bool joins_later = false;
 };
+
+// pkg/apis/core/v1/helper/qos: what the kubelet gives up last (Guaranteed) and first (BestEffort).
+enum class QosClass : uint8_t { Guaranteed, Burstable, BestEffort };
 
 // What the pods of one workload have in common.
 struct PodTemplateModel {
   std::string namespace_;
-  Labels labels;
+  Labels labels, annotations;
   PodSpec spec;
+  std::string hash;       // pod-template-hash
+  WorkloadId workload;    // whose pods it stamps out
+  std::string forbidden;  // why admission refuses every pod of it; empty: it does not
+  QosClass qos = QosClass::BestEffort;
   std::vector<int64_t> request;  // per resource; kube-scheduler's effective pod request, without the pod itself
   int64_t nonzero_cpu = 0;       // with 100m per container where cpu is absent
   int64_t nonzero_memory = 0;    // with 200 MiB per container where memory is absent
@@ -77,15 +87,16 @@ struct PodTemplateModel {
 // 1, and more than one device must be whole ones. Nothing if all is well.
 std::optional<std::string> gpu_share_complaint(const Labels& annotations);
 
-// A Deployment or ReplicaSet, or a bare Pod (replicas = 1, never recreated).
+// What owns pods: a controller's object, or a bare Pod (never recreated).
 struct WorkloadModel {
-  enum class Kind : uint8_t { Deployment, ReplicaSet, Pod } kind = Kind::Deployment;
+  enum class Kind : uint8_t { Deployment, ReplicaSet, StatefulSet, DaemonSet, Job, Pod } kind = Kind::Deployment;
   std::string namespace_, name;
-  TemplateId pod_template;
-  int32_t replicas = 1;    // as the manifest says
-  ServingModelId serving;  // invalid: its pods serve nothing
+  TemplateId pod_template;  // at first
+  int32_t replicas = 1;     // likewise
+  ServingModelId serving;   // invalid: its pods serve nothing
   std::string full_name() const { return namespace_ + "/" + name; }
 };
+const char* to_string(WorkloadModel::Kind kind);
 
 struct PodDisruptionBudgetModel {
   PodDisruptionBudget object;
@@ -113,14 +124,20 @@ std::string normalized_image_name(const std::string& name);
 class ClusterBuilder {
  public:
   explicit ClusterBuilder(std::vector<GpuModel> catalogue);
-  void add_node(const Node& node);
+  NodeId add_node(const Node& node, bool joins_later = false);
   // Before the templates: their namespaces, and the Services that select them.
   void add_namespace(const Namespace& object);
   void add_service(const Service& service);
-  // `owner` is the selector of the controller that owns the pods; nullptr: none does.
-  TemplateId add_template(const std::string& namespace_, const PodTemplate& pods, const LabelSelector* owner = nullptr);
+  // `owner` is the selector of the controller that owns the pods; nullptr: none does. `hash` is their
+  // pod-template-hash.
+  TemplateId add_template(const std::string& namespace_, const PodTemplate& pods, const LabelSelector* owner = nullptr,
+                          std::string hash = {});
   void add_budget(const PodDisruptionBudget& budget);
+  // The template becomes the workload's; a later revision of it is made so by set_workload().
   WorkloadId add_workload(WorkloadModel workload);
+  void set_workload(TemplateId pod_template, WorkloadId workload) {
+    model_.templates[pod_template].workload = workload;
+  }
   // GPU products named by nodes and absent from the catalogue, with their marks.
   const std::vector<Diagnostic>& warnings() const { return warnings_; }
   ClusterModel build() &&;
@@ -141,49 +158,80 @@ class ClusterBuilder {
   std::vector<Diagnostic> warnings_;
 };
 
-// The life of a pod, in order. Pulling … Probing are Kubernetes' phase Pending or Running with Ready=False.
+// The life of a pod. Until Starting its phase in the API is Pending, from Loading to CrashLoop Running.
 enum class PodPhase : uint8_t {
   Pending,   // not bound
   Binding,   // bound, the kubelet has not seen it
-  Pulling,   // image pull
+  Pulling,   // its image comes, or waits for the next attempt (ImagePullBackOff)
   Starting,  // container start
   Loading,   // model weights
-  Probing,   // waiting for the readiness probe
+  Probing,   // waiting for the startup and readiness probes
   Ready,
-  Terminating,  // deleted, within its grace period
+  CrashLoop,    // its containers have exited and wait for their restart
+  Terminating,  // deleted, within its grace period, or on a node that does not answer
+  Succeeded,
+  Failed,
   Gone
 };
 const char* to_string(PodPhase phase);
+inline bool is_running(PodPhase phase) { return phase >= PodPhase::Loading && phase <= PodPhase::CrashLoop; }
+inline bool is_terminal(PodPhase phase) { return phase >= PodPhase::Succeeded; }
+// Neither being deleted nor ended: what controllers count.
+inline bool is_active(PodPhase phase) { return phase < PodPhase::Terminating; }
 
 struct PodState {
+  static constexpr uint32_t kNoIndex = 0xffffffffu;
+
   TemplateId pod_template;
   WorkloadId workload;
-  uint32_t ordinal = 0;  // n-th pod of its workload; gives the name
+  uint32_t ordinal = 0;       // n-th pod of its workload; the address of its random streams
+  uint32_t index = kNoIndex;  // StatefulSet: ordinal; Job: completion index; else none. Part of the name
   PodPhase phase = PodPhase::Pending;
+  bool disrupted = false;  // deleted by eviction or preemption (condition DisruptionTarget)
+  uint32_t restarts = 0;
   NodeId node;
+  NodeId pinned;  // DaemonSet: the only node that it may go to
   ReplicaId replica;
-  Time created, scheduled, deleted;
-  Time started = Time::max(), ready = Time::max();  // max() = not yet
+  Time created, scheduled, deleted;                 // deleted: its deletionTimestamp, then its end
+  Duration grace;                                   // of its deletion
+  std::string reason;                               // status.reason of a pod that ended
+  Time started = Time::max(), ready = Time::max();  // max() = not yet; ready: since when
   EventHandle timer;                                // the kubelet's next step for this pod
   std::vector<GpuId> gpus;                          // held while bound
 };
 
 struct GpuState {
   NodeId node;
-  PodId owner;             // invalid: free, or shared
-  int32_t shared = 0;      // thousandths that pods with gpu_milli hold
+  PodId owner;         // invalid: free, or shared
+  int32_t shared = 0;  // thousandths that pods with gpu_milli hold
+  bool healthy = true;
   TimeWeighted allocated;  // share of it that pods hold
   TimeWeighted busy;       // 0 or 1: a kernel is running for its owner
 };
 
+// Pods of one template.
+struct PodCounts {
+  int32_t active = 0;       // neither being deleted nor ended
+  int32_t ready = 0;        // of the active ones
+  int32_t terminating = 0;  // within their grace period
+  int32_t ended = 0;        // Succeeded or Failed
+};
+
 struct ClusterState {
-  std::vector<int64_t> requested;                    // node-major: [node * resources + resource]; kPods counts pods
+  // node-major: [node * resources + resource]; kPods counts pods
+  std::vector<int64_t> requested, allocatable;
   std::vector<int64_t> nonzero_cpu, nonzero_memory;  // per node
-  std::vector<uint8_t> node_ready;
+  std::vector<uint8_t> node_present;
+  std::vector<NodeConditions> node_conditions;
+  std::vector<NodeId> node_version;  // its object now, an entry of ClusterModel::nodes
   IdVector<PodId, PodState> pods;
   IdVector<GpuId, GpuState> gpus;
-  std::vector<uint32_t> first_gpu;            // per node: its GPUs are first_gpu[n] … first_gpu[n] + NodeModel::gpus
+  std::vector<uint32_t> first_gpu;  // per node: its GPUs are first_gpu[n] … first_gpu[n] + NodeModel::gpus
+  IdVector<TemplateId, PodCounts> counts;
   std::vector<std::vector<PodId>> node_pods;  // bound and not gone, in order of binding
+  // By workload: spec.replicas; kNoScale where there is no such thing.
+  std::vector<int32_t> replicas;
+  static constexpr int32_t kNoScale = -1;
   std::vector<std::vector<PodId>> workload_pods;  // not gone, in order of creation
   std::vector<uint32_t> created_pods;             // per workload, ever
 };
@@ -194,23 +242,39 @@ class Cluster {
   Cluster(const ClusterModel& model, ClusterState& state) : model(model), state(state) {}
 
   void start();  // sizes the columns; all nodes ready and empty
-  PodId create_pod(WorkloadId workload, Time now);
+  PodId create_pod(WorkloadId workload, TemplateId pod_template, Time now);
+  void set_phase(PodId pod, PodPhase phase);
+  const NodeModel& node(NodeId id) const { return model.nodes[state.node_version[id.value]]; }
+  bool node_ready(NodeId id) const { return !state.node_conditions[id.value].any_of(kNodeNotReady | kNodeUnreachable); }
+  std::span<const int64_t> allocatable(NodeId id) const {
+    return std::span(state.allocatable).subspan(id.value * model.resource_count(), model.resource_count());
+  }
+  void add_node(NodeId node);
+  void remove_node(NodeId node);  // precondition: no pod is bound to it
+  // Its object is now that entry of ClusterModel::nodes.
+  void set_node_version(NodeId node, NodeId version);
+  // The device counts as allocatable no more, or again. Whoever holds it goes on holding it.
+  void set_gpu_healthy(GpuId gpu, bool healthy);
   // The first resource of which the node has too little left for the pod; invalid: it fits.
   ResourceId shortage(PodId pod, NodeId node) const;
   // Charges the node; throws InvariantError if the node would be over its allocatable. `devices` are the GPUs of the
   // node that the pod holds, or shares if it asks for gpu_milli; without any, whole ones are handed out here.
   void bind(PodId pod, NodeId node, Time now, std::span<const uint16_t> devices = {});
-  // Gives back the node's resources and GPUs; the pod is Gone.
+  // Gives back the node's resources and GPUs; the pod stays what it is.
+  void release(PodId pod, Time now);
+  // The same where it holds any; the pod is Gone.
   void remove(PodId pod, Time now);
   void set_busy(PodId pod, bool busy, Time now);
   void reset_statistics(Time now);        // end of warm-up
-  std::string pod_name(PodId pod) const;  // "llama-x2b4q", as a ReplicaSet names its pods
+  std::string pod_name(PodId pod) const;  // "llama-6b8f7c9d4-x2b4q", as its controller names its pods
   uint64_t pod_entity(PodId pod) const;   // hash of Pod/namespace/name, the address of its random streams
 
   const ClusterModel& model;
   ClusterState& state;
 
  private:
+  void count_gpu(NodeId node, int64_t change);
+  void count_phase(const PodState& pod, int32_t change);
   void hand_out(PodId pod, NodeId node, Time now, std::span<const uint16_t> devices);
 };
 

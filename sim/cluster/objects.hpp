@@ -36,6 +36,7 @@ struct Toleration {
   std::optional<int64_t> toleration_seconds;
 
   bool tolerates(const Taint& taint) const;
+  bool operator==(const Toleration&) const = default;
 };
 
 enum class SelectorOperator : uint8_t { In, NotIn, Exists, DoesNotExist, Gt, Lt };
@@ -46,20 +47,24 @@ struct SelectorRequirement {
 
   // NotIn and DoesNotExist hold when the key is absent; Gt and Lt compare int64 and fail on anything else.
   bool matches(const std::string* value) const;
+  bool operator==(const SelectorRequirement&) const = default;
 };
 
 // A set-based selector: all requirements must hold. matchLabels become In requirements. Empty matches everything.
 struct LabelSelector {
   std::vector<SelectorRequirement> requirements;
   bool matches(const Labels& labels) const;
+  bool operator==(const LabelSelector&) const = default;
 };
 
 struct NodeSelectorTerm {
   std::vector<SelectorRequirement> match_expressions, match_fields;
+  bool operator==(const NodeSelectorTerm&) const = default;
 };
 struct PreferredSchedulingTerm {
   int32_t weight = 1;
   NodeSelectorTerm preference;
+  bool operator==(const PreferredSchedulingTerm&) const = default;
 };
 
 struct ContainerImage {
@@ -77,6 +82,21 @@ struct HostPort {
   bool operator==(const HostPort&) const = default;
 };
 
+// An amount of pods: a number, or a share of them in per cent.
+struct IntOrPercent {
+  int32_t value = 0;
+  bool percent = false;
+};
+
+// How the kubelet asks a container. What it answers is the simulation's business: whether its server is up and well.
+struct Probe {
+  Duration initial_delay, period{10'000'000'000}, timeout{1'000'000'000};
+  int32_t success_threshold = 1, failure_threshold = 3;
+  bool operator==(const Probe&) const = default;
+};
+
+enum class ImagePullPolicy : uint8_t { Always, IfNotPresent, Never };
+
 struct Container {
   std::string name, image;
   ResourceList requests, limits;
@@ -84,13 +104,12 @@ struct Container {
   // rounds the sum over the containers, not each.
   ResourceList rounded_up;
   std::vector<HostPort> host_ports;
-  bool sidecar = false;  // an init container with restartPolicy: Always
-  // readinessProbe; absent: ready as soon as it has started
-  struct ReadinessProbe {
-    Duration initial_delay, period{10'000'000'000}, timeout{1'000'000'000};
-    int32_t success_threshold = 1, failure_threshold = 3;
-  };
-  std::optional<ReadinessProbe> readiness_probe;
+  bool sidecar = false;                  // an init container with restartPolicy: Always
+  std::optional<Probe> readiness_probe;  // absent: ready as soon as it has started
+  std::optional<Probe> liveness_probe, startup_probe;
+  ImagePullPolicy image_pull_policy = ImagePullPolicy::IfNotPresent;
+  Duration pre_stop;  // lifecycle.preStop.sleep: before SIGTERM, within the grace period
+  bool operator==(const Container&) const = default;
 };
 
 // Pods whose presence attracts or repels. matchLabelKeys and mismatchLabelKeys are merged into the selector, as the API
@@ -100,14 +119,17 @@ struct PodAffinityTerm {
   std::vector<std::string> namespaces;
   std::optional<LabelSelector> namespace_selector;  // none and no namespaces: the pod's own namespace
   std::string topology_key;
+  bool operator==(const PodAffinityTerm&) const = default;
 };
 struct WeightedPodAffinityTerm {
   int32_t weight = 1;
   PodAffinityTerm term;
+  bool operator==(const WeightedPodAffinityTerm&) const = default;
 };
 struct PodAffinityTerms {
   std::vector<PodAffinityTerm> required;
   std::vector<WeightedPodAffinityTerm> preferred;
+  bool operator==(const PodAffinityTerms&) const = default;
 };
 
 struct TopologySpreadConstraint {
@@ -119,12 +141,16 @@ struct TopologySpreadConstraint {
   std::optional<LabelSelector> label_selector;  // none: no pod; matchLabelKeys are merged into it
   int32_t min_domains = 1;
   InclusionPolicy node_affinity_policy = InclusionPolicy::Honor, node_taints_policy = InclusionPolicy::Ignore;
+  bool operator==(const TopologySpreadConstraint&) const = default;
 };
 
 enum class PreemptionPolicy : uint8_t { PreemptLowerPriority, Never };
 
+enum class RestartPolicy : uint8_t { Always, OnFailure, Never };
+
 struct PodSpec {
   std::vector<Container> containers, init_containers;
+  RestartPolicy restart_policy = RestartPolicy::Always;
   ResourceList overhead;
   std::optional<ResourceList> pod_requests;  // spec.resources: pod-level requests, limits filled in
   std::vector<std::pair<std::string, std::string>> node_selector;
@@ -140,12 +166,14 @@ struct PodSpec {
   std::string scheduler_name = "default-scheduler", node_name;
   std::vector<std::string> scheduling_gates;
   Duration termination_grace_period{30'000'000'000};
+  std::optional<Duration> active_deadline;  // activeDeadlineSeconds
 };
 
 struct ObjectMeta {
   std::string namespace_ = "default", name;
   Labels labels;
   Labels annotations;
+  std::vector<std::string> finalizers;
   std::string owner_kind, owner_name;  // the controller among its ownerReferences; empty: none
   SourceMark mark;                     // where it was read, for messages
 
@@ -164,6 +192,7 @@ struct Node {
 struct PodTemplate {
   Labels labels, annotations;
   PodSpec spec;
+  std::string forbidden;  // why admission refuses every pod of it, in the API's words; empty: it does not
 };
 
 struct Pod {
@@ -176,31 +205,100 @@ struct Namespace {
   ObjectMeta meta;
 };
 
-// An amount of pods: a number, or a share of them in per cent.
-struct IntOrPercent {
-  int32_t value = 0;
-  bool percent = false;
-};
 struct PodDisruptionBudget {
   ObjectMeta meta;
   std::optional<LabelSelector> selector;  // none: no pod; empty: every pod of the namespace
   std::optional<IntOrPercent> min_available, max_unavailable;
+  enum class UnhealthyPods : uint8_t { IfHealthyBudget, AlwaysAllow };
+  UnhealthyPods unhealthy_pod_eviction_policy = UnhealthyPods::IfHealthyBudget;
   std::optional<int32_t> disruptions_allowed;  // status, where a dump holds it
   std::vector<std::string> disrupted_pods;     // status
+};
+
+// Percentages are of spec.replicas: maxSurge rounds up, maxUnavailable down; both zero means maxUnavailable one.
+struct RollingUpdate {
+  IntOrPercent max_surge{25, true}, max_unavailable{25, true};
 };
 
 struct Deployment {
   ObjectMeta meta;
   int32_t replicas = 1;
+  bool has_replicas = true;  // false: the manifest leaves them out, so that an apply does not touch them
   LabelSelector selector;
   PodTemplate pod_template;
+  enum class Strategy : uint8_t { RollingUpdate, Recreate } strategy = Strategy::RollingUpdate;
+  RollingUpdate rolling_update;
+  Duration min_ready;                           // minReadySeconds
+  Duration progress_deadline{600'000'000'000};  // progressDeadlineSeconds
+  int32_t revision_history_limit = 10;
+  bool paused = false;
 };
 
 struct ReplicaSet {
   ObjectMeta meta;
   int32_t replicas = 1;
+  bool has_replicas = true;  // false: the manifest leaves them out, so that an apply does not touch them
   LabelSelector selector;
   PodTemplate pod_template;
+  Duration min_ready;
+};
+
+struct StatefulSet {
+  ObjectMeta meta;
+  int32_t replicas = 1;
+  bool has_replicas = true;  // false: the manifest leaves them out, so that an apply does not touch them
+  LabelSelector selector;
+  PodTemplate pod_template;
+  enum class PodManagement : uint8_t { OrderedReady, Parallel } pod_management = PodManagement::OrderedReady;
+  enum class Update : uint8_t { RollingUpdate, OnDelete } update = Update::RollingUpdate;
+  int32_t partition = 0;      // pods of lower ordinals keep the old template
+  int32_t first_ordinal = 0;  // ordinals.start
+  Duration min_ready;
+};
+
+struct DaemonSet {
+  ObjectMeta meta;
+  LabelSelector selector;
+  PodTemplate pod_template;
+  enum class Update : uint8_t { RollingUpdate, OnDelete } update = Update::RollingUpdate;
+  RollingUpdate rolling_update{{0, false}, {1, false}};
+  Duration min_ready;
+};
+
+struct Job {
+  ObjectMeta meta;
+  PodTemplate pod_template;
+  int32_t parallelism = 1;
+  std::optional<int32_t> completions;  // none: done when one pod has succeeded and no other runs
+  enum class Completion : uint8_t { NonIndexed, Indexed } completion_mode = Completion::NonIndexed;
+  int32_t backoff_limit = 6;
+  std::optional<int32_t> backoff_limit_per_index, max_failed_indexes;
+  std::optional<Duration> active_deadline, ttl_after_finished;
+  enum class Replacement : uint8_t { TerminatingOrFailed, Failed } pod_replacement = Replacement::TerminatingOrFailed;
+  bool suspend = false;
+};
+
+// What the pods of a namespace may ask for together, by the names of the API: pods, requests.cpu (or cpu),
+// limits.memory, requests.nvidia.com/gpu, count/pods …
+struct ResourceQuota {
+  ObjectMeta meta;
+  ResourceList hard;
+  enum class Scope : uint8_t { BestEffort, NotBestEffort, Terminating, NotTerminating, PriorityClass };
+  struct ScopeRequirement {
+    Scope scope = Scope::BestEffort;
+    SelectorRequirement requirement;  // PriorityClass: on the name of the class; else unused
+  };
+  std::vector<ScopeRequirement> scopes;  // all must hold for a pod to count
+};
+
+struct LimitRange {
+  ObjectMeta meta;
+  struct Item {
+    enum class Type : uint8_t { Container, Pod } type = Type::Container;
+    ResourceList max, min, default_limit, default_request;
+    std::vector<std::pair<std::string, double>> max_limit_request_ratio;
+  };
+  std::vector<Item> limits;
 };
 
 struct Service {
@@ -220,6 +318,7 @@ struct MetricSpec {
   std::string container;  // ContainerResource
   LabelSelector selector;
   MetricTarget target;
+  std::string described_kind, described_name;  // Object: describedObject
   SourceMark mark;
 };
 struct ScalingPolicy {
@@ -265,6 +364,11 @@ struct Manifests {
   std::vector<Pod> pods;
   std::vector<Deployment> deployments;
   std::vector<ReplicaSet> replica_sets;
+  std::vector<StatefulSet> stateful_sets;
+  std::vector<DaemonSet> daemon_sets;
+  std::vector<Job> jobs;
+  std::vector<ResourceQuota> resource_quotas;
+  std::vector<LimitRange> limit_ranges;
   std::vector<Service> services;
   std::vector<HorizontalPodAutoscaler> hpas;
   std::vector<PriorityClass> priority_classes;

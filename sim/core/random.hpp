@@ -25,6 +25,11 @@ enum class Purpose : uint32_t {
   Think = 11,
   Fault = 12,
   Patience = 13,
+  Heartbeat = 14,
+  Usage = 15,
+  Run = 16,
+  Pleg = 17,
+  ClusterAutoscaling = 18,
 };
 
 // One sequence of random numbers. A plain value: copying it copies its position.

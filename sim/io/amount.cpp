@@ -45,6 +45,8 @@ constexpr Suffix kBytes[] = {{""},
                              {"PiB", 0x1p50}};
 constexpr Suffix kBits[] = {{"bit", 1, 8}, {"kbit", 1e3, 8}, {"Mbit", 1e6, 8}, {"Gbit", 1e9, 8}, {"Tbit", 1e12, 8}};
 
+constexpr Suffix kCores[] = {{""}, {"m", 1, 1000}};
+
 // For writing.
 constexpr Suffix kWrittenBytes[] = {{"TiB", 0x1p40}, {"TB", 1e12}, {"GiB", 0x1p30}, {"GB", 1e9},
                                     {"MiB", 0x1p20}, {"MB", 1e6},  {"KiB", 0x1p10}, {"kB", 1e3}};
@@ -79,6 +81,8 @@ std::optional<double> parse_unchecked(Unit unit, const std::string& text) {
       return scaled(number, suffix, kBytes);
     case Unit::BytesPerSecond:
       return bandwidth(number, suffix);
+    case Unit::Cores:
+      return scaled(number, suffix, kCores);
     default:
       return suffix.empty() ? std::optional(number) : std::nullopt;
   }
@@ -107,6 +111,12 @@ std::string format_bandwidth(double value) {
   return size + (size.back() == 'B' ? "/s" : "B/s");
 }
 
+std::string format_cores(double value) {
+  const double thousandths = value * 1000;
+  bool fraction = value != std::floor(value) && thousandths == std::floor(thousandths);
+  return fraction ? fmt::format("{}m", thousandths) : fmt::format("{}", value);
+}
+
 }  // namespace
 
 std::optional<double> parse_amount(Unit unit, const std::string& text) {
@@ -128,6 +138,8 @@ std::string format_amount(Unit unit, double value) {
       return shortest(value, kWrittenBytes);
     case Unit::BytesPerSecond:
       return format_bandwidth(value);
+    case Unit::Cores:
+      return format_cores(value);
   }
   return {};
 }
@@ -141,6 +153,7 @@ const UnitText& unit_text(Unit unit) {
       {"size", "a size (8GiB, 16Gi, 500MB or bytes)", "^[0-9.eE+-]+([kKMGTP]?B|[kMGTP]|[KMGTP]iB?)$"},
       {"bandwidth", "a bandwidth (2GB/s, 1Gi/s, 10Gbit/s or bytes per second)",
        "^[0-9.eE+-]+([kKMGTP]?B|[kMGTP]|[KMGTP]iB?|[kMGT]?bit)/s$"},
+      {"cores", "cores (2, 0.5 or 500m)", "^[0-9.eE+-]+m$"},
   };
   return kTexts[static_cast<size_t>(unit)];
 }

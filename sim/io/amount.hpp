@@ -13,6 +13,7 @@ enum class Unit : uint8_t {
   PerHour,         // the same, in 1/h: prices
   Bytes,           // 8GiB, 16Gi, 500MB
   BytesPerSecond,  // 2GB/s, 1Gi/s, 10Gbit/s
+  Cores,           // 2, 0.5, 500m
 };
 
 // In the unit's base; a number without a unit is in that base already. Nothing unless finite and well-formed.

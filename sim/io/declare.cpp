@@ -13,9 +13,12 @@ std::string kind_text(const Field& field) {
     return unit_text(field.base).example;
   if (std::holds_alternative<Value*>(field.target)) return field.mapping ? "a file name or a mapping" : "a file name";
   if (std::holds_alternative<std::map<std::string, bool>*>(field.target)) return "true, false";
-  if (std::holds_alternative<std::vector<Value>*>(field.target)) return "a list of file names";
+  if (std::holds_alternative<bool*>(field.target)) return "true, false";
+  if (std::holds_alternative<std::vector<Value>*>(field.target))
+    return field.mapping ? "file names or objects" : "a list of file names";
   if (std::holds_alternative<Labels*>(field.target)) return "a mapping of labels";
   if (std::holds_alternative<std::string*>(field.target)) return "text";
+  if (std::holds_alternative<std::vector<std::string>*>(field.target)) return "a text or a list of texts";
   return "a mapping";
 }
 
@@ -42,7 +45,7 @@ Field& Field::or_mapping() { return mapping = true, *this; }
 bool Field::is_number() const {
   return std::holds_alternative<int32_t*>(target) || std::holds_alternative<double*>(target) ||
          std::holds_alternative<Duration*>(target) || std::holds_alternative<std::optional<Duration>*>(target) ||
-         std::holds_alternative<Distribution*>(target);
+         std::holds_alternative<Distribution*>(target) || std::holds_alternative<std::optional<Distribution>*>(target);
 }
 
 bool Field::allows(double value) const { return value <= most && (exclusive ? value > least : value >= least); }
@@ -50,7 +53,9 @@ bool Field::allows(double value) const { return value <= most && (exclusive ? va
 std::string Field::allowed_text() const {
   std::string text;
   for (const std::string& choice : choices) text += (text.empty() ? "" : ", ") + choice;
-  if (std::holds_alternative<std::string*>(target) && !text.empty()) return text;
+  bool is_text =
+      std::holds_alternative<std::string*>(target) || std::holds_alternative<std::vector<std::string>*>(target);
+  if (is_text && !text.empty()) return text;
   if (!text.empty()) text += " or ";
   text += kind_text(*this);
   bool low = least > -std::numeric_limits<double>::infinity();

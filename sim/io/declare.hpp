@@ -29,18 +29,23 @@ struct Nested {
     ByName,  // name -> mapping
     List,    // a list of mappings
   } shape = Shape::One;
-  // Makes room for the entry and declares its fields; `name` is empty unless ByName.
+  // Makes room for the entry and declares its fields; `name` is empty unless ByName or a word.
   std::function<Fields(const std::string& name, const SourceMark& mark)> open;
   std::string shorthand;  // a value that is no such mapping is read as this field of it
+  // Words that stand for a whole mapping: opened with the word as the name. The first is the default.
+  std::vector<std::string> words;
 };
 
 using Target =
-    std::variant<int32_t*, uint64_t*, double*, Duration*,
+    std::variant<int32_t*, uint64_t*, double*, bool*, Duration*,
                  std::optional<Duration>*,  // none: left out, or the field's only choice as a word
-                 Distribution*, std::string*,
-                 Value*,  // a file name, kept with the place that it is relative to; or a mapping
+                 Distribution*,
+                 std::optional<Distribution>*,  // none: left out
+                 std::string*,
+                 std::vector<std::string>*,  // one text or a list of them
+                 Value*,                     // a file name, kept with the place that it is relative to; or a mapping
                  Labels*, std::map<std::string, double>*, std::map<std::string, bool>*, std::vector<int32_t>*,
-                 std::vector<Value>*,  // file names and inline mappings
+                 std::vector<Value>*,  // file names and inline mappings; a mapping alone with or_mapping()
                  Nested>;
 
 struct Field {
@@ -56,7 +61,7 @@ struct Field {
   bool whole = false;                // an integer
   bool mapping = false;              // of a file name: what the file would hold may stand here
   std::vector<std::string> choices;  // of a text; empty: anything
-  std::vector<std::string> not_yet;  // known, not supported yet; "a mapping" for that form
+  std::vector<std::string> not_yet;  // known, not supported yet
 
   Field& in(Unit unit);  // never negative; seconds end at kLongest
   Field& min(double value);

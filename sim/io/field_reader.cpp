@@ -88,6 +88,10 @@ void FieldReader::fill(double* target, const Value& value, const std::string& pa
   if (auto x = number(value, path, field)) *target = *x;
 }
 
+void FieldReader::fill(bool* target, const Value& value, const std::string& path, const Field& field) {
+  if (auto x = boolean(value, path, field)) *target = *x;
+}
+
 void FieldReader::fill(Duration* target, const Value& value, const std::string& path, const Field& field) {
   if (auto x = number(value, path, field)) *target = Duration::seconds(*x);
 }
@@ -99,20 +103,15 @@ void FieldReader::fill(std::optional<Duration>* target, const Value& value, cons
 }
 
 void FieldReader::fill(Distribution* target, const Value& value, const std::string& path, const Field& field) {
-  if (value.kind == Kind::Mapping) {
-    if (auto d = distribution(value, path, field)) *target = d->clamped(field.least, field.most);
-  } else if (auto x = amount(value, path, field)) {
-    *target = Distribution::constant(*x);
-  }
+  if (auto d = amount_or_distribution(value, path, field)) *target = std::move(*d);
+}
+
+void FieldReader::fill(std::optional<Distribution>* target, const Value& value, const std::string& path,
+                       const Field& field) {
+  if (auto d = amount_or_distribution(value, path, field)) *target = std::move(*d);
 }
 
 void FieldReader::fill(std::string* target, const Value& value, const std::string& path, const Field& field) {
-  if (value.kind == Kind::Mapping && contains(field.not_yet, "a mapping")) {
-    diagnostics_.warn(
-        value.mark(), path,
-        fmt::format("a mapping is not supported yet, allowed: {}; '{}' is used", field.allowed_text(), *target));
-    return;
-  }
   if (value.kind != Kind::Scalar) return complain(value, path, field.allowed_text());
   if (contains(field.not_yet, value.text))
     return diagnostics_.error(
@@ -121,6 +120,18 @@ void FieldReader::fill(std::string* target, const Value& value, const std::strin
   if (!field.choices.empty() && !contains(field.choices, value.text))
     return diagnostics_.error(value.mark(), path, not_allowed(value.text, field.choices));
   *target = value.text;
+}
+
+void FieldReader::fill(std::vector<std::string>* target, const Value& value, const std::string& path,
+                       const Field& field) {
+  if (value.kind == Kind::Mapping) return complain(value, path, field.allowed_text());
+  target->clear();
+  const bool is_list = value.kind == Kind::Sequence;
+  for (size_t i = 0; i < (is_list ? value.items.size() : 1); i++) {
+    std::string text;
+    fill(&text, is_list ? value.items[i] : value, is_list ? item_path(path, i) : path, field);
+    target->push_back(std::move(text));
+  }
 }
 
 void FieldReader::fill(Value* target, const Value& value, const std::string& path, const Field& field) {
@@ -148,14 +159,8 @@ void FieldReader::fill(std::map<std::string, double>* target, const Value& value
 void FieldReader::fill(std::map<std::string, bool>* target, const Value& value, const std::string& path,
                        const Field& field) {
   if (value.kind != Kind::Mapping) return complain(value, path, "a mapping of names to " + field.allowed_text());
-  for (const Value::Member& member : value.members) {
-    const std::string& text = member.value.text;
-    bool is_boolean = member.value.kind == Kind::Scalar && (text == "true" || text == "false");
-    if (is_boolean && !member.value.quoted)
-      (*target)[member.key] = text == "true";
-    else
-      complain(member.value, join(path, member.key), field.allowed_text() + (is_boolean ? ", without quotes" : ""));
-  }
+  for (const Value::Member& member : value.members)
+    if (auto x = boolean(member.value, join(path, member.key), field)) (*target)[member.key] = *x;
 }
 
 void FieldReader::fill(std::vector<int32_t>* target, const Value& value, const std::string& path, const Field& field) {
@@ -167,8 +172,8 @@ void FieldReader::fill(std::vector<int32_t>* target, const Value& value, const s
 }
 
 void FieldReader::fill(std::vector<Value>* target, const Value& value, const std::string& path, const Field& field) {
-  if (value.kind == Kind::Mapping) return complain(value, path, field.allowed_text());
-  if (value.kind == Kind::Scalar) return target->push_back(value);
+  if (value.kind == Kind::Mapping && !field.mapping) return complain(value, path, field.allowed_text());
+  if (value.kind != Kind::Sequence) return target->push_back(value);
   for (size_t i = 0; i < value.items.size(); i++) {
     const Value& item = value.items[i];
     if (item.kind == Kind::Scalar || item.kind == Kind::Mapping)
@@ -200,8 +205,18 @@ void FieldReader::fill(const Nested& nested, const Value& value, const std::stri
   }
 }
 
+void FieldReader::read_word(const Nested& nested, const Value& value, const std::string& path) {
+  std::vector<std::string> allowed = nested.words;
+  allowed.push_back("a mapping");
+  if (contains(nested.words, value.text))
+    nested.open(value.text, value.mark());
+  else
+    diagnostics_.error(value.mark(), path, not_allowed(value.text, allowed));
+}
+
 void FieldReader::read_entry(const Nested& nested, const std::string& name, const Value& value,
                              const std::string& path) {
+  if (!nested.words.empty() && value.kind == Kind::Scalar) return read_word(nested, value, path);
   Fields fields = nested.open(name, value.mark());
   const Field* shorthand = nested.shorthand.empty() ? nullptr : fields.find(nested.shorthand);
   bool whole = value.kind == Kind::Mapping && !(shorthand && shorthand->is_number() && is_distribution(value));
@@ -244,6 +259,23 @@ std::optional<double> FieldReader::amount(const Value& value, const std::string&
   diagnostics_.error(value.mark(), path,
                      fmt::format("found {}{}, allowed: {}", value.describe(), bare ? " in quotes" : "", allowed));
   return {};
+}
+
+std::optional<bool> FieldReader::boolean(const Value& value, const std::string& path, const Field& field) {
+  const bool is_boolean = value.kind == Kind::Scalar && (value.text == "true" || value.text == "false");
+  if (is_boolean && !value.quoted) return value.text == "true";
+  complain(value, path, field.allowed_text() + (is_boolean ? ", without quotes" : ""));
+  return {};
+}
+
+std::optional<Distribution> FieldReader::amount_or_distribution(const Value& value, const std::string& path,
+                                                                const Field& field) {
+  if (value.kind == Kind::Mapping) {
+    auto drawn_from = distribution(value, path, field);
+    return drawn_from ? std::optional(drawn_from->clamped(field.least, field.most)) : std::nullopt;
+  }
+  auto x = amount(value, path, field);
+  return x ? std::optional(Distribution::constant(*x)) : std::nullopt;
 }
 
 std::optional<Distribution> FieldReader::distribution(const Value& value, const std::string& path, const Field& field) {

@@ -27,10 +27,13 @@ class FieldReader {
   void fill(int32_t* target, const Value& value, const std::string& path, const Field& field);
   void fill(uint64_t* target, const Value& value, const std::string& path, const Field& field);
   void fill(double* target, const Value& value, const std::string& path, const Field& field);
+  void fill(bool* target, const Value& value, const std::string& path, const Field& field);
   void fill(Duration* target, const Value& value, const std::string& path, const Field& field);
   void fill(std::optional<Duration>* target, const Value& value, const std::string& path, const Field& field);
   void fill(Distribution* target, const Value& value, const std::string& path, const Field& field);
+  void fill(std::optional<Distribution>* target, const Value& value, const std::string& path, const Field& field);
   void fill(std::string* target, const Value& value, const std::string& path, const Field& field);
+  void fill(std::vector<std::string>* target, const Value& value, const std::string& path, const Field& field);
   void fill(Value* target, const Value& value, const std::string& path, const Field& field);
   void fill(Labels* target, const Value& value, const std::string& path, const Field& field);
   void fill(std::map<std::string, double>* target, const Value& value, const std::string& path, const Field& field);
@@ -40,11 +43,14 @@ class FieldReader {
   void fill(const Nested& nested, const Value& value, const std::string& path, const Field& field);
 
   void read_entry(const Nested& nested, const std::string& name, const Value& value, const std::string& path);
+  void read_word(const Nested& nested, const Value& value, const std::string& path);
   void read_one_of(const Fields& fields, const Value& value, const std::string& path);
 
   // Nothing after a complaint.
   std::optional<double> number(const Value& value, const std::string& path, const Field& field);
   std::optional<double> amount(const Value& value, const std::string& path, const Field& field);
+  std::optional<bool> boolean(const Value& value, const std::string& path, const Field& field);
+  std::optional<Distribution> amount_or_distribution(const Value& value, const std::string& path, const Field& field);
   std::optional<Distribution> distribution(const Value& value, const std::string& path, const Field& field);
   std::optional<Distribution> by_parameters(const Value::Member& family, const std::string& path, const Field& field);
   std::optional<Distribution> by_values(const Value::Member& family, const std::string& path, const Field& field);

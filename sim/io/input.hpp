@@ -34,8 +34,13 @@ void read_manifest(const Value& document, Diagnostics& diagnostics, Manifests& o
 // The documents of a file, or of every *.yaml, *.yml and *.json of a directory in alphabetical order.
 std::vector<Value> read_manifest_files(const std::string& path);
 // Once, after the last document: refuses duplicates, drops pods and ReplicaSets that a workload of the same input makes
-// itself, gives pods the priority of their class, adds the namespaces that nobody wrote down, tells what was ignored.
+// itself, admits the rest as the API server does (priorities by class, limit ranges, quotas; pods by themselves that
+// are forbidden go, with a warning), adds the namespaces that nobody wrote down, tells what was ignored.
 void finish_manifests(Diagnostics& diagnostics, Manifests& manifests);
+// The same for objects that are applied to a cluster which has others already.
+void finish_applied_manifests(Diagnostics& diagnostics, const Manifests& cluster, Manifests& applied);
+// Adds the objects of `applied` to those of `cluster`; objects of the same name are replaced.
+void merge_manifests(Manifests& cluster, const Manifests& applied);
 
 // How the columns of a trace are named.
 struct TraceFormat {

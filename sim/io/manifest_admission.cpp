@@ -1,5 +1,7 @@
 // What the API server adds to objects when they are admitted.
 
+#include "cluster/resource_quota.hpp"
+#include "io/limit_ranger.hpp"
 #include "io/manifest_kinds.hpp"
 
 #include <algorithm>
@@ -17,12 +19,12 @@ std::string_view name_of(PreemptionPolicy policy) {
 // plugin/pkg/admission/priority
 class Priorities {
  public:
-  Priorities(const std::vector<PriorityClass>& classes, Diagnostics& diagnostics) : diagnostics_(diagnostics) {
+  Priorities(const std::vector<const PriorityClass*>& classes, Diagnostics& diagnostics) : diagnostics_(diagnostics) {
     for (const SystemPriority& s : kSystemPriorities)
       classes_[s.name] = {s.name, s.value, PreemptionPolicy::PreemptLowerPriority};
-    for (const PriorityClass& c : classes) {
-      classes_[c.meta.name] = {c.meta.name, c.value, c.preemption_policy};
-      if (c.global_default) add_default(c);
+    for (const PriorityClass* c : classes) {
+      classes_[c->meta.name] = {c->meta.name, c->value, c->preemption_policy};
+      if (c->global_default) add_default(*c);
     }
   }
 
@@ -82,13 +84,126 @@ class Priorities {
   std::string default_;  // empty: none
 };
 
+// What there is of a kind once `applied` has come to the cluster: objects of the same name are replaced.
+template <class Object>
+std::vector<const Object*> present(const std::vector<Object>& cluster, const std::vector<Object>& applied) {
+  std::set<std::string> replaced;
+  for (const Object& object : applied) replaced.insert(object.meta.full_name());
+  std::vector<const Object*> out;
+  for (const Object& object : cluster)
+    if (!replaced.contains(object.meta.full_name())) out.push_back(&object);
+  for (const Object& object : applied) out.push_back(&object);
+  return out;
+}
+
+// Calls back with the name that pods get, the workload's metadata and its template.
+template <class F>
+void for_each_template(Manifests& manifests, F&& f) {
+  for (Deployment& d : manifests.deployments) f(d.meta.name + "-", d.meta, d.pod_template);
+  for (ReplicaSet& r : manifests.replica_sets) f(r.meta.name + "-", r.meta, r.pod_template);
+  for (StatefulSet& s : manifests.stateful_sets)
+    f(fmt::format("{}-{}", s.meta.name, s.first_ordinal), s.meta, s.pod_template);
+  for (DaemonSet& d : manifests.daemon_sets) f(d.meta.name + "-", d.meta, d.pod_template);
+  for (Job& j : manifests.jobs) f(j.meta.name + "-", j.meta, j.pod_template);
+}
+
+// A pod that has started was admitted before.
+bool is_new(const Pod& pod) { return !pod.start_time; }
+
+// What the namespace of a pod holds against it.
+class NamespaceLimits {
+ public:
+  NamespaceLimits(const Manifests& cluster, const Manifests& manifests)
+      : ranges_(present(cluster.limit_ranges, manifests.limit_ranges)),
+        quotas_(present(cluster.resource_quotas, manifests.resource_quotas)) {}
+
+  void set_defaults(const std::string& namespace_, PodSpec& spec) const {
+    for (const LimitRange* range : ranges_)
+      if (range->meta.namespace_ == namespace_) set_limit_defaults(*range, spec);
+  }
+
+  // Why such a pod is never created; empty if it may be. Validation comes before the plugins that only validate, and
+  // quotas are the last of those.
+  std::string refusal(const std::string& namespace_, const PodSpec& spec) const {
+    std::vector<const LimitRange*> ranges;
+    for (const LimitRange* range : ranges_)
+      if (range->meta.namespace_ == namespace_) ranges.push_back(range);
+    if (!ranges.empty())
+      if (std::string text = invalid_resources(spec); !text.empty()) return text;
+    for (const LimitRange* range : ranges)
+      if (std::string text = limit_violations(*range, spec); !text.empty()) return text;
+    for (const ResourceQuota* quota : covering(namespace_, spec))
+      if (std::string text = unspecified(*quota, spec); !text.empty())
+        return fmt::format("failed quota: {}: {}", quota->meta.name, text);
+    return {};
+  }
+
+  // Which quota is too small for a single such pod; empty if none is.
+  std::string too_large(const std::string& namespace_, const PodSpec& spec) const {
+    for (const ResourceQuota* quota : covering(namespace_, spec))
+      if (std::string text = exceeded(*quota, quota_usage(spec), {}); !text.empty()) return text;
+    return {};
+  }
+
+ private:
+  std::vector<const ResourceQuota*> covering(const std::string& namespace_, const PodSpec& spec) const {
+    std::vector<const ResourceQuota*> out;
+    for (const ResourceQuota* quota : quotas_)
+      if (quota->meta.namespace_ == namespace_ && covers(*quota, spec)) out.push_back(quota);
+    return out;
+  }
+
+  std::vector<const LimitRange*> ranges_;
+  std::vector<const ResourceQuota*> quotas_;
+};
+
+// A workload whose pods are refused stays, and says so; a pod by itself is never there.
+class PodAdmission {
+ public:
+  PodAdmission(Diagnostics& diagnostics, const Manifests& cluster, Manifests& manifests)
+      : diagnostics_(diagnostics), manifests_(manifests), limits_(cluster, manifests) {}
+
+  void set_defaults() {
+    for_each_template(manifests_, [&](const std::string&, const ObjectMeta& meta, PodTemplate& pods) {
+      limits_.set_defaults(meta.namespace_, pods.spec);
+    });
+    for (Pod& pod : manifests_.pods)
+      if (is_new(pod)) limits_.set_defaults(pod.meta.namespace_, pod.spec);
+  }
+
+  void validate() {
+    for_each_template(manifests_, [&](const std::string& name, const ObjectMeta& meta, PodTemplate& pods) {
+      pods.forbidden = limits_.refusal(meta.namespace_, pods.spec);
+      tell(name, meta, "spec.template.spec", pods.spec, pods.forbidden);
+    });
+    std::erase_if(manifests_.pods, [&](const Pod& pod) {
+      if (!is_new(pod)) return false;
+      std::string refusal = limits_.refusal(pod.meta.namespace_, pod.spec);
+      return tell(pod.meta.name, pod.meta, "spec", pod.spec, std::move(refusal));
+    });
+  }
+
+ private:
+  // Whether no such pod will ever be.
+  bool tell(const std::string& name, const ObjectMeta& meta, const char* field, const PodSpec& spec, std::string why) {
+    if (why.empty()) why = limits_.too_large(meta.namespace_, spec);
+    if (!why.empty()) diagnostics_.warn(meta.mark, field, fmt::format("pods \"{}\" is forbidden: {}", name, why));
+    return !why.empty();
+  }
+
+  Diagnostics& diagnostics_;
+  Manifests& manifests_;
+  NamespaceLimits limits_;
+};
+
 // Every namespace has a label with its name, and the namespace of an object exists.
-void complete_namespaces(Manifests& manifests) {
+void complete_namespaces(const Manifests& cluster, Manifests& manifests) {
   std::set<std::string> known, used;
+  for (const Namespace& n : cluster.namespaces) known.insert(n.meta.name);
   for (const Namespace& n : manifests.namespaces) known.insert(n.meta.name);
   for (const Pod& pod : manifests.pods) used.insert(pod.meta.namespace_);
-  for (const Deployment& d : manifests.deployments) used.insert(d.meta.namespace_);
-  for (const ReplicaSet& r : manifests.replica_sets) used.insert(r.meta.namespace_);
+  for_each_template(manifests,
+                    [&](const std::string&, const ObjectMeta& meta, PodTemplate&) { used.insert(meta.namespace_); });
   for (const std::string& name : used) {
     if (known.count(name) > 0) continue;
     manifests.namespaces.emplace_back();
@@ -104,13 +219,16 @@ void complete_namespaces(Manifests& manifests) {
 
 }  // namespace
 
-void admit(Diagnostics& diagnostics, Manifests& manifests) {
-  const std::string in_template = "spec.template.spec";
-  Priorities priorities(manifests.priority_classes, diagnostics);
+void admit(Diagnostics& diagnostics, const Manifests& cluster, Manifests& manifests) {
+  PodAdmission admission(diagnostics, cluster, manifests);
+  admission.set_defaults();
+  Priorities priorities(present(cluster.priority_classes, manifests.priority_classes), diagnostics);
   for (Pod& pod : manifests.pods) priorities.resolve(pod.meta, "spec", pod.spec);
-  for (Deployment& d : manifests.deployments) priorities.resolve(d.meta, in_template, d.pod_template.spec);
-  for (ReplicaSet& r : manifests.replica_sets) priorities.resolve(r.meta, in_template, r.pod_template.spec);
-  complete_namespaces(manifests);
+  for_each_template(manifests, [&](const std::string&, const ObjectMeta& meta, PodTemplate& pods) {
+    priorities.resolve(meta, "spec.template.spec", pods.spec);
+  });
+  admission.validate();
+  complete_namespaces(cluster, manifests);
 }
 
 }  // namespace kisim

@@ -113,7 +113,13 @@ MetricSpec read_metric(ObjectReader& object) {
     out.container = source.text("container");
     if (out.container.empty()) source.required("container", "must specify a container");
   }
-  if (out.source == Source::Object) source.unmodelled("describedObject");
+  if (out.source == Source::Object) {
+    ObjectReader described = source.object("describedObject");
+    out.described_kind = described.text("kind");
+    out.described_name = described.text("name");
+    described.harmless({"apiVersion"});
+    described.finish();
+  }
   read_target(source.object("target"), out.source, out.target);
   source.finish();
   return out;

@@ -34,14 +34,34 @@ void read_container_resources(ObjectReader resources, Container& out);
 // spec.resources. Precondition: the containers of `out` are read.
 void read_pod_resources(ObjectReader resources, PodSpec& out);
 
+// Of the pod, for its containers.
+struct PodSettings {
+  bool host_network = false;
+  std::optional<Duration> grace_period;  // none: not valid
+};
+// All containers and init containers of a pod's spec.
+void read_containers(ObjectReader& spec, const PodSettings& pod, PodSpec& out);
+
 // `labels` are those of the pod.
 PodSpec read_pod_spec(ObjectReader spec, const Labels& labels);
+
+PodTemplate read_pod_template(ObjectReader object);
+
+// A number of pods or a percentage; nothing if it is absent or neither.
+std::optional<IntOrPercent> read_int_or_percent(ObjectReader& spec, std::string_view key);
+// Complains about more than 100 %.
+void check_at_most_all(ObjectReader& spec, std::string_view key, const std::optional<IntOrPercent>& amount);
 
 void read_namespace(ObjectReader& object, Manifests& out);
 void read_node(ObjectReader& object, Manifests& out);
 void read_pod(ObjectReader& object, Manifests& out);
 void read_deployment(ObjectReader& object, Manifests& out);
 void read_replica_set(ObjectReader& object, Manifests& out);
+void read_stateful_set(ObjectReader& object, Manifests& out);
+void read_daemon_set(ObjectReader& object, Manifests& out);
+void read_job(ObjectReader& object, Manifests& out);
+void read_resource_quota(ObjectReader& object, Manifests& out);
+void read_limit_range(ObjectReader& object, Manifests& out);
 void read_service(ObjectReader& object, Manifests& out);
 void read_priority_class(ObjectReader& object, Manifests& out);
 void read_pod_disruption_budget(ObjectReader& object, Manifests& out);
@@ -56,8 +76,13 @@ struct SystemPriority {
 inline constexpr SystemPriority kSystemPriorities[] = {{"system-node-critical", 2'000'001'000},
                                                        {"system-cluster-critical", 2'000'000'000}};
 
-// What the API server adds when an object is admitted, once all of them are read: priorities and preemption policies
-// by class, and the namespaces that objects name without having one of their own.
-void admit(Diagnostics& diagnostics, Manifests& manifests);
+// What the API server does with objects when they are admitted, once all of them are read, beside what the cluster has
+// already: priorities and preemption policies by class, the defaults of LimitRanges, and the refusal of pods by
+// LimitRanges and ResourceQuotas, with a warning; then the namespaces that objects name without having one of their
+// own.
+void admit(Diagnostics& diagnostics, const Manifests& cluster, Manifests& manifests);
+
+// Warns of budgets of `manifests` that never let a ready pod go.
+void check_budgets(Diagnostics& diagnostics, const Manifests& cluster, const Manifests& manifests);
 
 }  // namespace kisim

@@ -1,4 +1,4 @@
-// Metadata, namespaces, nodes, pods, workloads and services.
+// Metadata, pod templates, namespaces, nodes, pods and services.
 
 #include "io/decimal_time.hpp"
 #include "io/field_error.hpp"
@@ -11,7 +11,7 @@ namespace kisim {
 
 namespace {
 
-constexpr int64_t kMaxReplicas = 1'000'000, kMaxGpusPerNode = 1024;
+constexpr int64_t kMaxGpusPerNode = 1024;
 
 // Keys in any case of letters, values of any form.
 Labels read_annotations(ObjectReader& metadata) {
@@ -38,40 +38,23 @@ void read_owner(ObjectReader& metadata, ObjectMeta& out) {
 
 void server_side_metadata(ObjectReader& metadata) {
   metadata.harmless({"name", "generateName", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp",
-                     "finalizers", "managedFields", "selfLink", "deletionGracePeriodSeconds"});
+                     "managedFields", "selfLink", "deletionGracePeriodSeconds"});
   metadata.unmodelled("deletionTimestamp");
 }
 
-PodTemplate read_template(ObjectReader object) {
-  PodTemplate out;
-  ObjectReader metadata = object.object("metadata");
-  out.labels = metadata.labels("labels");
-  out.annotations = read_annotations(metadata);
-  metadata.harmless({"ownerReferences"});
-  server_side_metadata(metadata);
-  metadata.finish();
-  out.spec = read_pod_spec(object.object("spec"), out.labels);
-  object.finish();
-  return out;
+bool is_standard_finalizer(const std::string& name) {
+  return name == "kubernetes" || name == "orphan" || name == "foregroundDeletion";
 }
 
-// What Deployments and ReplicaSets have in common.
-template <class Workload>
-Workload read_workload(ObjectReader& object, ObjectReader& spec) {
-  Workload out;
-  out.meta = read_metadata(object, check_dns1123_subdomain);
-  spec.integer("replicas", 0, kMaxReplicas, out.replicas);
-  ObjectReader selector = spec.object("selector"), pod_template = spec.object("template");
-  out.selector = read_label_selector(selector);
-  out.pod_template = read_template(pod_template);
-  if (!selector.exists())
-    spec.required("selector");
-  else if (out.selector.requirements.empty())
-    spec.invalid("selector", "empty selector is invalid for deployment");
-  else if (!out.selector.matches(out.pod_template.labels))
-    pod_template.object("metadata").invalid("labels", "`selector` does not match template `labels`");
-  spec.unmodelled("minReadySeconds");
-  object.harmless({"status"});
+std::vector<std::string> read_finalizers(ObjectReader& metadata) {
+  std::vector<std::string> out = metadata.texts("finalizers");
+  metadata.check_names("finalizers", out, check_qualified_name);
+  for (size_t i = 0; i < out.size(); ++i)
+    if (out[i].find('/') == std::string::npos && !is_standard_finalizer(out[i]))
+      metadata.invalid_item("finalizers", i, "name is neither a standard finalizer name nor is it fully qualified");
+  auto has = [&](const char* name) { return std::find(out.begin(), out.end(), name) != out.end(); };
+  if (has("orphan") && has("foregroundDeletion"))
+    metadata.invalid("finalizers", "finalizer orphan and foregroundDeletion cannot be both set");
   return out;
 }
 
@@ -160,9 +143,24 @@ ObjectMeta read_metadata(ObjectReader& object, NameRule rule) {
   }
   out.labels = metadata.labels("labels");
   out.annotations = read_annotations(metadata);
+  out.finalizers = read_finalizers(metadata);
   read_owner(metadata, out);
   server_side_metadata(metadata);
   metadata.finish();
+  return out;
+}
+
+PodTemplate read_pod_template(ObjectReader object) {
+  PodTemplate out;
+  ObjectReader metadata = object.object("metadata");
+  out.labels = metadata.labels("labels");
+  out.annotations = read_annotations(metadata);
+  metadata.harmless({"ownerReferences"});
+  metadata.unmodelled("finalizers");
+  server_side_metadata(metadata);
+  metadata.finish();
+  out.spec = read_pod_spec(object.object("spec"), out.labels);
+  object.finish();
   return out;
 }
 
@@ -202,25 +200,6 @@ void read_pod(ObjectReader& object, Manifests& out) {
     object.context().ignore(pod.meta.mark, "", "pods that have ended", Severity::Note);
   else
     out.pods.push_back(std::move(pod));
-}
-
-void read_deployment(ObjectReader& object, Manifests& out) {
-  ObjectReader spec = object.object("spec");
-  Deployment deployment = read_workload<Deployment>(object, spec);
-  // A rollout needs a changed template, which one manifest cannot hold.
-  spec.harmless({"strategy", "revisionHistoryLimit", "progressDeadlineSeconds"});
-  spec.unmodelled("paused");
-  spec.finish();
-  object.finish();
-  out.deployments.push_back(std::move(deployment));
-}
-
-void read_replica_set(ObjectReader& object, Manifests& out) {
-  ObjectReader spec = object.object("spec");
-  ReplicaSet replica_set = read_workload<ReplicaSet>(object, spec);
-  spec.finish();
-  object.finish();
-  out.replica_sets.push_back(std::move(replica_set));
 }
 
 void read_service(ObjectReader& object, Manifests& out) {

@@ -1,4 +1,4 @@
-// Pod specs: containers and their ports, scheduling constraints, lifecycle.
+// Pod specs: scheduling constraints, priority, lifecycle.
 
 #include "io/field_error.hpp"
 #include "io/manifest_kinds.hpp"
@@ -8,115 +8,6 @@
 namespace kisim {
 
 namespace {
-
-constexpr const char* kPortRange = "must be between 1 and 65535, inclusive";
-
-Container::ReadinessProbe read_probe(ObjectReader probe) {
-  Container::ReadinessProbe out;
-  auto positive_seconds = [&](std::string_view key, Duration& duration) {
-    Duration read;
-    probe.seconds(key, 0, INT32_MAX, read);
-    if (read.ns > 0) duration = read;  // the API server replaces 0 by the default
-  };
-  auto positive = [&](std::string_view key, int32_t& count) {
-    int32_t read = 0;
-    probe.integer(key, 0, INT32_MAX, read);
-    if (read > 0) count = read;
-  };
-  probe.seconds("initialDelaySeconds", 0, INT32_MAX, out.initial_delay);
-  positive_seconds("periodSeconds", out.period);
-  positive_seconds("timeoutSeconds", out.timeout);
-  positive("successThreshold", out.success_threshold);
-  positive("failureThreshold", out.failure_threshold);
-  probe.harmless({"httpGet", "exec", "tcpSocket", "grpc", "terminationGracePeriodSeconds"});
-  probe.finish();
-  return out;
-}
-
-// As an API server writes a port in the message that it is taken: TCP/10.0.0.1/80.
-std::string port_text(const HostPort& port, const std::string& host_ip) {
-  constexpr const char* kProtocols[] = {"TCP", "UDP", "SCTP"};
-  return fmt::format("{}/{}/{}", kProtocols[static_cast<size_t>(port.protocol)], host_ip, port.port);
-}
-
-void read_port(ObjectReader& object, bool host_network, std::vector<std::string>& taken, Container& out) {
-  HostPort port;
-  int32_t container_port = 0;
-  if (!object.find("containerPort")) object.required("containerPort");
-  object.integer("containerPort", 1, 65535, container_port, kPortRange);
-  std::optional<int64_t> host_port = object.integer("hostPort", 0, 65535, kPortRange);
-  object.choice("protocol", {"TCP", "UDP", "SCTP"}, port.protocol, {Absent::Allowed, true});
-  std::string host_ip = object.text("hostIP");
-  object.harmless({"name"});
-  object.finish();
-
-  port.port = static_cast<int32_t>(host_port.value_or(0));
-  if (host_network && port.port == 0) port.port = container_port;
-  if (host_network && container_port > 0 && port.port != container_port)
-    object.invalid("hostPort", "must match `containerPort` when `hostNetwork` is true");
-  if (port.port == 0) return;
-  std::string text = port_text(port, host_ip);
-  if (std::find(taken.begin(), taken.end(), text) != taken.end()) object.duplicate("hostPort", quote(text));
-  taken.push_back(std::move(text));
-  if (!host_ip.empty()) port.ip = host_ip;
-  out.host_ports.push_back(std::move(port));
-}
-
-// Init containers run one by one, and so only sidecars may be probed.
-void forbid_of_init(ObjectReader& object) {
-  for (const char* key : {"livenessProbe", "readinessProbe", "startupProbe", "lifecycle"})
-    if (object.find(key)) object.forbidden(key, "may not be set for init containers without restartPolicy=Always");
-}
-
-bool read_sidecar(ObjectReader& object) {
-  std::string policy = object.text("restartPolicy");
-  if (policy == "OnFailure" || policy == "Never") object.unmodelled("restartPolicy");
-  if (policy.empty() || policy == "OnFailure" || policy == "Never") return false;
-  if (policy == "Always") return true;
-  object.error("restartPolicy", unsupported_value(quote(policy), {"Always", "Never", "OnFailure"}));
-  return false;
-}
-
-enum class Role : uint8_t { Main, Init };
-
-Container read_container(ObjectReader& object, Role role, bool host_network, std::vector<std::string>& taken) {
-  Container out;
-  out.name = object.text("name");
-  if (out.name.empty())
-    object.required("name");
-  else
-    object.check_name("name", out.name, check_dns1123_label);
-  out.image = object.text("image");
-  read_container_resources(object.object("resources"), out);
-  for (ObjectReader& port : object.objects("ports")) read_port(port, host_network, taken, out);
-  bool always = read_sidecar(object);
-  out.sidecar = always && role == Role::Init;
-  if (role == Role::Main && always) object.unmodelled("restartPolicy");
-  if (role == Role::Init && !out.sidecar) forbid_of_init(object);
-  ObjectReader probe = object.object("readinessProbe");
-  if (probe.exists()) out.readiness_probe = read_probe(probe);
-  object.harmless({"command", "args", "workingDir", "envFrom", "env", "resizePolicy", "volumeMounts", "volumeDevices",
-                   "terminationMessagePath", "terminationMessagePolicy", "imagePullPolicy", "securityContext", "stdin",
-                   "stdinOnce", "tty"});
-  object.unmodelled({"livenessProbe", "startupProbe", "lifecycle", "restartPolicyRules"});
-  object.finish();
-  return out;
-}
-
-void read_containers(ObjectReader& spec, Role role, bool host_network, PodSpec& out) {
-  std::vector<Container>& list = role == Role::Main ? out.containers : out.init_containers;
-  std::vector<std::string> names, taken;
-  for (const Container& c : out.containers) names.push_back(c.name);
-  for (ObjectReader& object : spec.objects(role == Role::Main ? "containers" : "initContainers")) {
-    // Only what runs at the same time can take each other's ports.
-    if (role == Role::Init) taken.clear();
-    list.push_back(read_container(object, role, host_network, taken));
-    const std::string& name = list.back().name;
-    if (!name.empty() && std::find(names.begin(), names.end(), name) != names.end())
-      object.duplicate("name", quote(name));
-    names.push_back(name);
-  }
-}
 
 void check_toleration(ObjectReader& object, const Toleration& t) {
   if (!t.key.empty()) object.check_name("key", t.key, check_qualified_name);
@@ -190,22 +81,37 @@ void read_scheduling(ObjectReader& spec, const Labels& labels, PodSpec& out) {
   read_scheduling_gates(spec, out.scheduling_gates);
 }
 
+// Nothing if it is no valid period, which other fields are measured by.
+std::optional<Duration> read_grace_period(ObjectReader& spec, PodSpec& out) {
+  constexpr const char* kKey = "terminationGracePeriodSeconds";
+  std::optional<Duration> read;
+  spec.seconds(kKey, 0, INT32_MAX, read);
+  if (read) out.termination_grace_period = *read;
+  return read || spec.find(kKey) ? read : out.termination_grace_period;
+}
+
+void read_active_deadline(ObjectReader& spec, PodSpec& out) {
+  std::optional<int64_t> seconds = spec.integer("activeDeadlineSeconds", INT64_MIN, INT64_MAX);
+  if (!seconds) return;
+  if (*seconds < 1 || *seconds > INT32_MAX)
+    return spec.invalid("activeDeadlineSeconds", "must be between 1 and 2147483647, inclusive");
+  out.active_deadline = Duration{*seconds * 1'000'000'000};
+}
+
 }  // namespace
 
 PodSpec read_pod_spec(ObjectReader spec, const Labels& labels) {
   PodSpec out;
-  bool host_network = spec.flag("hostNetwork");
-  read_containers(spec, Role::Main, host_network, out);
-  read_containers(spec, Role::Init, host_network, out);
-  if (out.containers.empty()) spec.required("containers");
+  PodSettings settings{spec.flag("hostNetwork"), read_grace_period(spec, out)};
+  read_containers(spec, settings, out);
   out.overhead = read_resource_list(spec, "overhead");
   read_pod_resources(spec.object("resources"), out);
   read_scheduling(spec, labels, out);
   read_volumes(spec);
-  spec.seconds("terminationGracePeriodSeconds", 0, INT32_MAX, out.termination_grace_period);
+  spec.choice("restartPolicy", {"Always", "OnFailure", "Never"}, out.restart_policy, kOptional);
+  read_active_deadline(spec, out);
 
   spec.harmless({"ephemeralContainers",
-                 "restartPolicy",
                  "dnsPolicy",
                  "dnsConfig",
                  "serviceAccountName",
@@ -225,7 +131,7 @@ PodSpec read_pod_spec(ObjectReader spec, const Labels& labels) {
                  "os",
                  "hostUsers",
                  "hostnameOverride"});
-  spec.unmodelled({"activeDeadlineSeconds", "readinessGates", "resourceClaims", "workloadRef", "schedulingGroup"});
+  spec.unmodelled({"readinessGates", "resourceClaims", "workloadRef", "schedulingGroup"});
   spec.finish();
   return out;
 }

@@ -1,5 +1,8 @@
 // Resource lists, and the requests and limits of containers and pods.
 
+#include "io/manifest_resources.hpp"
+
+#include "cluster/resource_amounts.hpp"
 #include "io/field_error.hpp"
 #include "io/manifest_kinds.hpp"
 
@@ -9,13 +12,6 @@ namespace kisim {
 
 namespace {
 
-struct NamedQuantity {
-  std::string name;
-  Quantity quantity;
-  const Value* value;
-};
-using NamedQuantities = std::vector<NamedQuantity>;  // sorted by name
-
 bool is_hugepages(std::string_view resource) { return resource.starts_with("hugepages-"); }
 
 // Of the *kubernetes.io/ namespace, to which names without one belong (apis/core/helper, IsNativeResource).
@@ -23,100 +19,48 @@ bool is_native(std::string_view resource) {
   return resource.find('/') == resource.npos || resource.find("kubernetes.io/") != resource.npos;
 }
 
-bool is_extended(const std::string& resource) {
-  if (is_native(resource) || resource.starts_with("requests.")) return false;
-  return check_qualified_name("requests." + resource).empty();  // as a quota would name it
-}
-
-// Kubernetes overcommits native resources only, and hugepages not at all.
-bool may_overcommit(std::string_view resource) { return is_native(resource) && !is_hugepages(resource); }
-
-bool counts_things(const std::string& resource) { return resource == "pods" || is_extended(resource); }
-
 bool is_of_containers(std::string_view name) {
   return name == "cpu" || name == "memory" || name == "ephemeral-storage" || is_hugepages(name);
 }
 
-// Names without a domain that quotas and nodes use too.
+// Names of things that a quota counts.
+constexpr std::string_view kCounted[] = {"pods",
+                                         "resourcequotas",
+                                         "services",
+                                         "services.nodeports",
+                                         "services.loadbalancers",
+                                         "replicationcontrollers",
+                                         "secrets",
+                                         "configmaps",
+                                         "persistentvolumeclaims"};
+
+bool is_counted(std::string_view name) {
+  return std::find(std::begin(kCounted), std::end(kCounted), name) != std::end(kCounted);
+}
+
+// Measured in whole numbers (IsIntegerResourceName).
+bool counts_things(const std::string& resource) { return is_counted(resource) || is_extended(resource); }
+
+// Names without a domain that Kubernetes knows (IsStandardResourceName).
 bool is_standard(std::string_view name) {
-  constexpr std::string_view kOthers[] = {"pods",
-                                          "storage",
-                                          "resourcequotas",
-                                          "services",
-                                          "services.nodeports",
-                                          "services.loadbalancers",
-                                          "replicationcontrollers",
-                                          "secrets",
-                                          "configmaps",
-                                          "persistentvolumeclaims",
-                                          "requests.storage"};
-  for (std::string_view prefix : {"requests.", "limits."})
-    if (name.starts_with(prefix) && is_of_containers(name.substr(prefix.size()))) return true;
-  return is_of_containers(name) || std::find(std::begin(kOthers), std::end(kOthers), name) != std::end(kOthers);
+  if (is_of_containers(name) || is_counted(name) || name == "storage" || name == "requests.storage") return true;
+  if (name.starts_with("limits.")) return is_of_containers(name.substr(7)) && !is_hugepages(name.substr(7));
+  return name.starts_with("requests.") && is_of_containers(name.substr(9));
 }
 
-// What is wrong with the name of a resource of a container (apis/core/validation, validateContainerResourceName).
-NameProblems check_container_resource(std::string_view text) {
-  const std::string name(text);
-  if (NameProblems out = check_qualified_name(name); !out.empty()) return out;
-  if (name.find('/') != name.npos)
-    return is_native(name) || is_extended(name) ? NameProblems{}
-                                                : NameProblems{"doesn't follow extended resource name standard"};
-  NameProblems out;
-  if (!is_standard(name)) out.push_back("must be a standard resource type or fully qualified");
-  if (!is_of_containers(name)) out.push_back("must be a standard resource for containers");
-  return out;
+int64_t amount_of(const NamedQuantity& q) {
+  return measures_cpu(q.name) ? q.quantity.milli_value() : q.quantity.value();
 }
 
-std::string key_path(const ObjectReader& parent, std::string_view key, std::string_view name) {
-  return fmt::format("{}[{}]", parent.path(key), name);
+int64_t excess_of(const NamedQuantity& q) {
+  return measures_cpu(q.name) ? q.quantity.milli_excess() : q.quantity.value_excess();
 }
-
-NamedQuantities read_quantities(ObjectReader& parent, std::string_view key) {
-  NamedQuantities out;
-  const Value* map = parent.find(key);
-  if (!map) return out;
-  if (map->kind != Value::Kind::Mapping) {
-    parent.error(key, found_allowed(*map, "a mapping of resources to quantities"));
-    return out;
-  }
-  ObjectContext& context = parent.context();
-  for (const Value::Member& member : map->members) {
-    std::string path = key_path(parent, key, member.key);
-    std::optional<Quantity> quantity = read_quantity(context, member.value, path);
-    if (!quantity) continue;
-    bool negative = *quantity < Quantity(), fraction = counts_things(member.key) && !quantity->is_integer();
-    if (negative || fraction)
-      context.error(member.value.mark(), path,
-                    invalid_value(quote(member.value.text),
-                                  negative ? "must be greater than or equal to 0" : "must be an integer"));
-    else
-      out.push_back({member.key, *quantity, &member.value});
-  }
-  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
-  return out;
-}
-
-int64_t amount_of(const NamedQuantity& q) { return q.name == "cpu" ? q.quantity.milli_value() : q.quantity.value(); }
 
 ResourceList excess(const NamedQuantities& quantities) {
   ResourceList out;
   for (const NamedQuantity& q : quantities)
-    if (int64_t more = q.name == "cpu" ? q.quantity.milli_excess() : q.quantity.value_excess(); more != 0)
-      out.emplace_back(q.name, more);
+    if (int64_t more = excess_of(q); more != 0) out.emplace_back(q.name, more);
   return out;
-}
-
-ResourceList amounts(const NamedQuantities& quantities) {
-  ResourceList out;
-  for (const NamedQuantity& q : quantities) out.emplace_back(q.name, amount_of(q));
-  return out;
-}
-
-const NamedQuantity* find_quantity(const NamedQuantities& quantities, std::string_view name) {
-  for (const NamedQuantity& q : quantities)
-    if (q.name == name) return &q;
-  return nullptr;
 }
 
 void check_against_limit(ObjectReader& resources, const NamedQuantity& request, const NamedQuantity* limit) {
@@ -168,49 +112,6 @@ void fill_requests(const NamedQuantities& limits, NamedQuantities& requests) {
 
 bool is_of_pods(std::string_view name) { return name == "cpu" || name == "memory" || is_hugepages(name); }
 
-int64_t& at(ResourceList& list, const std::string& name) {
-  auto place = std::lower_bound(list.begin(), list.end(), name,
-                                [](const auto& entry, const std::string& n) { return entry.first < n; });
-  if (place == list.end() || place->first != name) place = list.insert(place, {name, 0});
-  return place->second;
-}
-
-void add(ResourceList& sum, const ResourceList& more) {
-  for (const auto& [name, amount] : more) {
-    int64_t& total = at(sum, name);
-    total = amount > INT64_MAX - total ? INT64_MAX : total + amount;
-  }
-}
-
-// What all containers and sidecars request together, or an init container beside the sidecars before it
-// (component-helpers/resource, AggregateContainerRequests).
-ResourceList container_requests(const PodSpec& spec) {
-  ResourceList sum, sidecars, most;
-  for (const Container& c : spec.containers) add(sum, c.requests);
-  for (const Container& c : spec.init_containers) {
-    ResourceList peak = sidecars;
-    add(peak, c.requests);
-    for (const auto& [name, amount] : peak) at(most, name) = std::max(at(most, name), amount);
-    if (!c.sidecar) continue;
-    add(sidecars, c.requests);
-    add(sum, c.requests);
-  }
-  for (const auto& [name, amount] : most) at(sum, name) = std::max(at(sum, name), amount);
-  return sum;
-}
-
-// "1500m", "3Gi": as Kubernetes would print it.
-std::string amount_text(const std::string& name, int64_t amount) {
-  if (name == "cpu") return amount % 1000 == 0 ? std::to_string(amount / 1000) : fmt::format("{}m", amount);
-  std::string suffix;
-  for (const char* next : {"Ki", "Mi", "Gi", "Ti", "Pi"}) {
-    if (amount == 0 || amount % 1024 != 0) break;
-    amount /= 1024;
-    suffix = next;
-  }
-  return fmt::format("{}{}", amount, suffix);
-}
-
 void check_containers_fit(ObjectReader& resources, const Requirements& pod, const PodSpec& spec,
                           const ResourceList& containers) {
   ObjectContext& context = resources.context();
@@ -233,6 +134,87 @@ void check_containers_fit(ObjectReader& resources, const Requirements& pod, cons
 }
 
 }  // namespace
+
+NamedQuantities read_quantities(ObjectReader& parent, std::string_view key) {
+  NamedQuantities out;
+  const Value* map = parent.find(key);
+  if (!map) return out;
+  if (map->kind != Value::Kind::Mapping) {
+    parent.error(key, found_allowed(*map, "a mapping of resources to quantities"));
+    return out;
+  }
+  ObjectContext& context = parent.context();
+  for (const Value::Member& member : map->members) {
+    std::string path = key_path(parent, key, member.key);
+    std::optional<Quantity> quantity = read_quantity(context, member.value, path);
+    if (!quantity) continue;
+    bool negative = *quantity < Quantity(), fraction = counts_things(member.key) && !quantity->is_integer();
+    if (negative || fraction)
+      context.error(member.value.mark(), path,
+                    invalid_value(quote(member.value.text),
+                                  negative ? "must be greater than or equal to 0" : "must be an integer"));
+    else
+      out.push_back({member.key, *quantity, &member.value});
+  }
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  return out;
+}
+
+const NamedQuantity* find_quantity(const NamedQuantities& quantities, std::string_view name) {
+  for (const NamedQuantity& q : quantities)
+    if (q.name == name) return &q;
+  return nullptr;
+}
+
+std::string key_path(const ObjectReader& parent, std::string_view key, std::string_view name) {
+  return fmt::format("{}[{}]", parent.path(key), name);
+}
+
+ResourceList amounts(const NamedQuantities& quantities) {
+  ResourceList out;
+  for (const NamedQuantity& q : quantities) out.emplace_back(q.name, amount_of(q));
+  return out;
+}
+
+ResourceList amounts_at_most(const NamedQuantities& quantities) {
+  ResourceList out;
+  for (const NamedQuantity& q : quantities) out.emplace_back(q.name, amount_of(q) - (excess_of(q) > 0 ? 1 : 0));
+  return out;
+}
+
+bool may_overcommit(std::string_view resource) { return is_native(resource) && !is_hugepages(resource); }
+
+bool is_extended(const std::string& resource) {
+  if (is_native(resource) || resource.starts_with("requests.")) return false;
+  return check_qualified_name("requests." + resource).empty();  // as a quota would name it
+}
+
+NameProblems check_container_resource(std::string_view text) {
+  const std::string name(text);
+  if (NameProblems out = check_qualified_name(name); !out.empty()) return out;
+  if (name.find('/') != name.npos)
+    return is_native(name) || is_extended(name) ? NameProblems{}
+                                                : NameProblems{"doesn't follow extended resource name standard"};
+  NameProblems out;
+  if (!is_standard(name)) out.push_back("must be a standard resource type or fully qualified");
+  if (!is_of_containers(name)) out.push_back("must be a standard resource for containers");
+  return out;
+}
+
+NameProblems check_quota_resource(std::string_view name) {
+  NameProblems out = check_qualified_name(name);
+  if (!out.empty() || name.find('/') != name.npos) return out;
+  if (!is_standard(name)) out.push_back("must be a standard resource type or fully qualified");
+  if (!is_standard(name) || name == "storage") out.push_back("must be a standard resource for quota");
+  return out;
+}
+
+void check_resource_names(ObjectReader& parent, std::string_view key, const NamedQuantities& quantities,
+                          NameRule rule) {
+  for (const NamedQuantity& q : quantities)
+    for (const std::string& problem : rule(q.name))
+      parent.context().error(q.value->mark(), key_path(parent, key, q.name), invalid_value(quote(q.name), problem));
+}
 
 ResourceList read_resource_list(ObjectReader& parent, std::string_view key) {
   return amounts(read_quantities(parent, key));
@@ -262,17 +244,16 @@ void read_pod_resources(ObjectReader resources, PodSpec& out) {
   if (resources.find("claims")) resources.forbidden("claims", "claims may not be set for Resources at pod-level");
   resources.finish();
 
-  const ResourceList containers = container_requests(out);
+  const ResourceList containers = container_sum(out, &Container::requests);
   check_containers_fit(resources, own, out, containers);
   // The API server's defaults (apis/core/v1, defaultPodRequests): with any limit, what the containers request; and for
   // what none of them requests, the limit.
   ResourceList requests = amounts(own.requests);
   for (const auto& [name, amount] : containers)
     if (!own.limits.empty() && is_of_pods(name) && may_overcommit(name) && !find_quantity(own.requests, name))
-      at(requests, name) = amount;
+      amount_at(requests, name) = amount;
   for (const NamedQuantity& limit : own.limits)
-    if (std::none_of(requests.begin(), requests.end(), [&](const auto& r) { return r.first == limit.name; }))
-      at(requests, limit.name) = amount_of(limit);
+    if (!find_amount(requests, limit.name)) amount_at(requests, limit.name) = amount_of(limit);
   if (!requests.empty()) out.pod_requests = std::move(requests);
 }
 

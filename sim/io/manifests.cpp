@@ -24,6 +24,11 @@ constexpr ModelledKind kModelled[] = {
     {"Service", "v1", read_service},
     {"Deployment", "apps/v1", read_deployment},
     {"ReplicaSet", "apps/v1", read_replica_set},
+    {"StatefulSet", "apps/v1", read_stateful_set},
+    {"DaemonSet", "apps/v1", read_daemon_set},
+    {"Job", "batch/v1", read_job},
+    {"ResourceQuota", "v1", read_resource_quota},
+    {"LimitRange", "v1", read_limit_range},
     {"HorizontalPodAutoscaler", "autoscaling/v2", read_hpa_v2},
     {"HorizontalPodAutoscaler", "autoscaling/v1", read_hpa_v1},
     {"PriorityClass", "scheduling.k8s.io/v1", read_priority_class},
@@ -38,15 +43,10 @@ constexpr std::string_view kOtherKinds[] = {"ServiceAccount",
                                             "PersistentVolumeClaim",
                                             "Endpoints",
                                             "Event",
-                                            "LimitRange",
-                                            "ResourceQuota",
                                             "PodTemplate",
                                             "ReplicationController",
                                             "ComponentStatus",
-                                            "StatefulSet",
-                                            "DaemonSet",
                                             "ControllerRevision",
-                                            "Job",
                                             "CronJob",
                                             "Ingress",
                                             "IngressClass",
@@ -170,9 +170,34 @@ std::string deployment_of(const ObjectMeta& pod) {
   return pod.namespace_ + "/" + pod.owner_name.substr(0, pod.owner_name.size() - hash->size() - 1);
 }
 
+// Whether a workload of the input makes this pod.
+class Owners {
+ public:
+  explicit Owners(const Manifests& manifests) : deployments_(names(manifests.deployments)) {
+    workloads_["ReplicaSet"] = names(manifests.replica_sets);
+    workloads_["StatefulSet"] = names(manifests.stateful_sets);
+    workloads_["DaemonSet"] = names(manifests.daemon_sets);
+    workloads_["Job"] = names(manifests.jobs);
+  }
+
+  bool have_made(const ObjectMeta& pod) const {
+    auto owners = workloads_.find(pod.owner_kind);
+    if (owners == workloads_.end()) return false;
+    return owners->second.contains(pod.namespace_ + "/" + pod.owner_name) ||
+           (pod.owner_kind == "ReplicaSet" && deployments_.contains(deployment_of(pod)));
+  }
+  bool have_made_replica_set(const ObjectMeta& meta) const {
+    return meta.owner_kind == "Deployment" && deployments_.contains(meta.namespace_ + "/" + meta.owner_name);
+  }
+
+ private:
+  std::set<std::string> deployments_;
+  std::map<std::string, std::set<std::string>> workloads_;  // by kind
+};
+
 // A dump holds what its workloads made. The simulated workloads make their own.
 void drop_owned(Manifests& manifests) {
-  std::set<std::string> deployments = names(manifests.deployments), replica_sets = names(manifests.replica_sets);
+  const Owners owners(manifests);
   auto drop = [&](auto& objects, const char* what, auto&& is_owned) {
     auto kept = std::stable_partition(objects.begin(), objects.end(), [&](auto& o) { return !is_owned(o.meta); });
     if (kept == objects.end()) return;
@@ -180,13 +205,37 @@ void drop_owned(Manifests& manifests) {
                                  kept->meta.mark, static_cast<int32_t>(objects.end() - kept), Severity::Note});
     objects.erase(kept, objects.end());
   };
-  drop(manifests.pods, "Pods", [&](const ObjectMeta& meta) {
-    return meta.owner_kind == "ReplicaSet" && (replica_sets.count(meta.namespace_ + "/" + meta.owner_name) > 0 ||
-                                               deployments.count(deployment_of(meta)) > 0);
-  });
-  drop(manifests.replica_sets, "ReplicaSets", [&](const ObjectMeta& meta) {
-    return meta.owner_kind == "Deployment" && deployments.count(meta.namespace_ + "/" + meta.owner_name) > 0;
-  });
+  drop(manifests.pods, "Pods", [&](const ObjectMeta& meta) { return owners.have_made(meta); });
+  drop(manifests.replica_sets, "ReplicaSets",
+       [&](const ObjectMeta& meta) { return owners.have_made_replica_set(meta); });
+}
+
+// Calls back with each list of objects of `manifests` and the same list of `other`.
+template <class A, class B, class F>
+void for_each_kind(A& manifests, B& other, F&& f) {
+  f("Namespace", manifests.namespaces, other.namespaces);
+  f("Node", manifests.nodes, other.nodes);
+  f("Pod", manifests.pods, other.pods);
+  f("Deployment", manifests.deployments, other.deployments);
+  f("ReplicaSet", manifests.replica_sets, other.replica_sets);
+  f("StatefulSet", manifests.stateful_sets, other.stateful_sets);
+  f("DaemonSet", manifests.daemon_sets, other.daemon_sets);
+  f("Job", manifests.jobs, other.jobs);
+  f("ResourceQuota", manifests.resource_quotas, other.resource_quotas);
+  f("LimitRange", manifests.limit_ranges, other.limit_ranges);
+  f("Service", manifests.services, other.services);
+  f("HorizontalPodAutoscaler", manifests.hpas, other.hpas);
+  f("PriorityClass", manifests.priority_classes, other.priority_classes);
+  f("PodDisruptionBudget", manifests.pod_disruption_budgets, other.pod_disruption_budgets);
+}
+
+// Those that a new state of a workload leaves out are as they were.
+template <class Workload>
+void keep_replicas(const std::vector<Workload>& cluster, std::vector<Workload>& applied) {
+  for (Workload& workload : applied)
+    for (const Workload& known : cluster)
+      if (!workload.has_replicas && known.meta.full_name() == workload.meta.full_name())
+        workload.replicas = known.replicas;
 }
 
 }  // namespace
@@ -228,18 +277,33 @@ std::vector<Value> read_manifest_files(const std::string& path) {
 }
 
 void finish_manifests(Diagnostics& diagnostics, Manifests& manifests) {
-  refuse_duplicates(manifests.namespaces, "Namespace", diagnostics);
-  refuse_duplicates(manifests.nodes, "Node", diagnostics);
-  refuse_duplicates(manifests.pods, "Pod", diagnostics);
-  refuse_duplicates(manifests.deployments, "Deployment", diagnostics);
-  refuse_duplicates(manifests.replica_sets, "ReplicaSet", diagnostics);
-  refuse_duplicates(manifests.services, "Service", diagnostics);
-  refuse_duplicates(manifests.hpas, "HorizontalPodAutoscaler", diagnostics);
-  refuse_duplicates(manifests.priority_classes, "PriorityClass", diagnostics);
-  refuse_duplicates(manifests.pod_disruption_budgets, "PodDisruptionBudget", diagnostics);
+  finish_applied_manifests(diagnostics, Manifests(), manifests);
+}
+
+void finish_applied_manifests(Diagnostics& diagnostics, const Manifests& cluster, Manifests& manifests) {
+  for_each_kind(manifests, manifests, [&](const char* kind, const auto& objects, const auto&) {
+    refuse_duplicates(objects, kind, diagnostics);
+  });
   drop_owned(manifests);
-  admit(diagnostics, manifests);
+  keep_replicas(cluster.deployments, manifests.deployments);
+  keep_replicas(cluster.replica_sets, manifests.replica_sets);
+  keep_replicas(cluster.stateful_sets, manifests.stateful_sets);
+  admit(diagnostics, cluster, manifests);
+  check_budgets(diagnostics, cluster, manifests);
   tell_ignored(diagnostics, manifests.ignored);
+}
+
+void merge_manifests(Manifests& cluster, const Manifests& applied) {
+  for_each_kind(cluster, applied, [](const char*, auto& objects, const auto& added) {
+    for (const auto& object : added) {
+      auto known = std::find_if(objects.begin(), objects.end(),
+                                [&](const auto& o) { return o.meta.full_name() == object.meta.full_name(); });
+      if (known == objects.end())
+        objects.push_back(object);
+      else
+        *known = object;
+    }
+  });
 }
 
 }  // namespace kisim

@@ -191,6 +191,10 @@ void ObjectReader::integer(std::string_view key, int64_t min, int64_t max, int32
   if (std::optional<int64_t> number = integer(key, min, max, reason)) out = static_cast<int32_t>(*number);
 }
 
+void ObjectReader::integer(std::string_view key, int64_t min, int64_t max, std::optional<int32_t>& out) {
+  if (std::optional<int64_t> number = integer(key, min, max)) out = static_cast<int32_t>(*number);
+}
+
 bool ObjectReader::flag(std::string_view key) {
   const Value* value = find(key);
   if (!value) return false;
@@ -203,6 +207,10 @@ bool ObjectReader::flag(std::string_view key) {
 
 void ObjectReader::seconds(std::string_view key, int64_t min, int64_t max, Duration& out, const char* reason) {
   if (std::optional<int64_t> number = integer(key, min, max, reason)) out = {*number * 1'000'000'000};
+}
+
+void ObjectReader::seconds(std::string_view key, int64_t min, int64_t max, std::optional<Duration>& out) {
+  if (std::optional<int64_t> number = integer(key, min, max)) out = Duration{*number * 1'000'000'000};
 }
 
 std::optional<Quantity> ObjectReader::quantity(std::string_view key) {

@@ -63,8 +63,10 @@ class ObjectReader {
   std::string text(std::string_view key);
   std::optional<int64_t> integer(std::string_view key, int64_t min, int64_t max, const char* reason = nullptr);
   void integer(std::string_view key, int64_t min, int64_t max, int32_t& out, const char* reason = nullptr);
+  void integer(std::string_view key, int64_t min, int64_t max, std::optional<int32_t>& out);
   bool flag(std::string_view key);
   void seconds(std::string_view key, int64_t min, int64_t max, Duration& out, const char* reason = nullptr);
+  void seconds(std::string_view key, int64_t min, int64_t max, std::optional<Duration>& out);
   std::optional<Quantity> quantity(std::string_view key);
   std::vector<std::string> texts(std::string_view key);
   ObjectReader object(std::string_view key);

@@ -98,8 +98,8 @@ class Charts {
 
   void replicas() {
     Chart chart{"Replicas", "pods by state", "count", true};
-    add(chart, "kube_deployment_status_replicas_ready", "workload", {"ready", "c0", "", true, true});
-    add(chart, "kube_deployment_spec_replicas", "workload", {"wanted", "c1", "5 4", true});
+    add(chart, "kisim_replicas_ready", "workload", {"ready", "c0", "", true, true});
+    add(chart, "kisim_replicas", "workload", {"wanted", "c1", "5 4", true});
     struct Phase {
       const char *name, *color, *dash;
     };
@@ -344,7 +344,7 @@ std::string findings_html(const Scenario& scenario, const Summary& summary, cons
   std::string out;
   size_t shown = 0;
   for (const Series& series : all) {
-    if (series.metric != "kube_deployment_status_replicas_ready" || shown == kMaxWorkloads) continue;
+    if (series.metric != "kisim_replicas_ready" || shown == kMaxWorkloads) continue;
     const std::string workload = label_of(series, "workload");
     auto replicas = summary.replicas.find(workload);
     if (replicas == summary.replicas.end()) continue;

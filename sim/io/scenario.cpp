@@ -1,9 +1,12 @@
+#include "io/descheduler_policy.hpp"
 #include "io/field_reader.hpp"
 #include "io/h5.hpp"
 #include "io/input.hpp"
 #include "io/scenario_document.hpp"
 #include "io/scenario_fields.hpp"
+#include "io/scenario_operations.hpp"
 #include "io/scheduler_configuration.hpp"
+#include "io/spec_places.hpp"
 #include "policy/feature_gates.hpp"
 
 #include <algorithm>
@@ -15,22 +18,18 @@ namespace kisim {
 namespace {
 
 using Kind = Value::Kind;
-using Path = std::vector<std::string>;
+using Names = std::vector<std::string>;
 
 template <class Items>
-Path names_of(const Items& items) {
-  Path names;
+Names names_of(const Items& items) {
+  Names names;
   for (const auto& item : items) names.push_back(item.name);
   return names;
 }
 
 template <class Items>
-void add_object_names(const Items& items, Path& names) {
+void add_object_names(const Items& items, Names& names) {
   for (const auto& item : items) names.push_back(item.meta.name);
-}
-
-bool contains(const Path& names, const std::string& name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
 }
 
 uint64_t seed_of(const Value& root) {
@@ -49,7 +48,8 @@ class ScenarioBuilder {
       : document_(std::move(document)),
         manifest_folders_(std::move(manifest_folders)),
         options_(options),
-        diagnostics_(options.strict) {}
+        diagnostics_(options.strict),
+        places_(document_.root, diagnostics_) {}
 
   Scenario build() {
     const Value& root = document_.root;
@@ -60,17 +60,19 @@ class ScenarioBuilder {
     scenario_.engines = read_engine_catalogue();
     check_times();
     check_feature_gates();
-    if (scenario_.latencies != "none")
-      warn({"kubernetes", "latencies"},
-           fmt::format("'{}' is not supported yet: everything is instant", scenario_.latencies));
+    check_latencies(places_, scenario_.latencies);
     for (const ModelSpec& model : scenario_.models) check_model(model);
     for (size_t i = 0; i < scenario_.traffic.size(); i++) finish_source(scenario_.traffic[i], draft_.sources[i]);
     for (const SloSpec& slo : scenario_.slo) check_slo(slo);
     for (const auto& [gpu, price] : scenario_.prices) check_name({"prices", gpu}, gpu, names_of(scenario_.gpus));
+    finish_faults(places_, draft_);
+    finish_actions(places_, draft_);
+    check_cluster_autoscaler(places_, draft_);
     read_manifest_documents();
-    if (draft_.scheduler_configuration.kind == Kind::Mapping) read_scheduler(draft_.scheduler_configuration);
     if (options_.files) read_named_files();
-    finish_manifests(diagnostics_, scenario_.manifests);
+    read_applied_objects();
+    read_single_documents();
+    finish_objects();
     // After another complaint an object may be missing only because its file could not be read.
     if (options_.files && !diagnostics_.has_errors()) check_references();
     diagnostics_.throw_if_errors();
@@ -81,32 +83,12 @@ class ScenarioBuilder {
   }
 
  private:
-  // The value at a path below spec, or the last one on the way to it.
-  const Value& at(const Path& path) const {
-    const Value* value = document_.root.find("spec");
-    if (!value) return document_.root;
-    for (const std::string& name : path) {
-      const Value* next = value->find(name);
-      if (!next) break;
-      value = next;
-    }
-    return *value;
+  void error(const SpecPath& path, const std::string& message) { places_.error(path, message); }
+  void warn(const SpecPath& path, const std::string& message) { places_.warn(path, message); }
+  void check_name(const SpecPath& path, const std::string& found, const Names& allowed) {
+    places_.check_name(path, found, allowed);
   }
-
-  void error(const Path& path, const std::string& message) {
-    diagnostics_.error(at(path).mark(), fmt::format("spec.{}", fmt::join(path, ".")), message);
-  }
-  void warn(const Path& path, const std::string& message) {
-    diagnostics_.warn(at(path).mark(), fmt::format("spec.{}", fmt::join(path, ".")), message);
-  }
-  void check_name(const Path& path, const std::string& found, const Path& allowed) {
-    if (!contains(allowed, found)) error(path, not_allowed(found, allowed));
-  }
-  bool given(const Path& path) const {
-    const Value& parent = at({path.begin(), path.end() - 1});
-    const Value* value = parent.find(path.back());
-    return value && value->kind != Kind::Null;
-  }
+  bool given(const SpecPath& path) const { return places_.given(path); }
 
   // Runs something that reads a named file; what it complains about joins the rest.
   template <class F>
@@ -130,7 +112,7 @@ class ScenarioBuilder {
 
   void check_times() {
     if (scenario_.duration.ns > 0 && scenario_.warmup >= scenario_.duration)
-      error({"warmup"}, fmt::format("found '{}', allowed: less than the duration", at({"warmup"}).text));
+      error({"warmup"}, fmt::format("found '{}', allowed: less than the duration", places_.at({"warmup"}).text));
   }
 
   int kubernetes_minor() const { return std::stoi(scenario_.kubernetes_version.substr(2)); }
@@ -149,7 +131,7 @@ class ScenarioBuilder {
   }
 
   void check_model(const ModelSpec& model) {
-    auto below = [&](const char* field) { return Path{"models", model.name, field}; };
+    auto below = [&](const char* field) { return SpecPath{"models", model.name, field}; };
     if (!model.gpu.empty()) check_name(below("gpu"), model.gpu, names_of(scenario_.gpus));
     auto engine = std::find_if(scenario_.engines.begin(), scenario_.engines.end(),
                                [&](const EngineProfile& e) { return e.name == model.engine; });
@@ -165,7 +147,7 @@ class ScenarioBuilder {
   }
 
   void check_batch_model(const ModelSpec& model) {
-    auto below = [&](const char* field) { return Path{"models", model.name, field}; };
+    auto below = [&](const char* field) { return SpecPath{"models", model.name, field}; };
     if (!model.model.empty())
       error(below("model"), fmt::format("found '{}', allowed: none with the engine '{}'", model.model, model.engine));
     if (!model.latency)
@@ -177,7 +159,7 @@ class ScenarioBuilder {
   }
 
   void finish_source(TrafficSpec& source, const SourceDraft& draft) {
-    auto below = [&](const char* field) { return Path{"traffic", source.name, field}; };
+    auto below = [&](const char* field) { return SpecPath{"traffic", source.name, field}; };
     source.arrivals = draft.arrivals == "constant" ? TrafficSpec::Arrivals::Constant : TrafficSpec::Arrivals::Poisson;
     if (!given(below("pattern")) && !given(below("trace")))
       return error(below("pattern"), "missing, needed: one of constant, diurnal, trace, users");
@@ -199,7 +181,7 @@ class ScenarioBuilder {
     const std::string field = fmt::format("spec.traffic.{}.trace", source.name);
     if (draft.trace_file.kind == Kind::Null)
       return diagnostics_.error(
-          at({"traffic", source.name, "pattern", "trace"}).mark(), field,
+          places_.at({"traffic", source.name, "pattern", "trace"}).mark(), field,
           fmt::format("missing, needed: a trace file; give it here or with --set traffic.{}trace=FILE",
                       scenario_.traffic.size() > 1 ? source.name + "." : ""));
     if (!options_.files) return;
@@ -213,22 +195,55 @@ class ScenarioBuilder {
       error({"slo", slo.traffic}, "missing, needed: at least one of ttft, tpot, e2e");
   }
 
+  // What the actions apply meets what is there by then.
+  void finish_objects() {
+    finish_manifests(diagnostics_, scenario_.manifests);
+    if (scenario_.actions.empty()) return;
+    Manifests cluster = scenario_.manifests;
+    for (size_t i : in_order_of_time(scenario_.actions)) {
+      finish_applied_manifests(diagnostics_, cluster, scenario_.actions[i].apply);
+      merge_manifests(cluster, scenario_.actions[i].apply);
+    }
+  }
+
   // The document with everything inline that it names, but for traces.
   Value whole() const {
     Value out = document_.root;
-    auto member = [](Value& parent, const std::string& key) -> Value& {
-      for (Value::Member& m : parent.members)
-        if (m.key == key) return m.value;
-      parent.members.push_back({key, 0, 0, {}});
-      return parent.members.back().value;
-    };
     Value& spec = member(out, "spec");
-    Value& manifests = member(spec, "manifests");
-    manifests = {};
-    manifests.kind = Kind::Sequence;
-    manifests.items = manifest_documents_;
-    if (scheduler_document_.kind == Kind::Mapping)
-      member(member(spec, "kubernetes"), "schedulerConfiguration") = scheduler_document_;
+    member(spec, "manifests") = sequence(manifest_documents_);
+    if (!options_.files) return out;
+    for (size_t i = 0; i < applied_documents_.size(); i++)
+      if (!applied_documents_[i].empty())
+        member(member(spec, "actions").items[i], "apply") = sequence(applied_documents_[i]);
+    for (const auto& [path, document] : single_documents_) {
+      Value* place = &spec;
+      for (const std::string& name : path) place = &member(*place, name);
+      *place = document;
+    }
+    return out;
+  }
+
+  static Value& member(Value& parent, const std::string& key) {
+    for (Value::Member& m : parent.members)
+      if (m.key == key) return m.value;
+    parent.members.push_back({key, 0, 0, {}});
+    return parent.members.back().value;
+  }
+
+  // Stands where `place` does.
+  static Value made_at(const Value& place, Kind kind) {
+    Value out;
+    out.kind = kind;
+    out.file = place.file;
+    out.line = place.line;
+    out.column = place.column;
+    return out;
+  }
+
+  static Value sequence(const std::vector<Value>& items) {
+    Value out;
+    out.kind = Kind::Sequence;
+    out.items = items;
     return out;
   }
 
@@ -255,24 +270,91 @@ class ScenarioBuilder {
       if (manifest.kind != Kind::Scalar) continue;
       if (auto path = existing(manifest, "spec.manifests")) read_manifest_path(*path);
     }
-    if (draft_.scheduler_configuration.kind == Kind::Scalar) read_scheduler_file(draft_.scheduler_configuration);
   }
 
-  void read_scheduler_file(const Value& file_name) {
-    const std::string field = "spec.kubernetes.schedulerConfiguration";
-    auto path = existing(file_name, field);
+  // ---- what actions apply
+
+  void read_applied_objects() {
+    applied_documents_.resize(draft_.actions.size());
+    for (size_t i = 0; i < draft_.actions.size(); i++)
+      for (const Value& written : draft_.actions[i].apply) {
+        if (written.kind == Kind::Mapping) read_applied(written, i);
+        if (written.kind == Kind::Scalar && options_.files) read_applied_file(written, i);
+      }
+  }
+  void read_applied_file(const Value& file_name, size_t action) {
+    auto path = existing(file_name, path_text({"actions", index_text(action), "apply"}));
     if (!path) return;
     collect([&] {
-      std::vector<Value> documents = read_yaml(*path);
-      if (documents.size() == 1) return read_scheduler(documents[0]);
-      diagnostics_.error(file_name.mark(), field,
-                         fmt::format("found {} documents in {}, allowed: one of kind KubeSchedulerConfiguration",
-                                     documents.size(), *path));
+      for (const Value& document : read_manifest_files(*path)) read_applied(document, action);
     });
+  }
+  void read_applied(const Value& document, size_t action) {
+    applied_documents_[action].push_back(document);
+    collect([&] { read_manifest(document, diagnostics_, scenario_.actions[action].apply); });
+  }
+
+  // ---- fields that hold one document, or name the file that does
+
+  void read_single_documents() {
+    read_single({"kubernetes", "schedulerConfiguration"}, draft_.scheduler_configuration, "KubeSchedulerConfiguration",
+                [&](const Value& document) { read_scheduler(document); });
+    if (scenario_.descheduler)
+      read_single({"policies", "descheduler", "policy"}, draft_.descheduler_policy, "DeschedulerPolicy",
+                  [&](const Value& document) {
+                    scenario_.descheduler->policy = std::make_shared<const DeschedulerPolicy>(
+                        read_descheduler_policy(document, scenario_.manifests.priority_classes, diagnostics_));
+                  });
+    if (!scenario_.cluster_autoscaler) return;
+    for (size_t i = 0; i < draft_.group_nodes.size(); i++) {
+      NodeGroupSpec& group = scenario_.cluster_autoscaler->node_groups[i];
+      read_single({"clusterAutoscaler", "nodeGroups", group.name, "node"}, draft_.group_nodes[i], "Node",
+                  [&](const Value& document) { read_group_node(document, group); });
+    }
+  }
+
+  template <class F>
+  void read_single(const SpecPath& path, const Value& written, const char* kind, F read) {
+    if (written.kind == Kind::Mapping) keep_single(path, written, read);
+    if (written.kind != Kind::Scalar || !options_.files) return;
+    auto file = existing(written, path_text(path));
+    if (!file) return;
+    collect([&] {
+      std::vector<Value> documents = read_yaml(*file);
+      if (documents.size() == 1) return keep_single(path, documents[0], read);
+      diagnostics_.error(
+          written.mark(), path_text(path),
+          fmt::format("found {} documents in {}, allowed: one of kind {}", documents.size(), *file, kind));
+    });
+  }
+  template <class F>
+  void keep_single(const SpecPath& path, const Value& document, F read) {
+    single_documents_.emplace_back(path, document);
+    collect([&] { read(document); });
+  }
+
+  // Named after the group where it has no name: that of a new node is made anyway.
+  void read_group_node(Value document, NodeGroupSpec& group) {
+    if (document.kind == Kind::Mapping) {
+      Value& metadata = member(document, "metadata");
+      if (metadata.kind == Kind::Null) metadata = made_at(document, Kind::Mapping);
+      if (metadata.kind == Kind::Mapping && !metadata.find("name")) {
+        Value name = made_at(document, Kind::Scalar);
+        name.text = group.name;
+        member(metadata, "name") = name;
+      }
+    }
+    Manifests read;
+    read_manifest(document, diagnostics_, read);
+    finish_manifests(diagnostics_, read);
+    const Value* kind = document.find("kind");
+    if (read.nodes.size() == 1)
+      group.node = std::move(read.nodes[0]);
+    else if (kind && kind->text != "Node")
+      diagnostics_.error(kind->mark(), "kind", fmt::format("found '{}', allowed: Node", kind->text));
   }
 
   void read_scheduler(const Value& document) {
-    scheduler_document_ = document;
     size_t complaints = diagnostics_.all().size();
     scenario_.scheduler_configuration = read_scheduler_configuration(document, diagnostics_);
     if (diagnostics_.all().size() > complaints) return;
@@ -283,35 +365,45 @@ class ScenarioBuilder {
 
   // Names of objects; only known once every manifest is read.
   void check_references() {
-    if (scenario_.manifests.nodes.empty())
+    if (scenario_.manifests.nodes.empty() && !scenario_.cluster_autoscaler)
       return error({"manifests"}, "found no Node, allowed: at least one (kubectl get nodes -o yaml)");
-    Path services, workloads, nodes;
+    Names services, workloads;
     add_object_names(scenario_.manifests.services, services);
     add_object_names(scenario_.manifests.deployments, workloads);
     add_object_names(scenario_.manifests.replica_sets, workloads);
-    add_object_names(scenario_.manifests.nodes, nodes);
+    add_object_names(scenario_.manifests.stateful_sets, workloads);
     for (const TrafficSpec& source : scenario_.traffic)
       if (!source.service.empty()) check_object({"traffic", source.name, "service"}, source.service, services);
     for (const auto& [service, policy] : scenario_.routers)
       check_object({"policies", "router", service}, service, services);
     for (const auto& [workload, policy] : scenario_.autoscalers)
       check_object({"policies", "autoscaler", workload}, workload, workloads);
-    for (const FaultSpec& fault : scenario_.faults)
-      if (!fault.node.empty() && !contains(nodes, fault.node))
-        diagnostics_.error(fault.mark, "spec.faults.node", not_allowed(fault.node, nodes));
+    check_operations();
+  }
+
+  void check_operations() {
+    ObjectNames names;
+    names.add(scenario_.manifests);
+    if (scenario_.cluster_autoscaler) names.add(*scenario_.cluster_autoscaler);
+    resolve_actions(places_, names, scenario_);
+    // What an action brings may break later.
+    for (const ActionSpec& action : scenario_.actions) names.add(action.apply);
+    resolve_faults(places_, names, scenario_);
   }
 
   // With or without the namespace: "chat" or "prod/chat".
-  void check_object(const Path& path, const std::string& found, const Path& names) {
+  void check_object(const SpecPath& path, const std::string& found, const Names& names) {
     check_name(path, found.substr(found.find('/') + 1), names);
   }
 
   ScenarioDocument document_;
   std::vector<std::string> manifest_folders_;
-  std::vector<Value> manifest_documents_;  // all of them, in the order read
-  Value scheduler_document_;
+  std::vector<Value> manifest_documents_;                     // all of them, in the order read
+  std::vector<std::vector<Value>> applied_documents_;         // by action
+  std::vector<std::pair<SpecPath, Value>> single_documents_;  // where they stand, or are named
   const ReadOptions& options_;
   Diagnostics diagnostics_;
+  SpecPlaces places_;
   ScenarioDraft draft_;
   Scenario& scenario_ = draft_.scenario;
 };

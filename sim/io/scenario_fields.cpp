@@ -25,17 +25,6 @@ Fields declare(ModelSpec::Latency& latency) {
   return f;
 }
 
-Fields declare(ModelSpec::Startup& startup) {
-  Fields f;
-  f.add("image", &startup.image, "container image to pull where the node lacks it").in(Unit::Bytes);
-  f.add("weights", &startup.weights, "weights to load").in(Unit::Bytes);
-  f.add("imageBandwidth", &startup.image_bandwidth, "registry to node").in(Unit::BytesPerSecond).min(1);
-  f.add("weightsBandwidth", &startup.weights_bandwidth, "storage to GPU").in(Unit::BytesPerSecond).min(1);
-  f.add("container", &startup.container, "sandbox, container and CUDA start").in(Unit::Seconds);
-  f.add("engine", &startup.engine, "compilation, graph capture and warm-up").in(Unit::Seconds);
-  return f;
-}
-
 Fields declare(ModelSpec& model) {
   Fields f;
   f.add("selector", &model.selector, "labels of the pods that serve so; without it, pods annotated kisim.dev/model");
@@ -59,7 +48,7 @@ Fields declare(ModelSpec& model) {
   f.add("maxQueueSize", &model.max_queue_size, "requests waiting at a replica beyond this are dropped; 0 = no limit");
   f.add("latency", one([&model] { return declare(*(model.latency = ModelSpec::Latency())); }),
         "law that replaces the catalogue's: base + perItem per request of the batch");
-  f.add("startup", one([&model] { return declare(model.startup); }), "cold start, drawn per pod");
+  f.add("startup", declare_startup(model.startup), "cold start, drawn per pod");
   return f;
 }
 
@@ -189,21 +178,16 @@ Nested declare_scheduler(PolicyChoice& policy) {
           "name"};
 }
 
-Fields declare(FaultSpec& fault) {
-  Fields f;
-  f.add("at", &fault.at, "when it begins").required();
-  f.add("kind", &fault.kind, "what happens").one_of({"node-loss"}).required();
-  f.add("node", &fault.node, "the node that is lost").required();
-  f.add("for", &fault.for_, "how long it lasts").above(0).required();
-  return f;
-}
-
 Fields declare(MetricsSpec& metrics) {
   Fields f;
   f.add("scrapeInterval", &metrics.scrape_interval, "from scrape to scrape of a target").min(1e-3);
   f.add("offset", &metrics.offset, "of the scrapes; random: per target, within the interval").one_of({"random"});
   f.add("delay", &metrics.delay, "from a scrape until its values are seen");
   f.add("window", &metrics.window, "over which rates are taken").above(0);
+  f.add("staleness", &metrics.staleness, "a value that is older is none").above(0);
+  f.add("resourceResolution", &metrics.resource_resolution, "metrics-server: from question to question of the kubelets")
+      .min(1e-3);
+  f.add("resourceWindow", &metrics.resource_window, "metrics-server: between two samples of CPU").above(0);
   return f;
 }
 
@@ -214,17 +198,19 @@ Fields declare_kubernetes(ScenarioDraft& draft) {
   f.add("featureGates", &draft.scenario.feature_gates, "gates that differ from the version's defaults");
   f.add("schedulerConfiguration", &draft.scheduler_configuration, "KubeSchedulerConfiguration, or a file that holds it")
       .or_mapping();
-  f.add("latencies", &draft.scenario.latencies, "of the control plane: none, or as measured upstream")
-      .one_of({"none", "upstream"})
-      .later({"a mapping"});
+  f.add("latencies", declare_latencies(draft.scenario),
+        "of the control plane: none, the components' defaults, or these");
   return f;
 }
 
-Fields declare_policies(Scenario& scenario) {
+Fields declare_policies(ScenarioDraft& draft) {
+  Scenario& scenario = draft.scenario;
   Fields f;
   f.add("autoscaler", declare(scenario.autoscalers), "by workload");
   f.add("scheduler", declare_scheduler(scenario.scheduler), "of the cluster");
   f.add("router", declare(scenario.routers), "by Service");
+  f.add("descheduler", declare_descheduler(draft),
+        "who evicts pods that would better run elsewhere; nobody without it");
   return f;
 }
 
@@ -255,16 +241,6 @@ Nested declare_slos(Scenario& scenario) {
   });
 }
 
-Nested declare_faults(Scenario& scenario) {
-  return {Shape::List,
-          [&scenario](const std::string&, const SourceMark& mark) {
-            FaultSpec& fault = scenario.faults.emplace_back();
-            fault.mark = mark;
-            return declare(fault);
-          },
-          ""};
-}
-
 Fields declare_spec(ScenarioDraft& draft) {
   Scenario& scenario = draft.scenario;
   Fields f;
@@ -277,9 +253,12 @@ Fields declare_spec(ScenarioDraft& draft) {
   f.add("models", declare_models(scenario), "how the pods of a workload serve");
   f.add("traffic", declare_traffic(draft), "sources of requests");
   f.add("slo", declare_slos(scenario), "targets, by traffic source");
-  f.add("policies", one([&scenario] { return declare_policies(scenario); }), "who decides");
+  f.add("policies", one([&draft] { return declare_policies(draft); }), "who decides");
   f.add("metrics", one([&scenario] { return declare(scenario.metrics); }), "what controllers see, and when");
-  f.add("faults", declare_faults(scenario), "what goes wrong");
+  f.add("faults", declare_faults(draft), "what goes wrong");
+  f.add("actions", declare_actions(draft), "what an operator does, as with kubectl");
+  f.add("pods", declare_pods(scenario), "how pods behave that serve no model, and what all of them use");
+  f.add("clusterAutoscaler", declare_cluster_autoscaler(draft), "who adds and removes nodes; nobody without it");
   f.add("prices", &scenario.prices, "of a GPU model; without prices there is no cost").in(Unit::PerHour);
   return f;
 }

@@ -16,6 +16,15 @@ struct SourceDraft {
   std::string arrivals = "poisson";
 };
 
+// What a fault or an action says that its spec does not hold as written.
+struct FaultDraft {
+  std::string kind;
+};
+struct ActionDraft {
+  std::vector<Value> apply;  // file names and objects
+  std::string delete_, scale, restart, cordon, uncordon, drain, cascade = "background";
+};
+
 // The document as read, before the files that it names.
 struct ScenarioDraft {
   Scenario scenario;
@@ -23,9 +32,22 @@ struct ScenarioDraft {
   Value scheduler_configuration;          // a file name or a mapping; Null where it is left out
   std::vector<Value> include, manifests;  // file names; manifests also inline
   std::vector<SourceDraft> sources;       // beside scenario.traffic
+  std::vector<FaultDraft> faults;         // beside scenario.faults
+  std::vector<ActionDraft> actions;       // beside scenario.actions
+  std::vector<Value> group_nodes;         // beside scenario.cluster_autoscaler's groups: file names and mappings
+  Value descheduler_policy;               // a file name or a mapping
 };
 
 // Fields of the whole document. They point into `draft` and what they fill may move: read each entry as it is opened.
 Fields declare(ScenarioDraft& draft);
+
+// Parts of them, for declare(): what happens to the cluster, how its pods behave and who changes it.
+Nested declare_faults(ScenarioDraft& draft);
+Nested declare_actions(ScenarioDraft& draft);
+Nested declare_pods(Scenario& scenario);
+Nested declare_cluster_autoscaler(ScenarioDraft& draft);
+Nested declare_descheduler(ScenarioDraft& draft);
+Nested declare_latencies(Scenario& scenario);
+Nested declare_startup(ModelSpec::Startup& startup);
 
 }  // namespace kisim

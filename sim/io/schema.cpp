@@ -50,6 +50,7 @@ Json nested_schema(const Nested& nested) {
   Json schema = object_schema(fields);
   if (nested.shape == Nested::Shape::OneOf) schema["minProperties"] = schema["maxProperties"] = 1;
   if (const Field* shorthand = fields.find(nested.shorthand)) schema = {{"anyOf", {target_schema(*shorthand), schema}}};
+  if (!nested.words.empty()) schema = {{"anyOf", {{{"enum", nested.words}}, schema}}};
   if (nested.shape == Nested::Shape::ByName) return {{"type", "object"}, {"additionalProperties", schema}};
   if (nested.shape == Nested::Shape::List) return {{"type", "array"}, {"items", schema}};
   return schema;
@@ -61,6 +62,10 @@ struct TargetSchema {
   const Field& field;
 
   Json operator()(std::string*) const { return text_schema(field); }
+  Json operator()(bool*) const { return {{"type", "boolean"}}; }
+  Json operator()(std::vector<std::string>*) const {
+    return {{"anyOf", {text_schema(field), list_schema(text_schema(field))}}};
+  }
   Json operator()(Value*) const { return field.mapping ? Json{{"type", {"string", "object"}}} : text_schema(field); }
   Json operator()(Labels*) const { return {{"type", "object"}, {"additionalProperties", {{"type", "string"}}}}; }
   Json operator()(std::map<std::string, double>*) const {
@@ -75,7 +80,9 @@ struct TargetSchema {
     return list_schema(item);
   }
   Json operator()(std::vector<Value>*) const {
-    return {{"type", {"string", "array"}}, {"items", {{"type", {"string", "object"}}}}};
+    Json types = {"string", "array"};
+    if (field.mapping) types.push_back("object");
+    return {{"type", types}, {"items", {{"type", {"string", "object"}}}}};
   }
   Json operator()(const Nested& nested) const { return nested_schema(nested); }
   template <class Number>
@@ -93,6 +100,7 @@ struct DefaultText {
   std::string operator()(int32_t* x) const { return std::to_string(*x); }
   std::string operator()(uint64_t* x) const { return std::to_string(*x); }
   std::string operator()(double* x) const { return number(*x); }
+  std::string operator()(bool* x) const { return *x ? "true" : "false"; }
   std::string operator()(Duration* x) const { return seconds(*x); }
   std::string operator()(std::optional<Duration>* x) const {
     if (*x) return seconds(**x);
@@ -100,6 +108,7 @@ struct DefaultText {
   }
   std::string operator()(Distribution* x) const { return number(x->mean()); }
   std::string operator()(std::string* x) const { return *x; }
+  std::string operator()(std::vector<std::string>* x) const { return fmt::format("{}", fmt::join(*x, ", ")); }
   template <class Other>
   std::string operator()(const Other&) const {
     return {};
@@ -116,6 +125,7 @@ std::string default_text(const Field& field) {
 }
 
 Json default_json(const Field& field, const std::string& text) {
+  if (const auto* flag = std::get_if<bool*>(&field.target)) return **flag;
   auto number = field.is_number() ? parse_amount(Unit::None, text) : std::nullopt;
   return number ? number_json(*number) : Json(text);
 }
@@ -178,11 +188,15 @@ Json distribution_schema() {
 
 std::string type_name(const Field& field) {
   if (field.whole) return "integer";
-  if (std::holds_alternative<Distribution*>(field.target)) return std::string("random ") + unit_text(field.base).name;
+  if (std::holds_alternative<Distribution*>(field.target) ||
+      std::holds_alternative<std::optional<Distribution>*>(field.target))
+    return std::string("random ") + unit_text(field.base).name;
   if (field.is_number() || std::holds_alternative<std::map<std::string, double>*>(field.target))
     return unit_text(field.base).name;
   if (std::holds_alternative<std::vector<int32_t>*>(field.target)) return "integers";
   if (std::holds_alternative<std::map<std::string, bool>*>(field.target)) return "boolean";
+  if (std::holds_alternative<bool*>(field.target)) return "boolean";
+  if (std::holds_alternative<std::vector<std::string>*>(field.target)) return "texts";
   if (std::holds_alternative<Labels*>(field.target)) return "labels";
   if (std::holds_alternative<Value*>(field.target)) return "file name";
   if (std::holds_alternative<std::vector<Value>*>(field.target)) return "file names";
@@ -203,6 +217,9 @@ void list_fields(const Fields& fields, const std::string& path, std::vector<Fiel
       out.push_back({name, type_name(field), default_text(field), field.allowed_text(), field.doc});
       continue;
     }
+    if (!nested->words.empty())
+      out.push_back(
+          {name, "text", nested->words[0], fmt::format("{} or a mapping", fmt::join(nested->words, ", ")), field.doc});
     if (nested->shape == Nested::Shape::ByName) name += ".<name>";
     if (nested->shape == Nested::Shape::List) name += "[]";
     list_fields(nested->open("", SourceMark()), name, out);

@@ -1,54 +1,43 @@
 #pragma once
-// The Deployment and ReplicaSet controllers: as many pods as spec.replicas says. A Deployment has one ReplicaSet here
-// (nothing rolls out), so that the two act as one. They answer changes at once.
+// The workload controllers of kube-controller-manager behind one face. Each looks at one workload when its turn in the
+// work queue comes (ApiServer::enqueue), brings it closer to its spec and asks for the next turn.
 
 #include "core/engine.hpp"
-#include "kube/kubelet.hpp"
-#include "kube/model.hpp"
-#include "kube/state.hpp"
+#include "kube/api_server.hpp"
+#include "kube/daemon_set_controller.hpp"
+#include "kube/deployment_controller.hpp"
+#include "kube/job_controller.hpp"
+#include "kube/replica_set_controller.hpp"
+#include "kube/stateful_set_controller.hpp"
 
 #include <string>
-#include <vector>
 
 namespace kisim {
 
 class Controllers {
  public:
-  Controllers(const KubeModel& model, KubeState& state, Cluster& cluster, Kubelet& kubelet, Scheduler& scheduler,
-              Engine& engine)
-      : model_(model), state_(state), cluster_(cluster), kubelet_(kubelet), scheduler_(scheduler), engine_(engine) {}
+  Controllers(const KubeModel& model, KubeState& state, Cluster& cluster, ApiServer& api, Engine& engine);
 
-  // Creates the pods that the manifests ask for.
+  // Creates what the manifests ask for.
   void start();
-  // Changes spec.replicas and acts on it.
+  // A workload's turn.
+  void sync(WorkloadId workload);
+
+  // Changes spec.replicas, as the scale subresource does. Nothing happens to what has no replicas.
   void scale(WorkloadId workload, int32_t replicas, std::string reason);
-  // Makes up for pods that have gone. Bare pods are never recreated.
-  void reconcile(WorkloadId workload);
+  // Creates the object or changes its spec.
+  void apply(WorkloadId workload, SpecId spec);
+  void remove(WorkloadId workload, Action::Cascade cascade);
 
  private:
-  void create_pods(WorkloadId workload, int64_t count);
-  void assign(PodId pod, const std::string& node);
-  void delete_pods(int64_t count);        // of active_
-  void list_active(WorkloadId workload);  // into active_
+  void collect_garbage(WorkloadId workload);
 
-  const KubeModel& model_;
-  KubeState& state_;
-  Cluster& cluster_;
-  Kubelet& kubelet_;
-  Scheduler& scheduler_;
-  Engine& engine_;
-  std::vector<PodId> active_;  // scratch
+  ControlPlane plane_;
+  ReplicaSetController replica_sets_;
+  DeploymentController deployments_;
+  StatefulSetController stateful_sets_;
+  DaemonSetController daemon_sets_;
+  JobController jobs_;
 };
-
-// Which pod a ReplicaSet gives up first (controller_utils.go, ActivePodsWithRanks): unassigned before assigned, pending
-// before running, not ready before ready, more of its kind on the node first, ready for less time first, younger first.
-// Ages are compared by the logarithm of their nanoseconds (LogarithmicScaleDown), equal ones by UID.
-struct DeletionRank {
-  bool assigned = false, running = false, ready = false;
-  uint32_t same_node = 0;  // active pods of the workload on its node, itself included
-  Time ready_since, created;
-  uint64_t uid = 0;
-};
-bool deleted_before(const DeletionRank& a, const DeletionRank& b, Time now);
 
 }  // namespace kisim

@@ -1,5 +1,7 @@
 #include "kube/kube.hpp"
 
+#include <algorithm>
+
 namespace kisim {
 
 namespace {
@@ -14,80 +16,169 @@ Kube::Kube(const KubeModel& model, KubeState& state, Cluster& cluster, Serving& 
       cluster_(cluster),
       engine_(engine),
       scheduler_(model.scheduler, state.scheduler, cluster, engine),
-      kubelet_(model, state, cluster, serving, scheduler_, engine, kind(Code::KubeletStep), kind(Code::ReplicaDrained)),
-      controllers_(model, state, cluster, kubelet_, scheduler_, engine),
-      nodes_(model, state, cluster, kubelet_, controllers_, scheduler_, engine,
-             {kind(Code::NodeStop), kind(Code::NodeStart), kind(Code::NodeNotReady), kind(Code::Evict)}),
-      metrics_(model, state, cluster, serving, engine, kind(Code::Scrape)),
-      hpa_(model, state, cluster, metrics_, controllers_, engine, kind(Code::HpaSync)) {}
+      api_(model, state, cluster, scheduler_, engine, {kind(Code::Changed), kind(Code::WorkloadSync)}),
+      kubelet_(
+          model, state, cluster, serving, api_, engine,
+          {kind(Code::KubeletStep), kind(Code::ReplicaDrained), kind(Code::ImagePulled), kind(Code::PressureLook)}),
+      controllers_(model, state, cluster, api_, engine),
+      nodes_(model, state, cluster, kubelet_, api_, engine,
+             {kind(Code::NodeNotice), kind(Code::ZoneTurn), kind(Code::TaintEviction)}),
+      faults_(model, state, cluster, kubelet_, nodes_, api_, scheduler_, engine,
+              {kind(Code::FaultBegin), kind(Code::FaultEnd)}),
+      actions_(model, state, cluster, controllers_, nodes_, api_, engine, {kind(Code::Act), kind(Code::Drain)}),
+      metrics_(model, state, cluster, serving, engine, {kind(Code::Scrape), kind(Code::UsageSample)}),
+      hpa_(model, state, cluster, metrics_, api_, controllers_, engine, kind(Code::HpaSync)),
+      cluster_autoscaler_(model, state, cluster, scheduler_, api_, engine,
+                          {kind(Code::AutoscalerScan), kind(Code::NodeJoined), kind(Code::NodeDeletion)}),
+      descheduler_(model, state, cluster, kubelet_, api_, engine, {kind(Code::Descheduling), kind(Code::Deschedule)}) {}
 
 void Kube::start() {
   scheduler_.start();
+  api_.start();
   kubelet_.start();
   nodes_.start();
   controllers_.start();
+  faults_.start();
+  actions_.start();
   metrics_.start();
   hpa_.start();
-  take_scheduled();
+  cluster_autoscaler_.start();
+  descheduler_.start();
+  settle();
 }
 
 void Kube::on_event(const Event& event) {
   dispatch(event);
-  take_scheduled();
+  settle();
 }
 
 void Kube::dispatch(const Event& event) {
   if (event_code(event.kind) >= kSchedulerCodes) return scheduler_.on_event(event);
   switch (static_cast<Code>(event_code(event.kind))) {
+    case Code::Changed:
+      return deliver({static_cast<Change::Kind>(event.payload), PodId(event.target), {}});
+    case Code::WorkloadSync:
+      return controllers_.sync(WorkloadId(event.target));
     case Code::KubeletStep:
-      return kubelet_.on_timer(PodId(event.target));
+      return kubelet_.on_step(PodId(event.target), event.payload);
     case Code::ReplicaDrained:
       return kubelet_.on_drained(PodId(event.target));
-    case Code::NodeStop:
-      return nodes_.stop_node(event.target);
-    case Code::NodeStart:
-      return nodes_.start_node(event.target);
-    case Code::NodeNotReady:
-      return nodes_.not_ready(NodeId(event.target));
-    case Code::Evict:
-      return nodes_.evict(PodId(event.target));
+    case Code::ImagePulled:
+      return kubelet_.on_pulled(NodeId(event.target));
+    case Code::PressureLook:
+      return kubelet_.on_look(NodeId(event.target));
+    case Code::NodeNotice:
+      return nodes_.on_notice(NodeId(event.target));
+    case Code::ZoneTurn:
+      return nodes_.on_turn(event.target);
+    case Code::TaintEviction:
+      return nodes_.on_evict(PodId(event.target));
+    case Code::FaultBegin:
+      return faults_.on_begin(event.target);
+    case Code::FaultEnd:
+      return faults_.on_end(event.target);
+    case Code::Act:
+      return actions_.on_act(event.target);
+    case Code::Drain:
+      return actions_.on_drain(event.target);
     case Code::Scrape:
       return metrics_.scrape(WorkloadId(event.target));
+    case Code::UsageSample:
+      return metrics_.sample_usage(WorkloadId(event.target));
     case Code::HpaSync:
       return hpa_.sync(WorkloadId(event.target));
+    case Code::AutoscalerScan:
+      return cluster_autoscaler_.scan();
+    case Code::NodeJoined:
+      return cluster_autoscaler_.joined(NodeId(event.target));
+    case Code::NodeDeletion:
+      return cluster_autoscaler_.deletion(NodeId(event.target));
+    case Code::Descheduling:
+      return descheduler_.on_cycle();
+    case Code::Deschedule:
+      return descheduler_.on_evict(PodId(event.target));
   }
+}
+
+// Whatever follows from an event at the same instant, until nobody has anything left to say.
+void Kube::settle() {
+  const SchedulerState& s = state.scheduler;
+  while (!state.changes.empty() || !s.bound.empty() || !s.preemptions.empty() || !s.overcommitted.empty() ||
+         !s.failed.empty()) {
+    for (size_t i = 0; i < state.changes.size(); ++i) deliver(Change(state.changes[i]));
+    state.changes.clear();
+    take_scheduled();
+  }
+  if (std::exchange(state.cluster_autoscaler.changed, false)) cluster_autoscaler_.wake();
+}
+
+void Kube::deliver(Change change) {
+  if (change.kind == Change::Kind::NodeAdded) {
+    kubelet_.node_joined(change.node);
+    return nodes_.node_joined(change.node);
+  }
+  if (change.kind == Change::Kind::NodeRemoved) {
+    if (!cluster_.state.node_present[change.node.value]) return;
+    nodes_.node_left(change.node);
+    kubelet_.node_stopped(change.node);
+    return api_.forget_node(change.node);
+  }
+  const PodState& pod = cluster_.state.pods[change.pod];
+  switch (change.kind) {
+    case Change::Kind::PodAdded: {
+      if (pod.phase != PodPhase::Pending) return;
+      const std::string& node = api_.template_of(change.pod).spec.node_name;
+      bool daemon = pod.pinned.valid();
+      return node.empty() || daemon ? scheduler_.pod_added(change.pod) : assign(change.pod, node);
+    }
+    case Change::Kind::PodBound:
+      return pod.phase == PodPhase::Binding ? kubelet_.bound(change.pod) : void();
+    case Change::Kind::PodDeleted:
+      return pod.phase == PodPhase::Terminating ? kubelet_.deleted(change.pod) : void();
+    case Change::Kind::NodeAdded:
+    case Change::Kind::NodeRemoved:
+      return;
+  }
+}
+
+// A pod with spec.nodeName is not the scheduler's: the kubelet of that node takes it or fails it. A pod on a node that
+// does not exist stays Pending.
+void Kube::assign(PodId pod, const std::string& name) {
+  const auto& nodes = cluster_.model.nodes;
+  auto named = std::find_if(nodes.begin(), nodes.end(), [&](const NodeModel& n) { return n.object.meta.name == name; });
+  NodeId node(static_cast<size_t>(named - nodes.begin()));
+  if (named == nodes.end() || !cluster_.state.node_present[node.value])
+    return state.statistics.decisions.add("FailedAdmission", "no node is named " + name);
+  if (std::string refusal = kubelet_.refusal(pod, node); !refusal.empty())
+    return refuse(pod, refusal, kubelet_.refusal_message(pod, node));
+  scheduler_.assign(pod, node);
+  api_.bound(pod);
+}
+
+void Kube::refuse(PodId pod, const std::string& reason, const std::string& message) {
+  api_.pod_event(pod, KubeEvent::Type::Warning, reason, "kubelet", [&] { return message; });
+  api_.finish(pod, false, reason);
 }
 
 // The scheduler leaves in its state what it has bound, for the kubelets, and whom it wants evicted.
 void Kube::take_scheduled() {
   SchedulerState& scheduled = state.scheduler;
-  while (!scheduled.bound.empty() || !scheduled.preemptions.empty() || !scheduled.overcommitted.empty()) {
-    for (size_t i = 0; i < scheduled.bound.size(); ++i) {
-      ++state.statistics.scheduled;
-      state.statistics.decisions.add("Scheduled");
-      state.statistics.pending.add(engine_.now(), -1);
-      kubelet_.bound(scheduled.bound[i]);
-    }
-    scheduled.bound.clear();
-    for (const auto& [pod, node] : std::exchange(scheduled.overcommitted, {})) {
-      state.statistics.decisions.add("FailedAdmission", kubelet_.refusal(pod, node));
-      kubelet_.kill(pod);
-    }
-    std::vector<SchedulerState::Preemption> preemptions = std::move(scheduled.preemptions);
-    scheduled.preemptions.clear();
-    for (const SchedulerState::Preemption& p : preemptions) preempt(p.victim);
+  for (size_t i = 0; i < scheduled.bound.size(); ++i) api_.bound(scheduled.bound[i]);
+  scheduled.bound.clear();
+  for (const auto& [pod, node] : std::exchange(scheduled.overcommitted, {})) {
+    std::string refusal = kubelet_.refusal(pod, node);
+    bool known = !refusal.empty();
+    refuse(pod, known ? refusal : "UnexpectedAdmissionError",
+           known ? kubelet_.refusal_message(pod, node) : "no device is left for the pod");
   }
-}
-
-void Kube::preempt(PodId victim) {
-  // Two pods may have asked for the same one.
-  PodPhase phase = cluster_.state.pods[victim].phase;
-  if (phase == PodPhase::Terminating || phase == PodPhase::Gone) return;
-  ++state.statistics.preempted;
-  state.statistics.decisions.add("Preempted");
-  WorkloadId workload = cluster_.state.pods[victim].workload;
-  kubelet_.terminate(victim, true);
-  controllers_.reconcile(workload);
+  for (const SchedulerState::Preemption& p : std::exchange(scheduled.preemptions, {}))
+    api_.preempt(p.victim, p.preemptor);
+  if (scheduled.failed.empty()) return;
+  for (PodId pod : scheduled.failed)
+    api_.note(pod, KubeEvent::Type::Warning, "FailedScheduling", "default-scheduler",
+              [&] { return scheduler_.failure_message(pod); });
+  scheduled.failed.clear();
+  state.cluster_autoscaler.changed = true;
 }
 
 std::map<std::string, uint64_t> Kube::decisions() const {
@@ -110,7 +201,7 @@ void Kube::reset_statistics() {
 
 void Kube::scale(WorkloadId workload, int32_t replicas, std::string reason) {
   controllers_.scale(workload, replicas, std::move(reason));
-  take_scheduled();
+  settle();
 }
 
 }  // namespace kisim

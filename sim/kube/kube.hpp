@@ -1,9 +1,14 @@
 #pragma once
-// The control plane: scheduler, controllers, kubelets, node lifecycle, metrics pipeline and autoscalers behind one
-// face. Copying KubeState copies all of it.
+// The control plane: API server, scheduler, controllers, kubelets, metrics pipeline, autoscalers, descheduler, what
+// breaks and what operators do, behind one face. Copying KubeState copies all of it.
 
 #include "core/engine.hpp"
+#include "kube/actions.hpp"
+#include "kube/api_server.hpp"
+#include "kube/cluster_autoscaler.hpp"
 #include "kube/controllers.hpp"
+#include "kube/descheduler_loop.hpp"
+#include "kube/faults.hpp"
 #include "kube/hpa_loop.hpp"
 #include "kube/kubelet.hpp"
 #include "kube/metrics_pipeline.hpp"
@@ -22,14 +27,27 @@ class Kube {
  public:
   // Codes from kSchedulerCodes on are the scheduler's own.
   enum class Code : uint8_t {
-    KubeletStep,     // target: pod
+    Changed,         // target: pod; payload: Change::Kind
+    WorkloadSync,    // target: workload
+    KubeletStep,     // target: pod; payload: the kubelet's own
     ReplicaDrained,  // target: pod
-    NodeStop,        // target: fault
-    NodeStart,       // target: fault
-    NodeNotReady,    // target: node
-    Evict,           // target: pod
+    ImagePulled,     // target: node
+    PressureLook,    // target: node
+    NodeNotice,      // target: node
+    ZoneTurn,        // target: zone
+    TaintEviction,   // target: pod
+    FaultBegin,      // target: fault
+    FaultEnd,        // target: fault
+    Act,             // target: action
+    Drain,           // target: action
     Scrape,          // target: workload
+    UsageSample,     // target: workload
     HpaSync,         // target: workload
+    AutoscalerScan,
+    NodeJoined,    // target: node
+    NodeDeletion,  // target: node
+    Descheduling,
+    Deschedule,  // target: pod
   };
   static constexpr uint8_t kSchedulerCodes = 0x40;
 
@@ -49,6 +67,9 @@ class Kube {
   // Why the pod is not bound, in kube-scheduler's words; empty if it has not been tried.
   std::string failure_message(PodId pod) const { return scheduler_.failure_message(pod); }
   Scheduler& scheduler() { return scheduler_; }
+  const ApiServer& api() const { return api_; }
+  // Who hears of the API's events from now on; nullptr: nobody.
+  void set_event_sink(EventSink* sink) { api_.sink = sink; }
   // Changes spec.replicas as a user would.
   void scale(WorkloadId workload, int32_t replicas, std::string reason);
 
@@ -57,17 +78,25 @@ class Kube {
 
  private:
   void dispatch(const Event& event);
+  void settle();
   void take_scheduled();
-  void preempt(PodId victim);
+  void deliver(Change change);
+  void assign(PodId pod, const std::string& node);
+  void refuse(PodId pod, const std::string& reason, const std::string& message);
 
   Cluster& cluster_;
   Engine& engine_;
   Scheduler scheduler_;
+  ApiServer api_;
   Kubelet kubelet_;
   Controllers controllers_;
   NodeLifecycle nodes_;
+  Faults faults_;
+  Actions actions_;
   MetricsPipeline metrics_;
   HpaLoop hpa_;
+  ClusterAutoscaler cluster_autoscaler_;
+  DeschedulerLoop descheduler_;
 };
 
 }  // namespace kisim

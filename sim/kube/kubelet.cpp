@@ -1,15 +1,19 @@
 #include "kube/kubelet.hpp"
 
 #include "cluster/node_selector.hpp"
+#include "core/hash.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace kisim {
 
 namespace {
 
-constexpr Duration kNever = Duration::max();
-constexpr double kLongestSeconds = 1e9;  // more than any run; keeps the conversion to nanoseconds in range
+constexpr std::string_view kComponent = "kubelet";
+constexpr double kLongestSeconds = 1e9;       // more than any run; keeps the conversion to nanoseconds in range
+constexpr int32_t kCritical = 2'000'000'000;  // scheduling.SystemCriticalPriority
+constexpr int kSigterm = 143, kSigkill = 137, kUnknown = 255;  // exit codes
 
 // The unit of work is bytes; a rate that was drawn as zero or less never ends.
 double transfer_seconds(double bytes, double rate) {
@@ -19,138 +23,553 @@ double transfer_seconds(double bytes, double rate) {
 
 Duration to_duration(double seconds) { return Duration::seconds(std::clamp(seconds, 0.0, kLongestSeconds)); }
 
-// At most forever.
-Duration times(Duration period, int64_t count) { return count > kForever.ns / period.ns ? kForever : period * count; }
+// metadata.uid, for messages only.
+std::string uid(uint64_t entity) {
+  uint64_t low = mix64(entity);
+  return fmt::format("{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", entity >> 32, entity >> 16 & 0xffff, entity & 0xffff,
+                     low >> 48, low & 0xffffffffffff);
+}
+
+bool tolerates_memory_pressure(const PodSpec& spec) {
+  NodeConditions pressure{kNodeMemoryPressure};
+  bool tolerated = false;
+  for_each_taint(pressure, [&](const Taint& taint) {
+    for (const Toleration& t : spec.tolerations) tolerated |= t.tolerates(taint);
+  });
+  return tolerated;
+}
 
 }  // namespace
 
-Kubelet::Kubelet(const KubeModel& model, KubeState& state, Cluster& cluster, Serving& serving, Scheduler& scheduler,
-                 Engine& engine, uint16_t step, uint16_t drained)
+Kubelet::Kubelet(const KubeModel& model, KubeState& state, Cluster& cluster, Serving& serving, ApiServer& api,
+                 Engine& engine, Events events)
     : model_(model),
       state_(state),
       cluster_(cluster),
       serving_(serving),
-      scheduler_(scheduler),
+      api_(api),
       engine_(engine),
-      step_(step),
-      drained_(drained) {
-  for (const KubeWorkload& w : model_.workloads) {
-    auto at = std::find(images_.begin(), images_.end(), w.startup.image);
-    workload_image_.push_back(static_cast<uint32_t>(at - images_.begin()));
-    if (at == images_.end()) images_.push_back(w.startup.image);
+      events_(events),
+      usage_(model, state, cluster, serving),
+      images_(model, state, cluster, api, engine, events.pulled),
+      evictions_(state, cluster, usage_, api, engine, events.look) {
+  if (model_.latencies.pleg.ns == 0) return;
+  for (const NodeModel& node : cluster_.model.nodes) {
+    Stream stream(model_.seed, hash_text("Node/" + node.object.meta.name), Purpose::Pleg);
+    pleg_phase_.push_back({static_cast<int64_t>(stream.uniform() * static_cast<double>(model_.latencies.pleg.ns))});
   }
 }
 
 void Kubelet::start() {
   state_.nodes.resize(cluster_.model.nodes.size());
-  for (size_t n = 0; n < state_.nodes.size(); ++n) {
-    std::vector<Time>& image_at = state_.nodes[NodeId(n)].image_at;
-    image_at.assign(images_.size(), Time::max());
-    for (const ContainerImage& on_disk : cluster_.model.nodes[NodeId(n)].object.images)
-      for (size_t i = 0; i < images_.size(); ++i)
-        if (normalized_image_name(images_[i]) == normalized_image_name(on_disk.name)) image_at[i] = Time{};
-  }
+  for (size_t n = 0; n < state_.nodes.size(); ++n) node_joined(NodeId(n));
 }
+
+void Kubelet::node_joined(NodeId node) {
+  state_.nodes[node].pods.clear();
+  state_.nodes[node].pressure_observed = Time::max();
+  images_.fill_disk(node);
+}
+
+// --- admission
 
 std::string Kubelet::refusal(PodId id, NodeId node) const {
+  const PodTemplateModel& t = api_.template_of(id);
+  bool best_effort = t.qos == QosClass::BestEffort && t.spec.priority < kCritical;
+  if (best_effort && api_.has_condition(node, kNodeMemoryPressure) && !tolerates_memory_pressure(t.spec))
+    return "Evicted";
+  // The device manager is asked before the rest, about nodes that have devices.
+  bool wants_devices = t.gpus > 0 || t.gpu_milli > 0;
+  if (wants_devices && cluster_.model.nodes[node].gpus > 0 && devices_left(id, node) < devices_wanted(id))
+    return "UnexpectedAdmissionError";
   if (ResourceId short_of = cluster_.shortage(id, node); short_of.valid())
     return "OutOf" + cluster_.model.resources[short_of.value];
-  const PodTemplateModel& t = cluster_.model.templates[cluster_.state.pods[id].pod_template];
-  if (!matches_required(t.spec, cluster_.model.nodes[node].object)) return "NodeAffinity";
-  for (PodId other : cluster_.state.node_pods[node.value])
-    for (const HostPort& taken : cluster_.model.templates[cluster_.state.pods[other].pod_template].host_ports)
-      for (const HostPort& wanted : t.host_ports)
-        if (wanted.conflicts(taken)) return "NodePorts";
-  return "";
+  if (!matches_required(t.spec, cluster_.node(node).object)) return "NodeAffinity";
+  return ports_conflict(id, node) ? "NodePorts" : "";
 }
+
+std::string Kubelet::refusal_message(PodId id, NodeId node) const {
+  std::string reason = refusal(id, node);
+  if (reason == "Evicted") return "The node had condition: [MemoryPressure]. ";
+  if (reason == "UnexpectedAdmissionError")
+    return fmt::format(
+        "Allocate failed due to requested number of devices unavailable for nvidia.com/gpu. Requested: {}, Available: "
+        "{}, which is unexpected",
+        devices_wanted(id), devices_left(id, node));
+  if (reason == "NodeAffinity")
+    return "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector";
+  if (reason == "NodePorts")
+    return "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
+  ResourceId r = cluster_.shortage(id, node);
+  if (!r.valid()) return "";
+  int64_t requested = r == kPods ? 1 : api_.template_of(id).request[r.value];
+  return fmt::format("Node didn't have enough resource: {}, requested: {}, used: {}, capacity: {}",
+                     cluster_.model.resources[r.value], requested,
+                     cluster_.state.requested[node.value * cluster_.model.resource_count() + r.value],
+                     cluster_.allocatable(node)[r.value]);
+}
+
+uint32_t Kubelet::devices_wanted(PodId id) const {
+  const PodTemplateModel& t = api_.template_of(id);
+  return t.gpu_milli > 0 ? static_cast<uint32_t>(t.gpu_count) : t.gpus;
+}
+
+// Healthy devices with room for the pod.
+uint32_t Kubelet::devices_left(PodId id, NodeId node) const {
+  const PodTemplateModel& t = api_.template_of(id);
+  uint32_t first = cluster_.state.first_gpu[node.value], count = cluster_.model.nodes[node].gpus, left = 0;
+  int32_t wanted = t.gpu_milli > 0 ? t.gpu_milli : 1000;
+  for (uint32_t g = first; g < first + count; ++g) {
+    const GpuState& gpu = cluster_.state.gpus[GpuId(g)];
+    left += gpu.healthy && !gpu.owner.valid() && gpu.shared + wanted <= 1000;
+  }
+  return left;
+}
+
+bool Kubelet::ports_conflict(PodId id, NodeId node) const {
+  const PodTemplateModel& t = api_.template_of(id);
+  for (PodId other : cluster_.state.node_pods[node.value])
+    for (const HostPort& taken : api_.template_of(other).host_ports)
+      for (const HostPort& wanted : t.host_ports)
+        if (wanted.conflicts(taken)) return true;
+  return false;
+}
+
+// --- the life of a pod
 
 void Kubelet::bound(PodId id) {
-  cluster_.state.pods[id].phase = PodPhase::Binding;
-  if (!state_.nodes[cluster_.state.pods[id].node].alive()) return;  // nobody there to see it
-  if (model_.kubelet_latency.ns == 0) return advance(id);
-  cluster_.state.pods[id].timer =
-      engine_.schedule(engine_.now() + model_.kubelet_latency, Priority::Control, step_, id.value);
+  const PodState& pod = cluster_.state.pods[id];
+  if (pod.phase != PodPhase::Binding || !state_.nodes[pod.node].alive()) return;  // or nobody is there to see it
+  see(id);
 }
 
-void Kubelet::on_timer(PodId id) {
-  cluster_.state.pods[id].timer = {};
-  if (cluster_.state.pods[id].phase == PodPhase::Terminating) return kill(id);
-  advance(id);
+void Kubelet::see(PodId id) {
+  if (api_.template_of(id).spec.active_deadline) {
+    KubeletPod& r = record(id);
+    if (r.seen == Time::max()) r.seen = engine_.now();
+  }
+  advance(id, {Step::Pull, engine_.now()});
 }
 
-// Ends the present phase and those after it that take no time.
-void Kubelet::advance(PodId id) {
-  Duration lasts{0};
-  while (lasts.ns == 0 && cluster_.state.pods[id].phase != PodPhase::Ready) lasts = enter_next_phase(id);
+void Kubelet::on_step(PodId id, uint64_t payload) {
   PodState& pod = cluster_.state.pods[id];
-  if (pod.phase == PodPhase::Ready || lasts == kNever) return;
-  Priority priority = pod.phase == PodPhase::Probing ? Priority::Control : Priority::Completion;
-  pod.timer = engine_.schedule(engine_.now() + lasts, priority, step_, id.value);
+  pod.timer = {};
+  Next next{static_cast<Step>(payload & 0xff), engine_.now(), static_cast<size_t>(payload >> 8)};
+  if (pod.phase != PodPhase::Terminating || next.step >= Step::Sigterm) return advance(id, next);
+  // It is being deleted, but the kubelet has not heard of it.
+  if (next.step == Step::Exit || next.step == Step::Killed) take(id, next);
 }
 
-// Returns how long the phase lasts.
-Duration Kubelet::enter_next_phase(PodId id) {
-  PodState& pod = cluster_.state.pods[id];
-  switch (pod.phase) {
-    case PodPhase::Binding:
-      pod.phase = PodPhase::Pulling;
-      return pull_image(id);
-    case PodPhase::Pulling:
-      pod.phase = PodPhase::Starting;
-      return startup_times(id).container;
-    case PodPhase::Starting:
-      pod.phase = PodPhase::Loading;
-      pod.started = engine_.now();
-      return startup_times(id).load;
-    case PodPhase::Loading:
-      pod.phase = PodPhase::Probing;
-      if (model_fits(id)) return until_ready(id);
-      state_.statistics.decisions.add("BackOff", "the model does not fit the GPU of the node");
-      return kNever;
-    case PodPhase::Probing:
-      become_ready(id);
-      return {};
-    default:
-      KISIM_INVARIANT(false, "pod {} cannot start from {}", cluster_.pod_name(id), to_string(pod.phase));
+// What happens now, and then what takes no time.
+void Kubelet::advance(PodId id, Next next) {
+  while (next.step != Step::Over && next.at <= engine_.now()) next = take(id, next);
+  if (next.step != Step::Over) arm(id, next);
+}
+
+Kubelet::Next Kubelet::take(PodId id, Next next) {
+  switch (next.step) {
+    case Step::Over:
+      break;
+    case Step::Pull:
+      return pull_images(id, next.place);
+    case Step::Started:
+      return containers_started(id);
+    case Step::Loaded:
+      return loaded(id);
+    case Step::Ready:
+      return become_ready(id);
+    case Step::Exit:
+      return exit_by_itself(id);
+    case Step::ProbeFailed:
+      return probe_failed(id, static_cast<ProbeKind>(next.place));
+    case Step::Killed:
+      return exited(id, "Error", serves(id) ? kSigterm : kSigkill);
+    case Step::Exited:
+      return after_exit(id);
+    case Step::Restart:
+      return restart(id);
+    case Step::Deadline:
+      return deadline_exceeded(id);
+    case Step::Sigterm:
+      return sigterm(id);
+    case Step::Sigkill:
+      return end(id);
   }
   return {};
 }
 
-// The stream is addressed by the pod, so drawing again gives the same numbers and nothing needs to be kept.
-Kubelet::StartupTimes Kubelet::startup_times(PodId id) const {
+void Kubelet::arm(PodId id, Next next) {
+  PodState& pod = cluster_.state.pods[id];
+  engine_.cancel(pod.timer);
+  if (Time due = deadline(id); due < next.at) next = {Step::Deadline, std::max(due, engine_.now())};
+  if (next.at == Time::max()) return;
+  bool work_ends = next.step == Step::Started || next.step == Step::Loaded || next.step == Step::Exit;
+  pod.timer = engine_.schedule(next.at, work_ends ? Priority::Completion : Priority::Control, events_.step, id.value,
+                               static_cast<uint64_t>(next.step) | static_cast<uint64_t>(next.place) << 8);
+}
+
+Kubelet::Next Kubelet::pull_images(PodId id, size_t place) {
+  if (cluster_.state.pods[id].phase == PodPhase::Binding) api_.set_phase(id, PodPhase::Pulling);
+  for (; place < images_.places(id); ++place) {
+    ImagePuller::Answer answer = images_.ensure(id, place);
+    if (answer == ImagePuller::Answer::BackOff) return {Step::Pull, images_.retry_at(id, place), place};
+    if (answer != ImagePuller::Answer::Present) return waiting();
+  }
+  return start_containers(id);
+}
+
+void Kubelet::on_pulled(NodeId node) {
+  do {
+    ImagePuller::Pulled pulled = images_.take_pulled(node);
+    if (is_active(cluster_.state.pods[pulled.pod].phase)) {
+      if (pulled.failed)
+        arm(pulled.pod, {Step::Pull, images_.retry_at(pulled.pod, pulled.place), pulled.place});
+      else
+        advance(pulled.pod, {Step::Pull, engine_.now(), pulled.place + 1});
+    }
+    if (!pulled.failed) image_arrived(node);
+  } while (images_.begin_next(node));
+}
+
+// For pods that may not fetch it themselves.
+void Kubelet::image_arrived(NodeId node) {
+  std::vector<PodId> pods;
+  for (const KubeletPod& r : state_.nodes[node].pods)
+    if (r.waiting == "ErrImageNeverPull" && is_active(cluster_.state.pods[r.pod].phase)) pods.push_back(r.pod);
+  for (PodId pod : pods) {
+    bool again = cluster_.state.pods[pod].phase == PodPhase::CrashLoop;
+    advance(pod, {Step::Pull, engine_.now(), again ? images_.first_container(pod) : 0});
+  }
+}
+
+Kubelet::Next Kubelet::start_containers(PodId id) {
+  const PodState& pod = cluster_.state.pods[id];
+  if (pod.phase != PodPhase::CrashLoop) api_.set_phase(id, PodPhase::Starting);
+  bool again = started_before(id);
+  Time at = engine_.now() + startup_times(id, pod.restarts + again).container;
+  // PodState::started is of the first ones, and when they were seen.
+  if (again || model_.latencies.pleg.ns > 0) record(id).started = at;
+  return {Step::Started, seen_at(pod.node, at)};
+}
+
+Kubelet::Next Kubelet::containers_started(PodId id) {
+  if (started_before(id)) api_.restarted(id);
+  if (find(id)) {
+    record(id).exited = false;
+    record(id).waiting = {};
+  }
+  api_.set_phase(id, PodPhase::Loading);
+  tell_started(id);
+  if (std::optional<Crash> crash = crashes_at_start(id)) return exited(id, crash->reason, crash->exit_code);
+  usage_changed(id);
+  Time up = started_at(id) + startup_times(id, cluster_.state.pods[id].restarts).load;
+  return or_probe_failure(id, or_exit(id, {Step::Loaded, up}), model_fits(id) ? up : Time::max());
+}
+
+Kubelet::Next Kubelet::loaded(PodId id) {
+  api_.set_phase(id, PodPhase::Probing);
+  if (!model_fits(id)) {
+    state_.statistics.decisions.add("BackOff", "the model does not fit the GPU of the node");
+    return or_probe_failure(id, or_exit(id, waiting()), Time::max());
+  }
+  const PodSpec& spec = api_.template_of(id).spec;
+  Time start = started_at(id), ready = engine_.now();
+  for (const Container& c : spec.containers)
+    ready = std::max(ready, ready_at(c, start, &c == &spec.containers.front() ? engine_.now() : start));
+  for (const Container& c : spec.init_containers)
+    if (c.sidecar) ready = std::max(ready, ready_at(c, start, start));
+  return or_exit(id, {Step::Ready, seen_at(cluster_.state.pods[id].node, ready)});
+}
+
+Kubelet::Next Kubelet::become_ready(PodId id) {
+  api_.set_phase(id, PodPhase::Ready);
+  PodState& pod = cluster_.state.pods[id];
+  ServingModelId serving = cluster_.model.workloads[pod.workload].serving;
+  ServiceId service = model_.workloads[pod.workload].service;
+  if (serving.valid() && service.valid()) pod.replica = serving_.add_replica(serving, service, id);
+  return or_exit(id, waiting());
+}
+
+// --- containers that exit
+
+Kubelet::Next Kubelet::exit_by_itself(PodId id) {
+  const PodState& pod = cluster_.state.pods[id];
+  const PodBehaviour& behaviour = model_.workloads[pod.workload].behaviour;
+  Stream stream(model_.seed, start_entity(id, pod.restarts), Purpose::Run);
+  behaviour.run->draw(stream);
+  bool failed = stream.uniform() < behaviour.failure;
+  return exited(id, failed ? "Error" : "Completed", failed ? 1 : 0);
+}
+
+Kubelet::Next Kubelet::probe_failed(PodId id, ProbeKind kind) {
+  const PodSpec& spec = api_.template_of(id).spec;
+  const Container& server = spec.containers.front();
+  api_.pod_event(id, KubeEvent::Type::Warning, "Unhealthy", kComponent, [&] {
+    return fmt::format("{} probe failed: dial tcp: connect: connection refused", to_string(kind));
+  });
+  api_.pod_event(id, KubeEvent::Type::Normal, "Killing", kComponent, [&] {
+    return fmt::format("Container {} failed {} probe{}", server.name,
+                       kind == ProbeKind::Startup ? "startup" : "liveness",
+                       spec.restart_policy == RestartPolicy::Never ? "" : ", will be restarted");
+  });
+  Duration grace = spec.termination_grace_period;
+  Duration lasts = serves(id) ? std::min(pre_stop(id), grace) : grace;
+  return or_exit(id, {Step::Killed, engine_.now() + lasts});
+}
+
+Kubelet::Next Kubelet::exited(PodId id, std::string_view reason, int exit_code) {
+  stop_serving(id);
+  KubeletPod& r = record(id);
+  r.exited = true;
+  r.finished = engine_.now();
+  r.exit_reason = reason;
+  r.exit_code = exit_code;
+  usage_changed(id);
+  return {Step::Exited, seen_at(cluster_.state.pods[id].node, engine_.now())};
+}
+
+Kubelet::Next Kubelet::after_exit(PodId id) {
+  RestartPolicy policy = api_.template_of(id).spec.restart_policy;
+  bool succeeded = record(id).exit_code == 0;
+  if (policy == RestartPolicy::Never || (policy == RestartPolicy::OnFailure && succeeded)) return finish(id, succeeded);
+  api_.set_phase(id, PodPhase::CrashLoop);
+  KubeletPod& r = record(id);
+  Time at = std::max(r.finished + r.restart.wait(r.finished), engine_.now());
+  if (at == engine_.now()) return {Step::Restart, at};
+  r.waiting = "CrashLoopBackOff";
+  api_.pod_event(id, KubeEvent::Type::Warning, "BackOff", kComponent, [&] {
+    return fmt::format("Back-off restarting failed container {} in pod {}_{}({})",
+                       api_.template_of(id).spec.containers.front().name, cluster_.pod_name(id), api_.namespace_of(id),
+                       uid(cluster_.pod_entity(id)));
+  });
+  return {Step::Restart, at};
+}
+
+Kubelet::Next Kubelet::restart(PodId id) {
+  KubeletPod& r = record(id);
+  r.restart.next(r.finished, engine_.now());
+  r.waiting = {};
+  return pull_images(id, images_.first_container(id));
+}
+
+void Kubelet::crash(PodId id, std::string_view reason, int exit_code) {
+  if (!usage_.is_running(id)) return;
+  engine_.cancel(cluster_.state.pods[id].timer);
+  bool terminating = cluster_.state.pods[id].phase == PodPhase::Terminating;
+  if (terminating && find(id) && find(id)->stopping) return void(end(id));
+  Next next = exited(id, reason, exit_code);
+  if (!terminating) advance(id, next);
+}
+
+void Kubelet::set_crash_looping(WorkloadId workload, bool on) {
+  if (!on) return;
+  std::vector<PodId> pods = cluster_.state.workload_pods[workload.value];
+  for (PodId pod : pods) crash(pod, "Error", 1);
+}
+
+void Kubelet::gpu_failed(GpuId gpu) {
+  std::vector<PodId> pods = cluster_.state.node_pods[cluster_.state.gpus[gpu].node.value];
+  for (PodId pod : pods) {
+    const std::vector<GpuId>& held = cluster_.state.pods[pod].gpus;
+    if (std::find(held.begin(), held.end(), gpu) != held.end()) crash(pod, "Error", 1);
+  }
+}
+
+std::optional<Kubelet::Crash> Kubelet::crashes_at_start(PodId id) const {
+  const PodState& pod = cluster_.state.pods[id];
+  if (is_crash_looping(pod.workload)) return Crash{"Error", 1};
+  for (GpuId gpu : pod.gpus)
+    if (!cluster_.state.gpus[gpu].healthy) return Crash{"Error", 1};
+  if (evictions_.over_limit(id)) return Crash{"OOMKilled", kSigkill};
+  return std::nullopt;
+}
+
+bool Kubelet::is_crash_looping(WorkloadId workload) const {
+  for (size_t i = 0; i < state_.faults.size(); ++i) {
+    const Fault& fault = model_.faults[i];
+    if (state_.faults[i].active && fault.kind == Fault::Kind::CrashLoop && fault.workload == workload) return true;
+  }
+  return false;
+}
+
+// --- memory
+
+void Kubelet::usage_changed(PodId id) {
+  const PodState& pod = cluster_.state.pods[id];
+  if (usage_.has_memory(pod.workload)) evictions_.watch(pod.node);
+}
+
+void Kubelet::on_look(NodeId node) {
+  state_.nodes[node].housekeeping = {};
+  for (PodId pod : evictions_.over_limits(node)) crash(pod, "OOMKilled", kSigkill);
+  if (std::optional<PodId> victim = evictions_.synchronize(node)) evict(*victim);
+  evictions_.watch(node);
+}
+
+void Kubelet::evict(PodId id) {
+  ++state_.statistics.evicted;
+  cluster_.state.pods[id].disrupted = true;
+  api_.pod_event(id, KubeEvent::Type::Warning, "Evicted", kComponent, [&] { return evictions_.message(id); });
+  finish(id, false, "Evicted");
+}
+
+// --- the end of a pod
+
+void Kubelet::deleted(PodId id) {
+  PodState& pod = cluster_.state.pods[id];
+  if (pod.phase != PodPhase::Terminating || !state_.nodes[pod.node].alive()) return;
+  engine_.cancel(pod.timer);
+  if (!usage_.is_running(id)) return void(end(id));
+  Duration grace = api_.grace_period(id);
+  KubeletPod& r = record(id);
+  r.stopping = true;
+  r.sigterm = engine_.now() + std::min(pre_stop(id), grace);
+  r.sigkill = engine_.now() + grace;
+  Next next{Step::Sigterm, r.sigterm};
+  const PodSpec& spec = api_.template_of(id).spec;
+  auto tell = [&](const Container& c) {
+    api_.pod_event(id, KubeEvent::Type::Normal, "Killing", kComponent,
+                   [&] { return fmt::format("Stopping container {}", c.name); });
+  };
+  for (const Container& c : spec.containers) tell(c);
+  for (const Container& c : spec.init_containers)
+    if (c.sidecar) tell(c);
+  if (pod.replica.valid()) serving_.drain_replica(pod.replica, events_.drained);
+  advance(id, next);
+}
+
+Kubelet::Next Kubelet::sigterm(PodId id) {
+  ReplicaId replica = cluster_.state.pods[id].replica;
+  bool idle = serves(id) && (!replica.valid() || serving_.state.replicas[replica].requests == 0);
+  Time sigkill = find(id)->sigkill;
+  if (idle || sigkill <= engine_.now()) return end(id);
+  return {Step::Sigkill, sigkill};
+}
+
+void Kubelet::on_drained(PodId id) {
+  if (cluster_.state.pods[id].phase != PodPhase::Terminating) return;
+  const KubeletPod* r = find(id);
+  if (r && r->stopping && r->sigterm <= engine_.now()) end(id);
+}
+
+// The containers are gone, and with them the object.
+Kubelet::Next Kubelet::end(PodId id) {
+  NodeId node = cluster_.state.pods[id].node;
+  stop_containers(id);
+  api_.remove_pod(id);
+  if (usage_.has_memory(cluster_.state.pods[id].workload)) evictions_.watch(node);
+  return {};
+}
+
+// The containers have ended for good; the object stays.
+Kubelet::Next Kubelet::finish(PodId id, bool succeeded, std::string reason) {
+  NodeId node = cluster_.state.pods[id].node;
+  stop_containers(id);
+  api_.finish(id, succeeded, std::move(reason));
+  if (usage_.has_memory(cluster_.state.pods[id].workload)) evictions_.watch(node);
+  return {};
+}
+
+Kubelet::Next Kubelet::deadline_exceeded(PodId id) {
+  api_.pod_event(id, KubeEvent::Type::Normal, "DeadlineExceeded", kComponent,
+                 [] { return std::string("Pod was active on the node longer than the specified deadline"); });
+  return finish(id, false, "DeadlineExceeded");
+}
+
+void Kubelet::stop_containers(PodId id) {
+  PodState& pod = cluster_.state.pods[id];
+  engine_.cancel(pod.timer);
+  stop_serving(id);
+  state_.nodes[pod.node].forget(id);
+}
+
+void Kubelet::stop_serving(PodId id) {
+  PodState& pod = cluster_.state.pods[id];
+  if (pod.replica.valid()) serving_.remove_replica(std::exchange(pod.replica, {}));
+}
+
+// --- nodes
+
+void Kubelet::node_stopped(NodeId node) {
+  KubeletState& kubelet = state_.nodes[node];
+  images_.stop(node);
+  evictions_.stop(node);
+  // The kubelet's memory goes with it; what the API knows stays.
+  for (KubeletPod& r : kubelet.pods) {
+    Time seen = r.seen;
+    PodId pod = r.pod;
+    r = {};
+    r.pod = pod;
+    r.seen = seen;
+  }
+  std::vector<PodId> pods = cluster_.state.node_pods[node.value];
+  for (PodId id : pods) {
+    engine_.cancel(cluster_.state.pods[id].timer);
+    stop_serving(id);
+    if (started_before(id)) {
+      KubeletPod& r = kubelet.record(id);
+      r.exited = true;
+      r.finished = engine_.now();
+      r.exit_reason = "Error";
+      r.exit_code = kUnknown;
+    }
+    if (is_active(cluster_.state.pods[id].phase)) api_.set_phase(id, PodPhase::Binding);
+  }
+}
+
+void Kubelet::node_started(NodeId node) {
+  std::vector<PodId> pods = cluster_.state.node_pods[node.value];
+  for (PodId id : pods) {
+    PodPhase phase = cluster_.state.pods[id].phase;
+    if (phase == PodPhase::Terminating) end(id);
+    if (phase == PodPhase::Binding) see(id);
+  }
+  evictions_.watch(node);
+}
+
+// --- what is known of a pod
+
+const KubeletPod* Kubelet::find(PodId id) const {
+  NodeId node = cluster_.state.pods[id].node;
+  return node.valid() ? state_.nodes[node].find(id) : nullptr;
+}
+
+std::string_view Kubelet::waiting_reason(PodId id) const {
+  const KubeletPod* r = find(id);
+  return r ? r->waiting : std::string_view{};
+}
+
+std::string_view Kubelet::exit_reason(PodId id) const {
+  const KubeletPod* r = find(id);
+  return r ? r->exit_reason : std::string_view{};
+}
+
+bool Kubelet::serves(PodId id) const {
+  return cluster_.model.workloads[cluster_.state.pods[id].workload].serving.valid();
+}
+
+bool Kubelet::started_before(PodId id) const { return cluster_.state.pods[id].started != Time::max(); }
+
+Time Kubelet::started_at(PodId id) const {
+  const KubeletPod* r = find(id);
+  return r && r->started != Time::max() ? r->started : cluster_.state.pods[id].started;
+}
+
+uint64_t Kubelet::start_entity(PodId id, uint32_t starts_before) const {
+  uint64_t entity = cluster_.pod_entity(id);
+  return starts_before == 0 ? entity : hash_combine(entity, starts_before);
+}
+
+// The stream is addressed by the pod and the start, so drawing again gives the same numbers and nothing needs to be
+// kept.
+Kubelet::StartupTimes Kubelet::startup_times(PodId id, uint32_t starts_before) const {
   const PodStartup& s = model_.workloads[cluster_.state.pods[id].workload].startup;
-  Stream stream(model_.seed, cluster_.pod_entity(id), Purpose::Startup);
-  double image_bytes = s.image_bytes.draw(stream), image_rate = s.image_bandwidth.draw(stream);
+  Stream stream(model_.seed, start_entity(id, starts_before), Purpose::Startup);
+  s.image_bytes.draw(stream);
+  s.image_bandwidth.draw(stream);
   double weights_bytes = s.weights_bytes.draw(stream), weights_rate = s.weights_bandwidth.draw(stream);
   double container = s.container.draw(stream), engine = s.engine.draw(stream);
-  return {to_duration(transfer_seconds(image_bytes, image_rate)), to_duration(container),
-          to_duration(transfer_seconds(weights_bytes, weights_rate) + engine)};
-}
-
-Duration Kubelet::pull_image(PodId id) {
-  const PodState& pod = cluster_.state.pods[id];
-  KubeletState& node = state_.nodes[pod.node];
-  Time& image_at = node.image_at[workload_image_[pod.workload.value]];
-  Time now = engine_.now();
-  if (image_at == Time::max()) {
-    image_at = std::max(now, node.pull_free) + startup_times(id).pull;
-    node.pull_free = image_at;
-  }
-  return image_at > now ? image_at - now : Duration{};
-}
-
-// The server is up now. A pod is ready when all its containers are.
-Duration Kubelet::until_ready(PodId id) const {
-  const PodState& pod = cluster_.state.pods[id];
-  Time up = engine_.now(), ready = up;
-  for (const Container& c : cluster_.model.templates[pod.pod_template].spec.containers) {
-    if (!c.readiness_probe) continue;
-    const Container::ReadinessProbe& probe = *c.readiness_probe;
-    Time first = pod.started + probe.initial_delay;
-    int64_t missed = up > first ? ((up - first).ns + probe.period.ns - 1) / probe.period.ns : 0;
-    ready = std::max(ready, first + times(probe.period, missed + probe.success_threshold - 1));
-  }
-  return ready - up;
+  return {to_duration(container), to_duration(transfer_seconds(weights_bytes, weights_rate) + engine)};
 }
 
 bool Kubelet::model_fits(PodId id) const {
@@ -163,72 +582,60 @@ bool Kubelet::model_fits(PodId id) const {
   return gpu.valid() && m.cost[gpu.value].has_value();
 }
 
-void Kubelet::become_ready(PodId id) {
-  PodState& pod = cluster_.state.pods[id];
-  pod.phase = PodPhase::Ready;
-  pod.ready = engine_.now();
-  state_.statistics.workloads[pod.workload].ready.add(engine_.now(), 1);
-  ServingModelId serving = cluster_.model.workloads[pod.workload].serving;
-  ServiceId service = model_.workloads[pod.workload].service;
-  if (serving.valid() && service.valid()) pod.replica = serving_.add_replica(serving, service, id);
+Time Kubelet::exits_at(PodId id) const {
+  const PodState& pod = cluster_.state.pods[id];
+  const std::optional<Distribution>& run = model_.workloads[pod.workload].behaviour.run;
+  if (!run) return Time::max();
+  Stream stream(model_.seed, start_entity(id, pod.restarts), Purpose::Run);
+  return after(started_at(id), run->draw(stream));
 }
 
-void Kubelet::leave_ready(PodId id) {
-  state_.statistics.workloads[cluster_.state.pods[id].workload].ready.add(engine_.now(), -1);
+Kubelet::Next Kubelet::or_exit(PodId id, Next next) const {
+  Time exit = exits_at(id);
+  if (exit == Time::max() || exit > next.at) return next;
+  return {Step::Exit, std::max(exit, engine_.now())};
 }
 
-void Kubelet::terminate(PodId id, bool preempted) {
-  PodState& pod = cluster_.state.pods[id];
-  if (pod.phase == PodPhase::Terminating || pod.phase == PodPhase::Gone) return;
-  bool serves = cluster_.model.workloads[pod.workload].serving.valid();
-  if (pod.phase < PodPhase::Loading || (serves && !pod.replica.valid())) return kill(id);
-  if (pod.phase == PodPhase::Ready) leave_ready(id);
-  engine_.cancel(pod.timer);
-  pod.phase = PodPhase::Terminating;
-  scheduler_.pod_terminating(id, preempted);
-  Duration grace = cluster_.model.templates[pod.pod_template].spec.termination_grace_period;
-  if (grace.ns == 0 || (pod.replica.valid() && serving_.drain_replica(pod.replica, drained_))) return kill(id);
-  pod.timer = engine_.schedule(engine_.now() + grace, Priority::Control, step_, id.value);
+// `up`: when the server answers.
+Kubelet::Next Kubelet::or_probe_failure(PodId id, Next next, Time up) const {
+  std::optional<ProbeFailure> failure =
+      first_probe_failure(api_.template_of(id).spec.containers.front(), started_at(id), up);
+  if (!failure || failure->at >= next.at) return next;
+  return {Step::ProbeFailed, std::max(failure->at, engine_.now()), static_cast<size_t>(failure->kind)};
 }
 
-void Kubelet::on_drained(PodId id) {
-  if (cluster_.state.pods[id].phase == PodPhase::Terminating) kill(id);
+Time Kubelet::deadline(PodId id) const {
+  const std::optional<Duration>& deadline = api_.template_of(id).spec.active_deadline;
+  if (!deadline || cluster_.state.pods[id].phase == PodPhase::Terminating) return Time::max();
+  return find(id)->seen + *deadline;
 }
 
-void Kubelet::kill(PodId id) {
-  PodState& pod = cluster_.state.pods[id];
-  engine_.cancel(pod.timer);
-  if (pod.phase == PodPhase::Pending) state_.statistics.pending.add(engine_.now(), -1);
-  if (pod.phase == PodPhase::Ready) leave_ready(id);
-  if (pod.replica.valid()) serving_.remove_replica(std::exchange(pod.replica, {}));
-  cluster_.remove(id, engine_.now());
-  scheduler_.pod_removed(id);
+Time Kubelet::seen_at(NodeId node, Time t) const {
+  Duration period = model_.latencies.pleg;
+  if (period.ns == 0 || t == Time::max()) return t;
+  Time first = Time{} + pleg_phase_[node.value];
+  if (t <= first) return first;
+  return first + period * (((t - first).ns + period.ns - 1) / period.ns);
 }
 
-void Kubelet::node_stopped(NodeId node) {
-  std::vector<PodId> pods = cluster_.state.node_pods[node.value];
-  for (PodId id : pods) {
-    PodState& pod = cluster_.state.pods[id];
-    if (pod.phase == PodPhase::Terminating) {
-      kill(id);
-      continue;
-    }
-    engine_.cancel(pod.timer);
-    if (pod.phase == PodPhase::Ready) leave_ready(id);
-    pod.phase = PodPhase::Binding;
-    if (pod.replica.valid()) serving_.remove_replica(std::exchange(pod.replica, {}));
-  }
-  KubeletState& kubelet = state_.nodes[node];
-  kubelet.pull_free = engine_.now();
-  for (Time& at : kubelet.image_at)
-    if (at > engine_.now()) at = Time::max();
+// The longest of its containers: they end together.
+Duration Kubelet::pre_stop(PodId id) const {
+  Duration longest;
+  for (const Container& c : api_.template_of(id).spec.containers) longest = std::max(longest, c.pre_stop);
+  return longest;
 }
 
-void Kubelet::node_started(NodeId node) {
-  for (PodId id : cluster_.state.node_pods[node.value]) {
-    engine_.cancel(cluster_.state.pods[id].timer);
-    advance(id);
-  }
+void Kubelet::tell_started(PodId id) {
+  if (!api_.sink) return;
+  auto tell = [&](const Container& c) {
+    std::string named = model_.minor >= 32 ? ": " + c.name : " " + c.name;
+    bool unnamed = model_.minor >= 35;
+    api_.note(id, KubeEvent::Type::Normal, "Created", kComponent,
+              [&] { return unnamed ? std::string("Container created") : "Created container" + named; });
+    api_.note(id, KubeEvent::Type::Normal, "Started", kComponent,
+              [&] { return unnamed ? std::string("Container started") : "Started container " + c.name; });
+  };
+  for (const Container& c : api_.template_of(id).spec.containers) tell(c);
 }
 
 }  // namespace kisim

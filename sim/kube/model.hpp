@@ -3,6 +3,7 @@
 
 #include "cluster/cluster.hpp"
 #include "core/distribution.hpp"
+#include "kube/latencies.hpp"
 #include "kube/scheduler.hpp"
 #include "policy/autoscaler.hpp"
 
@@ -11,51 +12,157 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 namespace kisim {
+
+struct DeschedulerPolicy;
+struct RecordedTarget;
 
 // A hundred years, the longest run: what is to happen later never happens, and sums of two stay on the clock.
 inline constexpr Duration kForever = 1_s * 3'155'760'000;
 
 // The cold start of a workload's pods, drawn per pod. Sizes in bytes, rates in bytes/s, times in seconds.
 struct PodStartup {
-  std::string image;  // its name in a node's image cache
   Distribution image_bytes = Distribution::constant(0), image_bandwidth = Distribution::constant(1);
   Distribution weights_bytes = Distribution::constant(0), weights_bandwidth = Distribution::constant(1);
   Distribution container = Distribution::constant(0);  // sandbox and container start
   Distribution engine = Distribution::constant(0);     // after the weights: compile, graph capture, warm-up
 };
 
-// Who scales a workload. Without a policy its replicas stay as the manifest says.
+// What pods do beside serving, drawn per pod.
+struct PodBehaviour {
+  std::optional<Distribution> run;  // seconds until the containers exit; none: never
+  double failure = 0;               // probability that they exit with a failure
+  // Cores and bytes: a part of their own, and a part per request that they serve at the moment.
+  Distribution cpu = Distribution::constant(0), memory = Distribution::constant(0);
+  double cpu_per_request = 0, memory_per_request = 0;
+};
+
+// Who scales a workload. Without a policy its replicas stay as they are.
 struct AutoscalerBinding {
   std::shared_ptr<const Autoscaler> policy;
   std::optional<HorizontalPodAutoscaler> object;
   int32_t min_replicas = 1, max_replicas = std::numeric_limits<int32_t>::max();
+  // Other such objects that select the same pods, "ml/llama": where there are any, none of them scales.
+  std::vector<std::string> rivals;
+  // In place of the cluster: what the autoscaler is shown, and when.
+  std::shared_ptr<const RecordedTarget> recorded;
+};
+
+using SpecId = Id<struct SpecTag>;
+
+// One state of a workload's object as somebody wrote it: what the manifests say, and each later apply. The pods are in
+// their template; `object` has none.
+struct WorkloadSpec {
+  std::variant<Deployment, ReplicaSet, StatefulSet, DaemonSet, Job, Pod> object;
+  TemplateId pod_template;
+  std::optional<int32_t> replicas;  // none: an apply that leaves them as they are
 };
 
 struct KubeWorkload {
+  SpecId spec;        // at the start; invalid: it is created later
   ServiceId service;  // that its pods become endpoints of; invalid: none
   PodStartup startup;
+  PodBehaviour behaviour;
   AutoscalerBinding autoscaler;
+};
+
+// A ResourceQuota, against what one pod of each template uses of it.
+struct QuotaModel {
+  ResourceQuota object;
+  IdVector<TemplateId, std::vector<int64_t>> charges;  // by entry of `hard`; empty: the template is not covered
 };
 
 struct MetricsSettings {
   Duration scrape_interval{15'000'000'000};
-  std::optional<Duration> offset;   // of a workload's scrapes; none: random within the interval, per workload
-  Duration delay;                   // from scrape to visibility
-  Duration window{30'000'000'000};  // over which rates are taken
+  std::optional<Duration> offset;       // of a workload's scrapes; none: random within the interval, per workload
+  Duration delay;                       // from scrape to visibility
+  Duration window{30'000'000'000};      // over which rates are taken
+  Duration staleness{300'000'000'000};  // a value older than this is none
+  // metrics-server (--metric-resolution): the period of its scrapes of the kubelets, and the window of their CPU rate.
+  Duration resource_resolution{15'000'000'000}, resource_window{15'000'000'000};
 };
 
-// A node that stops at `at` and returns after `for_` (0: never), with its disk but without its processes.
-struct NodeLoss {
-  NodeId node;
+// Something that breaks, on its targets together or on each by itself. Times in seconds, drawn from its own stream.
+struct Fault {
+  enum class Kind : uint8_t {
+    NodeLoss,
+    GpuFailure,
+    RegistryFailure,
+    RegistrySlow,
+    CrashLoop,
+    OomKill,
+    MetricsOutage
+  } kind = Kind::NodeLoss;
+  std::vector<NodeId> nodes;  // NodeLoss: all of them at once; GpuFailure: one
+  WorkloadId workload;        // CrashLoop, OomKill
+  int32_t gpus = 1;
+  double factor = 1;  // RegistrySlow
+  std::optional<Distribution> at, every;
+  Distribution for_ = Distribution::constant(0);  // 0: for good
+  uint64_t entity = 0;                            // address of its stream
+};
+
+// Something that an operator does.
+struct Action {
+  enum class Kind : uint8_t {
+    ApplyWorkload,
+    Scale,
+    Restart,
+    DeleteWorkload,
+    DeleteNamespace,
+    ApplyNode,
+    DeleteNode,
+    Cordon,
+    Uncordon,
+    Drain
+  } kind = Kind::ApplyWorkload;
   Time at;
-  Duration for_;
+  WorkloadId workload;
+  SpecId spec;  // ApplyWorkload, Restart
+  int32_t replicas = 0;
+  enum class Cascade : uint8_t { Background, Foreground, Orphan } cascade = Cascade::Background;
+  std::string namespace_;
+  NodeId node, version;  // ApplyNode: an entry of ClusterModel::nodes
+  bool ignore_daemon_sets = true, force = false;
+  std::optional<Duration> grace_period, timeout;
 };
 
-// kube-controller-manager --node-monitor-grace-period: from the last heartbeat to NotReady.
-inline constexpr Duration kNodeMonitorGracePeriod = 40_s;
+// A group of nodes that the cluster autoscaler sizes. Its nodes are entries of ClusterModel::nodes, made when needed.
+struct NodeGroup {
+  std::string name;
+  std::vector<NodeId> nodes;  // all that it can ever have, in the order in which they are made
+  int32_t min = 0, max = 0, initial = 0;
+  Distribution provision = Distribution::constant(0);  // seconds
+  double failure = 0, price = 0;
+  int32_t priority = 0;
+};
+
+struct ClusterAutoscalerModel {
+  std::vector<NodeGroup> groups;
+  enum class Expander : uint8_t { Random, MostPods, LeastWaste, LeastNodes, Price, Priority };
+  std::vector<Expander> expanders;
+  Duration scan_interval{10'000'000'000}, new_pod_scale_up_delay, max_node_provision_time{900'000'000'000};
+  bool scale_down_enabled = true;
+  double utilization_threshold = 0.5;
+  Duration unneeded_time{600'000'000'000}, unready_time{1'200'000'000'000};
+  Duration delay_after_add{600'000'000'000}, delay_after_failure{180'000'000'000}, delay_after_delete{10'000'000'000};
+  Duration max_graceful_termination{600'000'000'000};
+  int32_t max_nodes_total = 0;
+  bool skip_nodes_with_system_pods = true, skip_nodes_with_local_storage = true;
+};
+
+struct DeschedulerModel {
+  std::shared_ptr<const DeschedulerPolicy> policy;
+  Duration interval;
+  Time at;
+  bool dry_run = false;
+};
+
+// kube-controller-manager --node-monitor-grace-period: from the last heartbeat to NotReady. 50 s since 1.32.
+inline constexpr Duration kNodeMonitorGracePeriod = 50_s;
 // Admission plugin DefaultTolerationSeconds: how long a pod stays bound to an unreachable node.
 inline constexpr Duration kDefaultUnreachableToleration = 300_s;
 // kube-controller-manager --horizontal-pod-autoscaler-sync-period.
@@ -64,11 +171,16 @@ inline constexpr Duration kHpaSyncPeriod = 15_s;
 struct KubeModel {
   int32_t minor = 36;  // of Kubernetes 1.x
   uint64_t seed = 0;
+  Latencies latencies;
   SchedulerModel scheduler;
   IdVector<WorkloadId, KubeWorkload> workloads;  // as in ClusterModel
+  IdVector<SpecId, WorkloadSpec> specs;
+  std::vector<QuotaModel> quotas;
   MetricsSettings metrics;
-  std::vector<NodeLoss> faults;
-  Duration kubelet_latency;  // from binding to the kubelet's first step
+  std::vector<Fault> faults;
+  std::vector<Action> actions;
+  std::optional<ClusterAutoscalerModel> cluster_autoscaler;
+  std::optional<DeschedulerModel> descheduler;
   Duration hpa_sync_period = kHpaSyncPeriod;
   Duration node_monitor_grace_period = kNodeMonitorGracePeriod;
   Duration unreachable_toleration = kDefaultUnreachableToleration;

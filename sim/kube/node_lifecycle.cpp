@@ -1,70 +1,199 @@
 #include "kube/node_lifecycle.hpp"
 
+#include "core/hash.hpp"
+
 #include <algorithm>
 
 namespace kisim {
 
+namespace {
+
+constexpr Duration kLeaseRenewal = 10_s;   // a quarter of the lease's 40 s
+constexpr Duration kMonitorPeriod = 5_s;   // --node-monitor-period
+constexpr Duration kEvictionGap = 10_s;    // --node-eviction-rate 0.1
+constexpr Duration kSecondaryGap = 100_s;  // --secondary-node-eviction-rate 0.01
+constexpr uint32_t kLargeCluster = 50;     // --large-cluster-size-threshold
+constexpr double kUnhealthyZone = 0.55;    // --unhealthy-zone-threshold
+constexpr std::string_view kComponent = "node-controller";
+
+}  // namespace
+
 void NodeLifecycle::start() {
-  for (size_t i = 0; i < model_.faults.size(); ++i)
-    engine_.schedule(model_.faults[i].at, Priority::Failure, events_.stop, static_cast<uint32_t>(i));
-}
-
-void NodeLifecycle::stop_node(uint32_t fault) {
-  const NodeLoss& loss = model_.faults[fault];
-  if (loss.for_.ns > 0) engine_.schedule(engine_.now() + loss.for_, Priority::Failure, events_.start, fault);
-  KubeletState& node = state_.nodes[loss.node];
-  if (node.losses++ > 0) return;
-  kubelet_.node_stopped(loss.node);
-  node.monitor = engine_.schedule(engine_.now() + model_.node_monitor_grace_period, Priority::Control,
-                                  events_.not_ready, loss.node.value);
-}
-
-void NodeLifecycle::start_node(uint32_t fault) {
-  NodeId id = model_.faults[fault].node;
-  KubeletState& node = state_.nodes[id];
-  if (--node.losses > 0) return;
-  engine_.cancel(node.monitor);
-  kubelet_.node_started(id);
-  if (node.monitored_ready) return;
-  node.monitored_ready = true;
-  cluster_.state.node_ready[id.value] = 1;
-  state_.statistics.decisions.add("NodeReady");
-  scheduler_.node_changed(id);
-}
-
-void NodeLifecycle::not_ready(NodeId id) {
-  state_.nodes[id].monitor = {};
-  state_.nodes[id].monitored_ready = false;
-  cluster_.state.node_ready[id.value] = 0;
-  state_.statistics.decisions.add("NodeNotReady");
-  scheduler_.node_changed(id);
-  for (PodId pod : cluster_.state.node_pods[id.value])
-    if (std::optional<Duration> stays = toleration(pod))
-      cluster_.state.pods[pod].timer =
-          engine_.schedule(engine_.now() + *stays, Priority::Control, events_.evict, pod.value);
-}
-
-void NodeLifecycle::evict(PodId pod) {
-  cluster_.state.pods[pod].timer = {};
-  ++state_.statistics.evicted;
-  state_.statistics.decisions.add("TaintManagerEviction");
-  kubelet_.kill(pod);
-  controllers_.reconcile(cluster_.state.pods[pod].workload);
-}
-
-std::optional<Duration> NodeLifecycle::toleration(PodId pod) const {
-  const Taint unreachable{"node.kubernetes.io/unreachable", "", TaintEffect::NoExecute};
-  std::optional<Duration> shortest;
-  bool tolerated = false;
-  for (const Toleration& t : cluster_.model.templates[cluster_.state.pods[pod].pod_template].spec.tolerations) {
-    if (!t.tolerates(unreachable)) continue;
-    tolerated = true;
-    if (!t.toleration_seconds) continue;
-    Duration stays = 1_s * std::clamp<int64_t>(*t.toleration_seconds, 0, kForever.ns / (1_s).ns);
-    shortest = shortest ? std::min(*shortest, stays) : stays;
+  state_.monitors.resize(cluster_.model.nodes.size());
+  for (size_t n = 0; n < cluster_.model.nodes.size(); ++n) {
+    const std::string& name = cluster_.model.nodes[NodeId(n)].zone;
+    auto zone =
+        std::find_if(state_.zones.begin(), state_.zones.end(), [&](const ZoneMonitor& z) { return z.name == name; });
+    state_.monitors[NodeId(n)].zone = static_cast<uint32_t>(zone - state_.zones.begin());
+    if (zone == state_.zones.end()) state_.zones.push_back({name});
+    if (cluster_.state.node_present[n]) node_joined(NodeId(n));
   }
-  // Admission adds the default only where the pod does not tolerate the taint by itself.
-  return tolerated ? shortest : model_.unreachable_toleration;
+}
+
+void NodeLifecycle::node_joined(NodeId node) { ++state_.zones[state_.monitors[node].zone].nodes; }
+
+void NodeLifecycle::node_left(NodeId node) {
+  NodeMonitor& monitor = state_.monitors[node];
+  ZoneMonitor& zone = state_.zones[monitor.zone];
+  --zone.nodes;
+  if (monitor.noticed) --zone.ill;
+  monitor.noticed = false;
+  engine_.cancel(monitor.timer);
+  cancel_evictions(node);
+  std::erase(zone.queue, node);
+}
+
+void NodeLifecycle::stop(NodeId node) {
+  if (state_.nodes[node].losses++ > 0 || !cluster_.state.node_present[node.value]) return;
+  kubelet_.node_stopped(node);
+  // The first look after the lease has run out.
+  Time overdue = last_heartbeat(node) + model_.node_monitor_grace_period;
+  Time look{(overdue.ns / kMonitorPeriod.ns + 1) * kMonitorPeriod.ns};
+  engine_.cancel(state_.monitors[node].timer);
+  state_.monitors[node].timer =
+      engine_.schedule(std::max(look, engine_.now()), Priority::Control, events_.notice, node.value);
+}
+
+// Leases are renewed every 10 s, from an instant of the node's own.
+Time NodeLifecycle::last_heartbeat(NodeId node) const {
+  Stream stream(model_.seed, hash_text("Node/" + cluster_.model.nodes[node].object.meta.name), Purpose::Heartbeat);
+  int64_t phase = static_cast<int64_t>(stream.uniform() * static_cast<double>(kLeaseRenewal.ns));
+  int64_t since = engine_.now().ns - phase;
+  return Time{since < 0 ? 0 : phase + since / kLeaseRenewal.ns * kLeaseRenewal.ns};
+}
+
+void NodeLifecycle::restart(NodeId node) {
+  if (--state_.nodes[node].losses > 0 || !cluster_.state.node_present[node.value]) return;
+  engine_.cancel(state_.monitors[node].timer);
+  if (state_.monitors[node].noticed) recover(node);
+  kubelet_.node_started(node);
+}
+
+void NodeLifecycle::recover(NodeId node) {
+  NodeMonitor& monitor = state_.monitors[node];
+  monitor.noticed = false;
+  ZoneMonitor& zone = state_.zones[monitor.zone];
+  --zone.ill;
+  std::erase(zone.queue, node);
+  cancel_evictions(node);
+  api_.set_condition(node, kNodeUnreachable | kNodeUnreachableNoExecute, false);
+  api_.node_event(node, KubeEvent::Type::Normal, "NodeReady", "kubelet",
+                  [&] { return fmt::format("Node {} status is now: NodeReady", api_.node_name(node)); });
+  review_zones();
+}
+
+bool NodeLifecycle::all_zones_are_down() const {
+  return std::all_of(state_.zones.begin(), state_.zones.end(),
+                     [&](const ZoneMonitor& z) { return z.nodes == 0 || disruption(z) == Disruption::Full; });
+}
+
+// When every zone is down, the controller itself may be cut off: what it began is taken back.
+void NodeLifecycle::review_zones() {
+  if (all_zones_are_down())
+    for (size_t n = 0; n < state_.monitors.size(); ++n) {
+      if (!api_.has_condition(NodeId(n), kNodeUnreachableNoExecute)) continue;
+      cancel_evictions(NodeId(n));
+      api_.set_condition(NodeId(n), kNodeUnreachableNoExecute, false);
+      state_.zones[state_.monitors[NodeId(n)].zone].queue.push_back(NodeId(n));
+    }
+  for (uint32_t z = 0; z < state_.zones.size(); ++z) arm(z);
+}
+
+void NodeLifecycle::on_notice(NodeId node) {
+  NodeMonitor& monitor = state_.monitors[node];
+  monitor.timer = {};
+  monitor.noticed = true;
+  ++state_.zones[monitor.zone].ill;
+  api_.node_event(node, KubeEvent::Type::Normal, "NodeNotReady", kComponent,
+                  [&] { return fmt::format("Node {} status is now: NodeNotReady", api_.node_name(node)); });
+  api_.set_condition(node, kNodeUnreachable, true);
+  state_.zones[monitor.zone].queue.push_back(node);
+  review_zones();
+}
+
+NodeLifecycle::Disruption NodeLifecycle::disruption(const ZoneMonitor& zone) const {
+  if (zone.ill > 0 && zone.ill == zone.nodes) return Disruption::Full;
+  if (zone.ill > 2 && static_cast<double>(zone.ill) / zone.nodes >= kUnhealthyZone) return Disruption::Partial;
+  return Disruption::None;
+}
+
+std::optional<Duration> NodeLifecycle::pace(const ZoneMonitor& zone) const {
+  if (all_zones_are_down()) return std::nullopt;
+  if (disruption(zone) != Disruption::Partial) return kEvictionGap;
+  return zone.nodes > kLargeCluster ? std::optional(kSecondaryGap) : std::nullopt;
+}
+
+void NodeLifecycle::arm(uint32_t id) {
+  ZoneMonitor& zone = state_.zones[id];
+  if (zone.queue.empty() || !pace(zone)) return engine_.cancel(zone.turn);
+  if (!zone.turn) zone.turn = engine_.schedule(std::max(zone.next, engine_.now()), Priority::Control, events_.turn, id);
+}
+
+void NodeLifecycle::on_turn(uint32_t id) {
+  ZoneMonitor& zone = state_.zones[id];
+  zone.turn = {};
+  std::optional<Duration> gap = pace(zone);
+  if (zone.queue.empty() || !gap) return;
+  NodeId node = zone.queue.front();
+  zone.queue.erase(zone.queue.begin());
+  zone.next = engine_.now() + *gap;
+  api_.set_condition(node, kNodeUnreachableNoExecute, true);
+  apply_taints(node);
+  arm(id);
+}
+
+// --- pods that do not tolerate
+
+std::optional<Duration> NodeLifecycle::stay(PodId pod, NodeId node) const {
+  const std::vector<Toleration>& tolerations = api_.template_of(pod).spec.tolerations;
+  std::optional<Duration> shortest;
+  auto limit = [&](Duration d) { shortest = shortest ? std::min(*shortest, d) : d; };
+  auto look = [&](const Taint& taint) {
+    if (taint.effect != TaintEffect::NoExecute) return;
+    bool tolerated = false, for_ever = true;
+    Duration longest_asked = kForever;
+    for (const Toleration& t : tolerations) {
+      if (!t.tolerates(taint)) continue;
+      tolerated = true;
+      if (!t.toleration_seconds) continue;
+      for_ever = false;
+      longest_asked =
+          std::min(longest_asked, 1_s * std::clamp<int64_t>(*t.toleration_seconds, 0, kForever.ns / (1_s).ns));
+    }
+    if (tolerated && !for_ever) limit(longest_asked);
+    if (tolerated) return;
+    // Admission adds these two to every pod that does not tolerate them by itself.
+    bool has_default = taint.key == "node.kubernetes.io/unreachable" || taint.key == "node.kubernetes.io/not-ready";
+    limit(has_default ? model_.unreachable_toleration : Duration{});
+  };
+  for (const Taint& taint : cluster_.node(node).object.taints) look(taint);
+  for_each_taint(cluster_.state.node_conditions[node.value], look);
+  return shortest;
+}
+
+void NodeLifecycle::apply_taints(NodeId node) {
+  cancel_evictions(node);
+  std::vector<PodId> pods = cluster_.state.node_pods[node.value];
+  for (PodId pod : pods)
+    if (std::optional<Duration> stays = stay(pod, node))
+      state_.monitors[node].evictions.push_back(
+          engine_.schedule(engine_.now() + *stays, Priority::Control, events_.evict, pod.value));
+}
+
+void NodeLifecycle::cancel_evictions(NodeId node) {
+  for (EventHandle& eviction : state_.monitors[node].evictions) engine_.cancel(eviction);
+  state_.monitors[node].evictions.clear();
+}
+
+void NodeLifecycle::on_evict(PodId pod) {
+  PodPhase phase = cluster_.state.pods[pod].phase;
+  if (phase >= PodPhase::Terminating) return;
+  ++state_.statistics.evicted;
+  cluster_.state.pods[pod].disrupted = true;
+  api_.pod_event(pod, KubeEvent::Type::Normal, "TaintManagerEviction", "taint-eviction-controller", [&] {
+    return fmt::format("Marking for deletion Pod {}/{}", api_.namespace_of(pod), cluster_.pod_name(pod));
+  });
+  api_.delete_pod(pod);
 }
 
 }  // namespace kisim

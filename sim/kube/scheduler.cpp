@@ -36,7 +36,8 @@ void Scheduler::start() {
     for (const SchedulerModel::Plugin& p : profile.plugins) memory.push_back(PolicyMemoryBox(p.plugin->make_memory()));
   }
   cache_.start();
-  for (size_t n = 0; n < cluster_.model.nodes.size(); ++n) cache_.add_node(NodeId(n), static_cast<uint32_t>(n));
+  for (size_t n = 0; n < cluster_.model.nodes.size(); ++n)
+    if (cluster_.state.node_present[n]) cache_.add_node(NodeId(n), static_cast<uint32_t>(n));
 }
 
 const SchedulerModel::Profile& Scheduler::profile(PodId pod) const {
@@ -49,7 +50,7 @@ void Scheduler::pod_added(PodId pod) {
   if (pod.value >= state_.pods.size()) state_.pods.resize(pod.value + 1);
   const PodState& object = cluster_.state.pods[pod];
   KISIM_INVARIANT(!object.node.valid(), "pod {} is to be scheduled, but bound", cluster_.pod_name(pod));
-  cache_.know_pod(pod, object.pod_template, cluster_.pod_entity(pod));
+  cache_.know_pod(pod, object.pod_template, cluster_.pod_entity(pod), object.pinned);
   if (model_.profile_of[object.pod_template] == SchedulerModel::kNoProfile) return;  // somebody else's
   int32_t priority = cluster_.model.templates[object.pod_template].spec.priority;
   queue_.add(pod, priority, !passes_gates(pod), engine_.now());
@@ -112,9 +113,49 @@ void Scheduler::pod_terminating(PodId pod, bool preempted) {
   if (pod.value < state_.pods.size()) cache_.set_terminating(pod, preempted);
 }
 
+void Scheduler::node_added(NodeId node) {
+  uint32_t version = cluster_.state.node_version[node.value].value;
+  cache_.add_node(node, version);
+  cluster_event({ClusterEvent::Kind::NodeAdd, node, ClusterEvent::kNone, version, {}, {}, {}, {}});
+  node_changed(node);
+}
+
+void Scheduler::node_removed(NodeId node) {
+  // Whoever was on the way there is to be placed anew.
+  for (size_t p = 0; p < state_.pods.size(); ++p) {
+    SchedulerState::Pod& record = state_.pods[PodId(p)];
+    if (record.stage == Stage::None || record.node != node) continue;
+    engine_.cancel(record.timer);
+    send_back(PodId(p), profile(PodId(p)).plugins_at(ExtensionPoint::Bind).front(), ExtensionPoint::Bind,
+              StatusCode::Error);
+  }
+  uint32_t version = state_.snapshot.version[node.value];
+  NodeConditions conditions = state_.snapshot.conditions[node.value];
+  cache_.remove_node(node);
+  cluster_event({ClusterEvent::Kind::NodeDelete, node, version, ClusterEvent::kNone, conditions, conditions, {}, {}});
+}
+
+void Scheduler::node_updated(NodeId node) {
+  uint32_t before = state_.snapshot.version[node.value], after = cluster_.state.node_version[node.value].value;
+  cache_.update_node(node, after);
+  cache_.set_allocatable(node, cluster_.allocatable(node));
+  NodeConditions conditions = state_.snapshot.conditions[node.value];
+  for (ClusterEvent::Kind kind : {ClusterEvent::Kind::NodeUpdateLabel, ClusterEvent::Kind::NodeUpdateTaint,
+                                  ClusterEvent::Kind::NodeUpdateAllocatable})
+    cluster_event({kind, node, before, after, conditions, conditions, {}, {}});
+}
+
+void Scheduler::device_changed(NodeId node, uint16_t device, bool healthy) {
+  cache_.set_device_healthy(node, device, healthy);
+  cache_.set_allocatable(node, cluster_.allocatable(node));
+  uint32_t version = state_.snapshot.version[node.value];
+  NodeConditions conditions = state_.snapshot.conditions[node.value];
+  cluster_event({ClusterEvent::Kind::NodeUpdateAllocatable, node, version, version, conditions, conditions, {}, {}});
+}
+
 void Scheduler::node_changed(NodeId node) {
-  bool before = state_.snapshot.ready[node.value] != 0, after = cluster_.state.node_ready[node.value] != 0;
-  cache_.set_ready(node, after);
+  NodeConditions before = state_.snapshot.conditions[node.value], after = cluster_.state.node_conditions[node.value];
+  cache_.set_conditions(node, after);
   uint32_t version = state_.snapshot.version[node.value];
   cluster_event({ClusterEvent::Kind::NodeUpdateTaint, node, version, version, before, after, {}, {}});
 }
@@ -218,6 +259,7 @@ void Scheduler::schedule_one(PodId pod) {
 }
 
 void Scheduler::give_up(PodId pod, StatusCode code, uint64_t rejected_by, uint64_t pending_by) {
+  state_.failed.push_back(pod);
   if (is_rejection(code)) {
     ++state_.unschedulable;
     queue_.fail(pod, rejected_by, pending_by, engine_.now());
@@ -251,7 +293,7 @@ void Scheduler::nominate(PodId pod, NodeId node) {
 // The disruption controller's status of each budget, from the pods as they are now.
 void Scheduler::count_disruptions() {
   for (size_t b = 0; b < cluster_.model.budgets.size(); ++b)
-    state_.snapshot.disruptions_allowed[b] = disruptions_allowed(cluster_, cluster_.model.budgets[b]);
+    state_.snapshot.disruptions_allowed[b] = budget_status(cluster_, cluster_.model.budgets[b]).allowed;
 }
 
 void Scheduler::assume(PodId pod, NodeId node) {
@@ -308,8 +350,9 @@ void Scheduler::bind(PodId pod) {
     StatusCode code = profile(pod).plugins[i].plugin->pre_bind(c, record.node);
     if (code != StatusCode::Success) return send_back(pod, i, ExtensionPoint::PreBind, code);
   }
-  if (model_.bind_latency.ns == 0) return finish_binding(pod);
-  record.timer = schedule(engine_.now() + model_.bind_latency, kBound, pod);
+  Time bound = state_.client.reserve(model_.client_limit, engine_.now()) + model_.bind_latency;
+  if (bound == engine_.now()) return finish_binding(pod);
+  record.timer = schedule(bound, kBound, pod);
 }
 
 void Scheduler::finish_binding(PodId pod) {

@@ -5,6 +5,7 @@
 
 #include "cluster/cluster.hpp"
 #include "core/engine.hpp"
+#include "kube/client_limiter.hpp"
 #include "kube/scheduler_cache.hpp"
 #include "kube/scheduler_model.hpp"
 #include "kube/scheduling_cycle.hpp"
@@ -39,6 +40,7 @@ struct SchedulerState {
   IdVector<PodId, Pod> pods;
   std::vector<PodId> bound;                             // since the owner last drained it, in order
   std::vector<Preemption> preemptions;                  // likewise: pods to evict
+  std::vector<PodId> failed;                            // likewise: attempts that failed
   std::vector<std::pair<PodId, NodeId>> overcommitted;  // likewise: bound where no room is, for kubelets to refuse
   uint32_t next_start = 0;                              // of the node order
   EventHandle cycle, flush;
@@ -47,6 +49,7 @@ struct SchedulerState {
   std::vector<uint32_t> failure_counts;  // rows by pod that failed, columns by reason: nodes
   std::vector<uint32_t> free_rows;
   uint64_t scheduled = 0, attempts = 0, unschedulable = 0, errors = 0;
+  ClientLimiter client;             // of its binding calls
   std::vector<uint64_t> decisions;  // by reason: attempts that failed for it, among others
 };
 
@@ -77,8 +80,15 @@ class Scheduler {
   void pod_removed(PodId pod);
   // A bound pod is being deleted; `preempted` if the scheduler asked for it.
   void pod_terminating(PodId pod, bool preempted);
-  // A node became ready or not ready.
+  void node_added(NodeId node);
+  // Precondition: no pod is bound to it.
+  void node_removed(NodeId node);
+  // Its conditions changed.
   void node_changed(NodeId node);
+  // Its object is another: labels, taints, images.
+  void node_updated(NodeId node);
+  // A device failed or came back.
+  void device_changed(NodeId node, uint16_t device, bool healthy);
   // Anything else that may help a waiting pod.
   void cluster_event(const ClusterEvent& event);
   // Ends the wait that a Permit plugin asked for. Nothing happens to pods that do not wait.

@@ -24,7 +24,8 @@ void SchedulerCache::add_node(NodeId node, uint32_t version) {
   if (n >= s_.version.size()) {
     s_.version.resize(n + 1, 0);
     s_.present.resize(n + 1, 0);
-    s_.ready.resize(n + 1, 0);
+    s_.conditions.resize(n + 1);
+    s_.device_broken.resize(n + 1);
     s_.requested.resize((n + 1) * resources, 0);
     s_.allocatable.resize((n + 1) * resources, 0);
     s_.nonzero_cpu.resize(n + 1, 0);
@@ -35,7 +36,9 @@ void SchedulerCache::add_node(NodeId node, uint32_t version) {
     s_.image_nodes.resize(n + 1);
     s_.device_free_milli.resize(n + 1);
   }
-  s_.present[n] = s_.ready[n] = 1;
+  s_.present[n] = 1;
+  s_.conditions[n] = {};
+  s_.device_broken[n].clear();
   s_.version[n] = version;
   const NodeModel& model = object(node);
   std::copy(model.allocatable.begin(), model.allocatable.end(), &s_.allocatable[n * resources]);
@@ -74,11 +77,28 @@ void SchedulerCache::remove_node(NodeId node) {
   touch(node);
 }
 
-void SchedulerCache::set_ready(NodeId node, bool ready) {
-  if ((s_.ready[node.value] != 0) == ready) return;
+void SchedulerCache::set_conditions(NodeId node, NodeConditions conditions) {
+  if (s_.conditions[node.value] == conditions) return;
   count_node(node, -1);
-  s_.ready[node.value] = ready;
+  s_.conditions[node.value] = conditions;
   count_node(node, 1);
+  touch(node);
+}
+
+void SchedulerCache::set_allocatable(NodeId node, std::span<const int64_t> allocatable) {
+  std::copy(allocatable.begin(), allocatable.end(), &s_.allocatable[node.value * model_.resource_count()]);
+  touch(node);
+}
+
+void SchedulerCache::set_device_healthy(NodeId node, uint16_t device, bool healthy) {
+  std::vector<uint16_t>& broken = s_.device_broken[node.value];
+  bool was_healthy = std::find(broken.begin(), broken.end(), device) == broken.end();
+  if (was_healthy == healthy) return;
+  s_.device_free_milli[node.value][device] += healthy ? 1000 : -1000;
+  if (healthy)
+    std::erase(broken, device);
+  else
+    broken.push_back(device);
   touch(node);
 }
 
@@ -136,11 +156,12 @@ void SchedulerCache::hold_images(NodeId node, int32_t sign) {
 
 // --- pods
 
-void SchedulerCache::know_pod(PodId pod, TemplateId pod_template, uint64_t entity) {
+void SchedulerCache::know_pod(PodId pod, TemplateId pod_template, uint64_t entity, NodeId pinned) {
   if (pod.value >= s_.pod_records.size()) s_.pod_records.resize(pod.value + 1);
   s_.pod_records[pod] = {};
   s_.pod_records[pod].pod_template = pod_template;
   s_.pod_records[pod].entity = entity;
+  s_.pod_records[pod].pinned = pinned;
 }
 
 void SchedulerCache::add_pod(PodId id, NodeId node) {
@@ -187,6 +208,7 @@ void SchedulerCache::hold_devices(PodId id, std::vector<uint16_t> devices) {
 // The node has other GPUs now: pods keep those that are still there.
 void SchedulerCache::recount_devices(NodeId node) {
   s_.device_free_milli[node.value].assign(object(node).gpus, 1000);
+  for (uint16_t device : s_.device_broken[node.value]) s_.device_free_milli[node.value][device] -= 1000;
   for (PodId id : s_.pods[node.value]) {
     std::erase_if(s_.pod_records[id].devices, [&](uint16_t device) { return device >= object(node).gpus; });
     share_devices(id, node, 1);
@@ -199,8 +221,8 @@ void SchedulerCache::share_devices(PodId id, NodeId node, int32_t sign) {
   for (uint16_t device : pod.devices) {
     int32_t& free = s_.device_free_milli[node.value][device];
     free -= sign * (milli > 0 ? milli : 1000);
-    KISIM_INVARIANT(free >= 0 && free <= 1000, "node {}: GPU {} has {} thousandths free", object(node).object.meta.name,
-                    device, free);
+    KISIM_INVARIANT(free >= -1000 && free <= 1000, "node {}: GPU {} has {} thousandths free",
+                    object(node).object.meta.name, device, free);
   }
 }
 
@@ -254,8 +276,8 @@ void SchedulerCache::charge(TemplateId id, NodeId node, int64_t sign) {
 }
 
 bool SchedulerCache::eligible(const DomainCounter& counter, NodeId node) const {
-  const std::vector<uint8_t>& mask = counter.eligible[s_.ready[node.value] != 0];
-  return mask.empty() || mask[s_.version[node.value]] != 0;
+  if (s_.conditions[node.value].any_of(counter.refused_conditions)) return false;
+  return counter.eligible.empty() || counter.eligible[s_.version[node.value]] != 0;
 }
 
 void SchedulerCache::count(TemplateId id, NodeId node, int64_t sign, bool terminating, bool dry_run) {

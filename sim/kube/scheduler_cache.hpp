@@ -19,10 +19,13 @@ class SchedulerCache {
   void update_node(NodeId node, uint32_t version);
   // The pods of the node vanish with it. Pods nominated to it stay so, for the case that it comes back.
   void remove_node(NodeId node);
-  void set_ready(NodeId node, bool ready);
+  void set_conditions(NodeId node, NodeConditions conditions);
+  // Other than its object says: devices fail and come back.
+  void set_allocatable(NodeId node, std::span<const int64_t> allocatable);
+  void set_device_healthy(NodeId node, uint16_t device, bool healthy);
 
   // Makes room for the record of a pod that is on no node.
-  void know_pod(PodId pod, TemplateId pod_template, uint64_t entity);
+  void know_pod(PodId pod, TemplateId pod_template, uint64_t entity, NodeId pinned = {});
   // Precondition: the pod is known and on no node.
   void add_pod(PodId pod, NodeId node);
   void remove_pod(PodId pod);

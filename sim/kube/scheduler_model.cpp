@@ -51,6 +51,7 @@ class Compiler {
     model_.seed = config_.seed;
     model_.tie_break = config_.tie_break;
     model_.bind_latency = config_.bind_latency;
+    model_.client_limit = config_.client_limit;
     for (const SchedulerProfile& profile : c.profiles) {
       model_.profiles.push_back(this->profile(profile));
       model_.profiles.back().percentage_of_nodes_to_score =
@@ -175,18 +176,18 @@ class Compiler {
 
   void add_static_rows(TemplateId id) {
     size_t nodes = model_.node_entries;
-    model_.static_verdicts.resize(model_.static_verdicts.size() + 2 * nodes, 0);
+    model_.static_verdicts.resize(model_.static_verdicts.size() + nodes, 0);
     if (model_.profile_of[id] == SchedulerModel::kNoProfile) return;
     const SchedulerModel::Profile& profile = model_.profile(id);
-    for (bool ready : {false, true}) {
+    {
       // Every entry stands for a node of its own: filters of this kind see no others.
       SchedulerSnapshot snapshot;
       for (size_t n = 0; n < nodes; ++n) snapshot.version.push_back(static_cast<uint32_t>(n));
-      snapshot.ready.assign(nodes, ready);
+      snapshot.conditions.resize(nodes);
       SchedulerView view(cluster_, model_.counters, snapshot);
       std::vector<NodeId> column(nodes);
       for (size_t n = 0; n < nodes; ++n) column[n] = NodeId(n);
-      uint8_t* row = model_.static_verdicts.data() + model_.static_verdicts.size() - (ready ? 1 : 2) * nodes;
+      uint8_t* row = model_.static_verdicts.data() + model_.static_verdicts.size() - nodes;
       for (size_t f = 0; f < profile.kept_filters; ++f) {
         const SchedulerModel::Plugin& p = profile.plugins[profile.plugins_at(ExtensionPoint::Filter)[f]];
         if (p.filter_reads != Reads::Node) continue;

@@ -1,6 +1,7 @@
 #pragma once
 // The constant part of the scheduler: the profiles of a configuration, compiled against one cluster.
 
+#include "kube/latencies.hpp"
 #include "kube/scheduler_configuration.hpp"
 #include "kube/scheduling_queue.hpp"
 #include "policy/feature_gates.hpp"
@@ -28,6 +29,7 @@ struct SchedulerConfig {
   uint64_t seed = 0;
   TieBreak tie_break = TieBreak::Seeded;
   Duration bind_latency;  // from the decision to the bound pod
+  ClientLimit client_limit;
   KubeSchedulerConfiguration configuration;
 };
 
@@ -82,9 +84,8 @@ struct SchedulerModel {
   Duration bind_latency;
 
   const Profile& profile(TemplateId id) const { return profiles[profile_of[id]]; }
-  const uint8_t* static_row(TemplateId id, bool ready) const {
-    return static_verdicts.data() + (static_class[id] * 2 + (ready ? 1 : 0)) * node_entries;
-  }
+  ClientLimit client_limit;  // of the binding calls
+  const uint8_t* static_row(TemplateId id) const { return static_verdicts.data() + static_class[id] * node_entries; }
   // A rejection by the kept filter at a position, as one byte.
   static constexpr uint8_t code_of(size_t position, StatusCode code) {
     return static_cast<uint8_t>(1 + 2 * position + (code == StatusCode::UnschedulableAndUnresolvable));

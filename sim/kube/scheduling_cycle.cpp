@@ -260,21 +260,26 @@ void SchedulingCycle::use_kept_verdicts(std::span<const NodeId> nodes) {
 void SchedulingCycle::keep_verdicts(std::span<const NodeId> nodes) {
   KeptAnswers& kept = kept_answers();
   const SchedulerSnapshot& s = cache_.snapshot();
-  const uint8_t* rows[2] = {model_.static_row(template_, false), model_.static_row(template_, true)};
+  // What filters say of the node's object alone is known since compilation, for a node without conditions.
+  const uint8_t* row = model_.static_row(template_);
+  auto troubled = [&](NodeId n) { return s.conditions[n.value] != NodeConditions{}; };
+  bool any_troubled = std::any_of(nodes.begin(), nodes.end(), troubled);
   for (NodeId n : nodes) {
-    kept.verdicts[n.value] = rows[s.ready[n.value] != 0][s.version[n.value]];
+    kept.verdicts[n.value] = troubled(n) ? 0 : row[s.version[n.value]];
     kept.verdict_generation[n.value] = s.generation[n.value];
   }
   const std::vector<uint8_t>& filters = profile_->plugins_at(ExtensionPoint::Filter);
   for (size_t f = 0; f < profile_->kept_filters; ++f) {
     const SchedulerModel::Plugin& p = profile_->plugins[filters[f]];
-    if (p.filter_reads == Reads::Node || skipped_filters_ & bit(filters[f])) continue;
+    bool known_if_well = p.filter_reads == Reads::Node;
+    if ((known_if_well && !any_troubled) || skipped_filters_ & bit(filters[f])) continue;
     open_.clear();
     for (NodeId n : nodes) {
+      if (known_if_well && !troubled(n)) continue;
       uint8_t known = kept.verdicts[n.value];
       if (known == 0 || static_cast<size_t>((known - 1) >> 1) > f) open_.push_back(n);
     }
-    if (open_.empty()) return;
+    if (open_.empty()) continue;
     codes_.assign(open_.size(), StatusCode::Success);
     PluginContext c = context(filters[f], pod_);
     p.plugin->filter(c, open_, codes_);

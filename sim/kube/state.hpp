@@ -2,56 +2,129 @@
 // The part of the control plane that changes. Copying it copies the future.
 
 #include "core/random.hpp"
+#include "kube/autoscaler_state.hpp"
+#include "kube/client_limiter.hpp"
+#include "kube/cluster_autoscaler_state.hpp"
+#include "kube/kubelet_state.hpp"
+#include "kube/metrics_state.hpp"
+#include "kube/model.hpp"
 #include "kube/scheduler.hpp"
 #include "kube/statistics.hpp"
-#include "policy/memory.hpp"
-#include "serving/serving.hpp"
 
+#include <string>
 #include <vector>
 
 namespace kisim {
 
-struct WorkloadControl {
+// A condition of an object's status. `type` and `reason` live as long as the program.
+struct Condition {
+  std::string_view type;
+  bool status = false;
+  std::string_view reason;
+  std::string message;
+  Time since;  // lastTransitionTime: of the status
+};
+
+struct ReplicaSetState {
+  TemplateId pod_template;
   int32_t replicas = 0;  // spec.replicas
-  PolicyMemoryBox memory;
-  Stream stream;  // of the autoscaler
+  // Annotations deployment.kubernetes.io/desired-replicas and max-replicas: what its Deployment wanted when it last
+  // looked, and with maxSurge.
+  int32_t desired = 0, most = 0;
+  Time created;
 };
 
-struct KubeletState {
-  int32_t losses = 0;           // faults that hold the node down now
-  bool monitored_ready = true;  // what the node lifecycle controller has made of it
-  EventHandle monitor;          // when missing heartbeats are noticed
-  Time pull_free;               // when the image puller has worked off its queue
-  std::vector<Time> image_at;   // per image of the cluster: on disk since; max() = not here
-
-  bool alive() const { return losses == 0; }
+// What of a Deployment's status tells whether its rollout moves.
+struct RolloutProgress {
+  int32_t updated = 0, old = 0, ready = 0, available = 0;
+  Time moved;             // when one of them last did
+  bool complete = false;  // and the same for the revision that runs now
+  bool operator==(const RolloutProgress&) const = default;
 };
 
-// The gauges of all ready replicas of one workload at one instant.
-struct Scrape {
-  struct Target {
-    PodId pod;
-    ReplicaGauges gauges;
-  };
-  Time at;
-  std::vector<Target> targets;
-  uint32_t held = 0;  // requests that wait at the service for the first endpoint
+enum class JobEnd : uint8_t { None, Complete, Failed };
+
+struct JobState {
+  Time started;          // status.startTime
+  bool running = false;  // started and not suspended
+  JobEnd end = JobEnd::None;
+  Time ended;
+  uint32_t removed = 0;  // pods that were deleted before they ended; they count as failed
 };
 
-// The latest scrapes, oldest overwritten: as many as rates over a window and a delay need.
-struct ScrapeHistory {
-  std::vector<Scrape> ring;
-  size_t next = 0, size = 0;
+// The object of a workload, and what its controller remembers.
+struct WorkloadControl {
+  bool exists = false;
+  bool controlled = false;  // a controller looks after it: not a bare Pod
+  bool deleting = false;    // it has a deletionTimestamp: foreground deletion, or finalizers that nobody removes
+  bool orphaned = false;    // it is gone, its pods have stayed
+  SpecId spec;
+  TemplateId pod_template;                    // of the spec, or of a later restart
+  std::vector<ReplicaSetState> replica_sets;  // of a Deployment, oldest revision first; one for a ReplicaSet
+  std::vector<Condition> conditions;
+  RolloutProgress rollout;      // Deployment
+  TemplateId current_template;  // StatefulSet: that its pods below the partition have
+  JobState job;
+  // Its place in the work queue of its controller.
+  EventHandle sync;
+  Time sync_at;
+  int32_t failures = 0;  // syncs in a row that ended with an error
+};
 
-  // i = 0 is the latest. Precondition: i < size.
-  const Scrape& back(size_t i) const { return ring[(next + ring.size() - 1 - i) % ring.size()]; }
+struct QuotaState {
+  std::vector<int64_t> used;  // by entry of `hard`
+};
+
+// What a change of an object means to those who watch it.
+struct Change {
+  enum class Kind : uint8_t { PodAdded, PodBound, PodDeleted, NodeAdded, NodeRemoved } kind = Kind::PodAdded;
+  PodId pod;
+  NodeId node;
+};
+
+struct FaultState {
+  bool active = false;
+  uint64_t occurrences = 0;
+  std::vector<GpuId> gpus;  // that it has broken
+};
+
+// What the node lifecycle controller has made of a node.
+struct NodeMonitor {
+  bool noticed = false;  // it has put its taints on it
+  EventHandle timer;     // when missing heartbeats are noticed
+  uint32_t zone = 0;
+  std::vector<EventHandle> evictions;  // of its pods, by NoExecute taints
+};
+
+// A zone's nodes lose their pods at a rate that depends on how many of them are ill.
+struct ZoneMonitor {
+  std::string name;
+  uint32_t nodes = 0, ill = 0;
+  std::vector<NodeId> queue;  // ill nodes whose pods are to go, in order
+  EventHandle turn;
+  Time next;  // when the next node may be taken
+};
+
+struct DrainState {
+  bool active = false;
+  Time since;
+  EventHandle retry;
 };
 
 struct KubeState {
   SchedulerState scheduler;
   IdVector<WorkloadId, WorkloadControl> workloads;
   IdVector<NodeId, KubeletState> nodes;
+  IdVector<NodeId, NodeMonitor> monitors;
+  std::vector<ZoneMonitor> zones;
   IdVector<WorkloadId, ScrapeHistory> scrapes;
+  IdVector<WorkloadId, AutoscalerState> autoscalers;
+  ClusterAutoscalerState cluster_autoscaler;
+  std::vector<QuotaState> quotas;
+  std::vector<FaultState> faults;
+  std::vector<DrainState> drains;  // by action
+  std::vector<Change> changes;     // that nobody has been told of yet; empty between events
+  ClientLimiter controller_manager, descheduler;
   KubeStatistics statistics;
 };
 

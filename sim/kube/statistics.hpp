@@ -20,10 +20,10 @@ class DecisionCounts {
     std::string text() const { return detail.empty() ? reason : reason + ": " + detail; }
   };
 
-  void add(std::string_view reason, std::string_view detail = {}) {
+  void add(std::string_view reason, std::string_view detail = {}, uint64_t count = 1) {
     for (Entry& e : entries_)
-      if (e.reason == reason && e.detail == detail) return void(++e.count);
-    entries_.push_back({std::string(reason), std::string(detail), 1});
+      if (e.reason == reason && e.detail == detail) return void(e.count += count);
+    entries_.push_back({std::string(reason), std::string(detail), count});
   }
   // In order of first appearance.
   const std::vector<Entry>& entries() const { return entries_; }
@@ -56,7 +56,7 @@ struct KubeStatistics {
   TimeWeighted pending;  // pods not bound
 
   // Of the whole run: pods and decisions are told one by one, and those of the warm-up explain the rest.
-  uint64_t scheduled = 0, preempted = 0, evicted = 0;
+  uint64_t scheduled = 0, preempted = 0, evicted = 0, restarts = 0;
   DecisionCounts decisions;
   std::vector<Scaling> scalings;
 };

@@ -18,12 +18,11 @@ TopologyKeyId DomainCounters::key(const std::string& name) {
 }
 
 CounterId DomainCounters::add(DomainCounter counter) {
-  std::vector<int64_t> identity{counter.key.value, counter.terminating, counter.dry_runs_only};
+  std::vector<int64_t> identity{counter.key.value, counter.terminating, counter.dry_runs_only,
+                                counter.refused_conditions};
   for (const auto& [id, weight] : counter.weights) identity.insert(identity.end(), {id.value, weight});
-  for (const std::vector<uint8_t>& mask : counter.eligible) {
-    identity.push_back(-1);
-    identity.insert(identity.end(), mask.begin(), mask.end());
-  }
+  identity.push_back(-1);
+  identity.insert(identity.end(), counter.eligible.begin(), counter.eligible.end());
   auto [known, added] = known_.try_emplace(std::move(identity), CounterId(counters_.size()));
   if (!added) return known->second;
   counter.first = domains_;

@@ -28,12 +28,12 @@ struct DomainCounter {
   // By template: what one of its pods adds to its domain. Those that are not counted at all have no entry, so a weight
   // of 0 still counts as a pod.
   std::vector<std::pair<TemplateId, int32_t>> weights;
-  // By entry of ClusterModel::nodes, for nodes that are not ready and for those that are: whether its pods, and the
-  // node as part of its domain, count. Empty: all do.
-  std::vector<uint8_t> eligible[2];
-  bool terminating = true;     // pods that are being deleted count, too
-  bool dry_runs_only = false;  // only pods that a dry run takes off or puts on change it
-  size_t first = 0;            // of its domains among all counters'
+  // By entry of ClusterModel::nodes: whether its pods, and the node as part of its domain, count. Empty: all do.
+  std::vector<uint8_t> eligible;
+  uint16_t refused_conditions = 0;  // a node with any of these does not count
+  bool terminating = true;          // pods that are being deleted count, too
+  bool dry_runs_only = false;       // only pods that a dry run takes off or puts on change it
+  size_t first = 0;                 // of its domains among all counters'
 };
 
 // What the plugins of a scheduler count. Equal counters are kept once.

@@ -80,7 +80,7 @@ struct ClusterEvent {
   static constexpr uint32_t kNone = 0xffffffffu;
   NodeId node;
   uint32_t before = kNone, after = kNone;
-  bool ready_before = true, ready_after = true;
+  NodeConditions conditions_before, conditions_after;
   // Of an assigned pod: it, what it was stamped from, and where it ran.
   PodId pod;
   TemplateId pod_template;

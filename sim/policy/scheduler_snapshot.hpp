@@ -15,6 +15,7 @@ namespace kisim {
 struct SnapshotPod {
   TemplateId pod_template;
   NodeId node;                    // invalid: not on a node
+  NodeId pinned;                  // a DaemonSet's: the only node that it may go to
   uint64_t entity = 0;            // hash of Pod/namespace/name, the address of its random streams
   Time start_time = Time::max();  // status.startTime; max(): not started
   bool terminating = false;       // has a deletionTimestamp
@@ -26,14 +27,17 @@ struct SnapshotPod {
 struct SchedulerSnapshot {
   // By NodeId. `requested` and `allocatable` are node-major, with a column per resource; kPods counts pods.
   std::vector<uint32_t> version;  // the node's object now, as an entry of ClusterModel::nodes
-  std::vector<uint8_t> present, ready;
+  std::vector<uint8_t> present;
+  std::vector<NodeConditions> conditions;
   std::vector<int64_t> requested, allocatable;
   std::vector<int64_t> nonzero_cpu, nonzero_memory;
   std::vector<std::vector<PodId>> pods;           // in order of arrival
   std::vector<std::vector<PodId>> nominated;      // pods that preemption made room for there
   std::vector<uint64_t> generation;               // of the last change of the node or of what runs on it
   std::vector<std::vector<int32_t>> image_nodes;  // as NodeModel::images: nodes that held it at the node's last change
-  std::vector<std::vector<int32_t>> device_free_milli;  // by GPU of the node
+  // By GPU of the node. An unhealthy one has 1000 less, which leaves nothing.
+  std::vector<std::vector<int32_t>> device_free_milli;
+  std::vector<std::vector<uint16_t>> device_broken;  // unhealthy GPUs of the node
 
   std::vector<int64_t> image_bytes;  // by ClusterModel::images: as the first node that holds it says
 
@@ -82,7 +86,7 @@ class SchedulerView {
   std::span<const PodId> pods_on(NodeId node) const { return s_.pods[node.value]; }
   std::span<const PodId> nominated_to(NodeId node) const { return s_.nominated[node.value]; }
 
-  bool ready(NodeId node) const { return s_.ready[node.value] != 0; }
+  NodeConditions conditions(NodeId node) const { return s_.conditions[node.value]; }
   std::span<const int64_t> allocatable(NodeId node) const { return row(s_.allocatable, node); }
   std::span<const int64_t> requested(NodeId node) const { return row(s_.requested, node); }
   int64_t nonzero_cpu(NodeId node) const { return s_.nonzero_cpu[node.value]; }

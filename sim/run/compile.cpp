@@ -2,7 +2,7 @@
 
 #include "core/hash.hpp"
 #include "policy/registry.hpp"
-#include "run/model.hpp"
+#include "run/compile_cluster.hpp"
 
 #include <algorithm>
 #include <set>
@@ -29,7 +29,7 @@ bool selects(const Labels& selector, const Labels& labels) {
 
 class Compiler {
  public:
-  explicit Compiler(const Scenario& scenario) : scenario_(scenario), builder_(scenario.gpus) {}
+  explicit Compiler(const Scenario& scenario) : scenario_(scenario), cluster_(scenario, *model_, diagnostics_) {}
 
   std::shared_ptr<const Model> compile() {
     model_->name = scenario_.name;
@@ -37,13 +37,12 @@ class Compiler {
     model_->end = Time{} + scenario_.duration;
     model_->warmup_end = Time{} + scenario_.warmup;
     model_->sample_interval = scenario_.metrics.scrape_interval;
-    cluster();
+    cluster_.compile();
     services();
     models();
     workloads();
     traffic();
     kube();
-    faults();
     prices();
     finish();
     return model_;
@@ -55,38 +54,6 @@ class Compiler {
   }
   void warn(const SourceMark& mark, const std::string& field, const std::string& message) {
     diagnostics_.push_back({Severity::Warning, mark, field, message});
-  }
-
-  // ---- nodes and workloads ----
-
-  void cluster() {
-    const Manifests& m = scenario_.manifests;
-    for (const Node& node : m.nodes) builder_.add_node(node);
-    for (const Namespace& n : m.namespaces) builder_.add_namespace(n);
-    for (const Service& s : m.services) builder_.add_service(s);
-    if (m.nodes.empty())
-      error(scenario_.mark, "spec.manifests", "found no Node, allowed: at least one (kubectl get nodes -o yaml)");
-    using Kind = WorkloadModel::Kind;
-    for (const Deployment& d : m.deployments)
-      workload(Kind::Deployment, d.meta, d.pod_template, d.replicas, &d.selector);
-    for (const ReplicaSet& r : m.replica_sets)
-      workload(Kind::ReplicaSet, r.meta, r.pod_template, r.replicas, &r.selector);
-    for (const Pod& p : m.pods) workload(Kind::Pod, p.meta, {p.meta.labels, p.meta.annotations, p.spec}, 1, nullptr);
-    for (const PodDisruptionBudget& b : m.pod_disruption_budgets) builder_.add_budget(b);
-    for (const Diagnostic& d : builder_.warnings()) diagnostics_.push_back(d);
-    model_->cluster = std::move(builder_).build();
-  }
-
-  void workload(WorkloadModel::Kind kind, const ObjectMeta& meta, const PodTemplate& pods, int32_t replicas,
-                const LabelSelector* owner) {
-    TemplateId id = builder_.add_template(meta.namespace_, pods, owner);
-    builder_.add_workload({kind, meta.namespace_, meta.name, id, replicas, {}});
-    metas_.push_back(&meta);
-    for (const Labels* annotations : {&pods.annotations, &meta.annotations})
-      if (auto complaint = gpu_share_complaint(*annotations)) error(meta.mark, "metadata.annotations", *complaint);
-    const std::string* wanted = find_label(pods.annotations, "kisim.dev/model");
-    if (!wanted) wanted = find_label(meta.annotations, "kisim.dev/model");
-    annotated_.push_back(wanted ? *wanted : "");
   }
 
   // ---- serving ----
@@ -233,52 +200,69 @@ class Compiler {
   // Which model the pods of each workload serve, and behind which service.
   void workloads() {
     for (size_t w = 0; w < model_->cluster.workloads.size(); ++w) {
-      WorkloadModel& workload = model_->cluster.workloads[WorkloadId(w)];
+      WorkloadId id(w);
+      WorkloadModel& workload = model_->cluster.workloads[id];
+      std::string annotated = cluster_.annotation(id, "kisim.dev/model");
       const PodTemplateModel& pods = model_->cluster.templates[workload.pod_template];
       const ModelSpec* chosen = nullptr;
       for (size_t i = 0; i < scenario_.models.size(); ++i) {
         const ModelSpec& spec = scenario_.models[i];
-        if (spec.name != annotated_[w] && (!annotated_[w].empty() || !selects(spec.selector, pods.labels))) continue;
+        if (spec.name != annotated && (!annotated.empty() || !selects(spec.selector, pods.labels))) continue;
         if (chosen)
           error(spec.mark, "spec.models." + spec.name + ".selector",
-                fmt::format("selects {} {} which model {} selects too", kind_name(workload.kind), workload.full_name(),
+                fmt::format("selects {} {} which model {} selects too", to_string(workload.kind), workload.full_name(),
                             chosen->name));
         chosen = &spec;
         workload.serving = ServingModelId(i);
       }
-      if (!annotated_[w].empty() && !chosen)
-        error(metas_[w]->mark, "metadata.annotations[kisim.dev/model]",
-              fmt::format("found '{}', which is no entry of spec.models", annotated_[w]));
+      if (!annotated.empty() && !chosen)
+        error(cluster_.meta(WorkloadId(w)).mark, "metadata.annotations[kisim.dev/model]",
+              fmt::format("found '{}', which is no entry of spec.models", annotated));
       if (chosen) check_gpus(*chosen, workload, pods);
-      check_fits(workload, pods, *metas_[w]);
-      KubeWorkload k;
+      check_fits(workload, pods, cluster_.meta(id));
+      KubeWorkload& k = model_->kube.workloads[id];
       k.service = service_of(workload, pods);
-      if (chosen) k.startup = startup(*chosen, pods);
-      model_->kube.workloads.push_back(std::move(k));
+      const PodBehaviourSpec* behaviour = behaviour_of(id, pods);
+      if (chosen)
+        k.startup = startup(chosen->startup);
+      else if (behaviour && behaviour->startup)
+        k.startup = startup(*behaviour->startup);
+      if (behaviour)
+        k.behaviour = {behaviour->run,    behaviour->failure,         behaviour->cpu,
+                       behaviour->memory, behaviour->cpu_per_request, behaviour->memory_per_request};
     }
+    check_behaviours();
     for (size_t i = 0; i < scenario_.models.size(); ++i)
       if (std::none_of(model_->cluster.workloads.begin(), model_->cluster.workloads.end(),
                        [&](const WorkloadModel& w) { return w.serving == ServingModelId(i); }))
         error(scenario_.models[i].mark, "spec.models." + scenario_.models[i].name,
-              fmt::format("selects no workload of the manifests, found: {}", list(workload_names())));
+              fmt::format("selects no workload of the manifests, found: {}", list(cluster_.workload_names())));
   }
 
-  std::vector<std::string> workload_names() const {
-    std::vector<std::string> names;
-    for (const WorkloadModel& w : model_->cluster.workloads) names.push_back(w.full_name());
-    return names;
-  }
-
-  static const char* kind_name(WorkloadModel::Kind kind) {
-    switch (kind) {
-      case WorkloadModel::Kind::Deployment:
-        return "Deployment";
-      case WorkloadModel::Kind::ReplicaSet:
-        return "ReplicaSet";
-      case WorkloadModel::Kind::Pod:
-        return "Pod";
+  // The entry of spec.pods that an annotation names, or whose selector matches the pods.
+  const PodBehaviourSpec* behaviour_of(WorkloadId id, const PodTemplateModel& pods) {
+    std::string annotated = cluster_.annotation(id, "kisim.dev/pods");
+    const PodBehaviourSpec* chosen = nullptr;
+    for (const PodBehaviourSpec& spec : scenario_.pods) {
+      if (spec.name != annotated && (!annotated.empty() || !selects(spec.selector, pods.labels))) continue;
+      if (chosen)
+        error(spec.mark, "spec.pods." + spec.name + ".selector",
+              fmt::format("selects the pods of {} {} as {} does", to_string(model_->cluster.workloads[id].kind),
+                          model_->cluster.workloads[id].full_name(), chosen->name));
+      chosen = &spec;
+      used_behaviours_.insert(spec.name);
     }
-    return "?";
+    if (!annotated.empty() && !chosen)
+      error(cluster_.meta(id).mark, "metadata.annotations[kisim.dev/pods]",
+            fmt::format("found '{}', which is no entry of spec.pods", annotated));
+    return chosen;
+  }
+
+  void check_behaviours() {
+    for (const PodBehaviourSpec& spec : scenario_.pods)
+      if (!used_behaviours_.contains(spec.name))
+        error(spec.mark, "spec.pods." + spec.name,
+              fmt::format("selects no workload of the manifests, found: {}", list(cluster_.workload_names())));
   }
 
   void check_gpus(const ModelSpec& spec, const WorkloadModel& workload, const PodTemplateModel& pods) {
@@ -302,7 +286,7 @@ class Compiler {
         request += fmt::format("{}{} {}", request.empty() ? "" : ", ", pods.request[r],
                                r == kCpu.value ? "milli-cpu" : model_->cluster.resources[r]);
     warn(meta.mark, "resources.requests",
-         fmt::format("a pod of {} {} ({}) is larger than any node and will stay Pending", kind_name(workload.kind),
+         fmt::format("a pod of {} {} ({}) is larger than any node and will stay Pending", to_string(workload.kind),
                      workload.full_name(), request));
   }
 
@@ -319,15 +303,14 @@ class Compiler {
     return found;
   }
 
-  static PodStartup startup(const ModelSpec& spec, const PodTemplateModel& pods) {
+  static PodStartup startup(const ModelSpec::Startup& spec) {
     PodStartup s;
-    s.image = pods.spec.containers.empty() ? "" : pods.spec.containers.front().image;
-    s.image_bytes = spec.startup.image;
-    s.image_bandwidth = spec.startup.image_bandwidth;
-    s.weights_bytes = spec.startup.weights;
-    s.weights_bandwidth = spec.startup.weights_bandwidth;
-    s.container = spec.startup.container;
-    s.engine = spec.startup.engine;
+    s.image_bytes = spec.image;
+    s.image_bandwidth = spec.image_bandwidth;
+    s.weights_bytes = spec.weights;
+    s.weights_bandwidth = spec.weights_bandwidth;
+    s.container = spec.container;
+    s.engine = spec.engine;
     return s;
   }
 
@@ -405,26 +388,32 @@ class Compiler {
     KubeModel& k = model_->kube;
     k.seed = scenario_.seed;
     k.minor = std::stoi(scenario_.kubernetes_version.substr(2));  // "1.36", checked by the reader
-    k.metrics = {scenario_.metrics.scrape_interval, scenario_.metrics.offset, scenario_.metrics.delay,
-                 scenario_.metrics.window};
+    k.metrics = {scenario_.metrics.scrape_interval, scenario_.metrics.offset,    scenario_.metrics.delay,
+                 scenario_.metrics.window,          scenario_.metrics.staleness, scenario_.metrics.resource_resolution,
+                 scenario_.metrics.resource_window};
+    k.latencies = scenario_.latencies;
+    if (scenario_.descheduler)
+      k.descheduler = {scenario_.descheduler->policy, scenario_.descheduler->interval,
+                       Time{} + scenario_.descheduler->at, scenario_.descheduler->dry_run};
     scheduler();
     for (const HorizontalPodAutoscaler& hpa : scenario_.manifests.hpas) attach(hpa);
     for (const auto& [name, choice] : scenario_.autoscalers) {
-      WorkloadId id = find_workload(name);
+      WorkloadId id = cluster_.find_workload(name);
       if (!id.valid()) {
         error(choice.mark, "spec.policies.autoscaler." + name,
-              fmt::format("no workload has this name, allowed: {}", list(workload_names())));
+              fmt::format("no workload has this name, allowed: {}", list(cluster_.workload_names())));
         continue;
       }
       k.workloads[id].autoscaler.policy = make<Autoscaler>(with_gates(choice), "autoscaler." + name);
     }
     for (size_t w = 0; w < k.workloads.size(); ++w) {
       AutoscalerBinding& a = k.workloads[WorkloadId(w)].autoscaler;
-      if (a.object && !a.policy && !failed_hpas_.contains(w))
+      if (a.object && !a.policy)
         a.policy = make<Autoscaler>(with_gates({"hpa", {}, a.object->meta.mark}), "autoscaler");
       if (!a.policy) continue;
       if (a.object)
-        for (const Diagnostic& d : check_metrics(*a.object)) diagnostics_.push_back(d);
+        for (const Diagnostic& d : check_metrics(*a.object, k.workloads[WorkloadId(w)].behaviour))
+          diagnostics_.push_back(d);
       if (auto complaint = a.policy->complaint(a.object ? &*a.object : nullptr))
         error(a.object ? a.object->meta.mark : scenario_.mark,
               "spec.policies.autoscaler." + model_->cluster.workloads[WorkloadId(w)].name, *complaint);
@@ -444,7 +433,9 @@ class Compiler {
     for (const auto& [gate, on] : scenario_.feature_gates) config.gates.set(gate, on);  // checked by the reader
     config.seed = scenario_.seed;
     config.configuration = scenario_.scheduler_configuration;
+    config.client_limit = scenario_.latencies.scheduler;
     set_scheduler_params(params, config);
+    if (config.bind_latency.ns == 0) config.bind_latency = scenario_.latencies.bind;
     try {
       model_->kube.scheduler = compile_scheduler(model_->cluster, config);
     } catch (const InputError& e) {
@@ -456,18 +447,10 @@ class Compiler {
       const PodSpec& spec = model_->cluster.templates[workload.pod_template].spec;
       if (model_->kube.scheduler.profile_of[workload.pod_template] == SchedulerModel::kNoProfile &&
           spec.node_name.empty())
-        warn(metas_[w]->mark, "schedulerName",
+        warn(cluster_.meta(WorkloadId(w)).mark, "schedulerName",
              fmt::format("no profile is named '{}': the pods of {} {} will stay Pending", spec.scheduler_name,
-                         kind_name(workload.kind), workload.full_name()));
+                         to_string(workload.kind), workload.full_name()));
     }
-  }
-
-  WorkloadId find_workload(const std::string& name) const {
-    for (size_t w = 0; w < model_->cluster.workloads.size(); ++w) {
-      const WorkloadModel& workload = model_->cluster.workloads[WorkloadId(w)];
-      if (workload.name == name || workload.full_name() == name) return WorkloadId(w);
-    }
-    return {};
   }
 
   // The HPA's gates are those of the cluster, unless its own parameter says otherwise.
@@ -485,39 +468,26 @@ class Compiler {
     for (size_t w = 0; w < model_->cluster.workloads.size(); ++w) {
       const WorkloadModel& workload = model_->cluster.workloads[WorkloadId(w)];
       if (workload.namespace_ != hpa.meta.namespace_ || workload.name != hpa.target_name ||
-          kind_name(workload.kind) != hpa.target_kind)
+          to_string(workload.kind) != hpa.target_kind)
         continue;
       AutoscalerBinding& a = model_->kube.workloads[WorkloadId(w)].autoscaler;
       if (a.object) {
-        failed_hpas_.insert(w);
-        error(hpa.meta.mark, "spec.scaleTargetRef",
-              fmt::format("{} is scaled by {} too", workload.full_name(), a.object->meta.name));
-        return;
+        a.rivals.push_back(hpa.meta.full_name());
+        return warn(hpa.meta.mark, "spec.scaleTargetRef",
+                    fmt::format("pods of {} are selected by several HPAs, {} among them: none of them will scale it "
+                                "(AmbiguousSelector)",
+                                workload.full_name(), a.object->meta.name));
       }
       a.object = hpa;
       a.min_replicas = hpa.min_replicas;
       a.max_replicas = hpa.max_replicas;
       return;
     }
+    // As the HPA controller says it, FailedGetScale.
     warn(hpa.meta.mark, "spec.scaleTargetRef",
-         fmt::format("{} {}/{} is not among the manifests; HorizontalPodAutoscaler {} does nothing", hpa.target_kind,
-                     hpa.meta.namespace_, hpa.target_name, hpa.meta.name));
-  }
-
-  void faults() {
-    for (const FaultSpec& f : scenario_.faults) {
-      NodeLoss loss;
-      std::vector<std::string> names;
-      for (size_t n = 0; n < model_->cluster.nodes.size(); ++n) {
-        names.push_back(model_->cluster.nodes[NodeId(n)].object.meta.name);
-        if (names.back() == f.node) loss.node = NodeId(n);
-      }
-      if (!loss.node.valid())
-        error(f.mark, "spec.faults.node", fmt::format("found '{}', allowed: {}", f.node, list(names)));
-      loss.at = Time{} + f.at;
-      loss.for_ = f.for_;
-      model_->kube.faults.push_back(loss);
-    }
+         fmt::format("the HPA controller was unable to get the target's current scale: {} {}/{} not found; "
+                     "HorizontalPodAutoscaler {} does nothing",
+                     hpa.target_kind, hpa.meta.namespace_, hpa.target_name, hpa.meta.name));
   }
 
   void prices() {
@@ -557,12 +527,10 @@ class Compiler {
 
   const Scenario& scenario_;
   std::shared_ptr<Model> model_ = std::make_shared<Model>();
-  ClusterBuilder builder_;
   std::vector<Diagnostic> diagnostics_;
-  std::vector<const ObjectMeta*> metas_;  // by workload
-  std::vector<std::string> annotated_;    // by workload: kisim.dev/model
-  std::vector<Labels> selectors_;         // by service
-  std::set<size_t> failed_hpas_;
+  ClusterCompiler cluster_;
+  std::set<std::string> used_behaviours_;
+  std::vector<Labels> selectors_;  // by service
 };
 
 }  // namespace

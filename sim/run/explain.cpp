@@ -53,7 +53,10 @@ class ChangedPod {
     for (size_t n = 0; n < known.present.size(); ++n) {
       if (!known.present[n]) continue;
       cache_.add_node(NodeId(n), known.version[n]);
-      cache_.set_ready(NodeId(n), known.ready[n] != 0);
+      cache_.set_conditions(NodeId(n), known.conditions[n]);
+      size_t resources = cluster_.resource_count();
+      cache_.set_allocatable(NodeId(n), std::span(known.allocatable).subspan(n * resources, resources));
+      for (uint16_t device : known.device_broken[n]) cache_.set_device_healthy(NodeId(n), device, false);
     }
     for (size_t p = 0; p < known.pod_records.size(); ++p) add_pod(PodId(p), known.pod_records[PodId(p)], pod);
   }
@@ -63,12 +66,13 @@ class ChangedPod {
 
  private:
   static SchedulerConfig config_of(const SchedulerModel& model) {
-    return {model.kubernetes_minor, model.gates, model.seed, model.tie_break, model.bind_latency, model.configuration};
+    return {model.kubernetes_minor, model.gates,        model.seed,         model.tie_break,
+            model.bind_latency,     model.client_limit, model.configuration};
   }
 
   void add_pod(PodId id, const SnapshotPod& known, PodId changed) {
     if (!known.pod_template.valid()) return;
-    cache_.know_pod(id, id == changed ? template_ : known.pod_template, known.entity);
+    cache_.know_pod(id, id == changed ? template_ : known.pod_template, known.entity, known.pinned);
     if (known.node.valid()) cache_.add_pod(id, known.node);
     if (known.node.valid() && cluster_.templates[known.pod_template].gpu_milli > 0)
       cache_.hold_devices(id, known.devices);

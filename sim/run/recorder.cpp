@@ -88,6 +88,8 @@ void Recorder::sample(const World& world) {
         case PodPhase::Terminating:
           ++terminating;
           break;
+        case PodPhase::Succeeded:
+        case PodPhase::Failed:
         case PodPhase::Gone:
           break;
         default:
@@ -96,13 +98,22 @@ void Recorder::sample(const World& world) {
       }
     }
     std::string name = workload.full_name();
-    point("kube_deployment_spec_replicas", "1", {{"workload", name}}, now,
-          state.kube.workloads[WorkloadId(i)].replicas);
-    point("kube_deployment_status_replicas_ready", "1", {{"workload", name}}, now, ready);
+    point("kisim_replicas", "1", {{"workload", name}}, now, std::max(0, state.cluster.replicas[i]));
+    point("kisim_replicas_ready", "1", {{"workload", name}}, now, ready);
     point("kisim_pods", "1", {{"phase", "starting"}, {"workload", name}}, now, starting);
     point("kisim_pods", "1", {{"phase", "pending"}, {"workload", name}}, now, pending);
     point("kisim_pods", "1", {{"phase", "terminating"}, {"workload", name}}, now, terminating);
   }
+
+  // what kube-state-metrics and the controllers export; series of single nodes and pods only where all is wanted
+  auto keep = [&](std::string_view metric, MetricLabels labels, double value) {
+    if (mode_ != Record::All && metric.starts_with("kube_node")) return;
+    SeriesLabels kept;
+    for (const auto& [name, text] : labels) kept.emplace_back(name, text);
+    point(std::string(metric), "1", kept, now, value);
+  };
+  world.cluster_metrics().for_each_cluster_metric(now, keep);
+  if (mode_ == Record::All) world.cluster_metrics().for_each_pod_metric(keep);
 
   // GPUs
   if (!state.cluster.gpus.empty()) {

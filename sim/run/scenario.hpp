@@ -5,6 +5,7 @@
 #include "cluster/gpu.hpp"
 #include "cluster/objects.hpp"
 #include "core/distribution.hpp"
+#include "kube/latencies.hpp"
 #include "kube/scheduler_configuration.hpp"
 #include "serving/catalog.hpp"
 #include "traffic/traffic.hpp"
@@ -16,6 +17,8 @@
 #include <vector>
 
 namespace kisim {
+
+struct DeschedulerPolicy;
 
 struct PolicyChoice {
   std::string name;
@@ -97,14 +100,104 @@ struct SloSpec {
 
 struct MetricsSpec {
   Duration scrape_interval{15'000'000'000};
-  std::optional<Duration> offset;   // none: random within the interval, per target
-  Duration delay;                   // from scrape to visibility
-  Duration window{30'000'000'000};  // over which rates are taken
+  std::optional<Duration> offset;       // none: random within the interval, per target
+  Duration delay;                       // from scrape to visibility
+  Duration window{30'000'000'000};      // over which rates are taken
+  Duration staleness{300'000'000'000};  // a value older than this is none (Prometheus' lookback)
+  // metrics-server: how often it asks the kubelets, and how far their samples of CPU lie apart.
+  Duration resource_resolution{15'000'000'000}, resource_window{15'000'000'000};
 };
 
+// Something that breaks: once at `at`, or again and again. Times may be random; they are drawn from the fault's own
+// stream, one per target.
 struct FaultSpec {
-  Duration at, for_;
-  std::string kind, node;
+  enum class Kind : uint8_t {
+    NodeLoss,         // the node stops; back after `for`
+    ZoneOutage,       // every node of the zone stops
+    GpuFailure,       // `gpus` devices of the node become unhealthy
+    RegistryFailure,  // image pulls fail
+    RegistrySlow,     // image pulls take `factor` times as long
+    CrashLoop,        // the containers of the workload's pods exit as soon as they have started
+    OomKill,          // one ready pod of the workload is killed by the kernel
+    MetricsOutage     // the metrics APIs do not answer
+  } kind = Kind::NodeLoss;
+  std::optional<Distribution> at;                 // seconds from the start; none: the first one comes after `every`
+  std::optional<Distribution> every;              // seconds from one's end to the next one's begin; none: once
+  Distribution for_ = Distribution::constant(0);  // seconds; 0: for good
+  std::string node, zone, workload;
+  Labels node_selector;  // instead of `node`: each node with these labels breaks by itself
+  int32_t gpus = 1;
+  double factor = 1;
+  SourceMark mark;
+};
+
+// Something that an operator does at `at`, as with kubectl.
+struct ActionSpec {
+  enum class Kind : uint8_t { Apply, Delete, Scale, Restart, Cordon, Uncordon, Drain } kind = Kind::Apply;
+  Duration at;
+  Manifests apply;                       // Apply: new objects, and new states of known ones
+  std::string object_kind, object_name;  // Delete, Scale, Restart: "Deployment", "ml/llama"
+  int32_t replicas = 0;                  // Scale
+  enum class Cascade : uint8_t { Background, Foreground, Orphan } cascade = Cascade::Background;  // Delete
+  std::string node;                      // Cordon, Uncordon, Drain
+  bool ignore_daemon_sets = true;        // Drain
+  bool force = false;                    // Drain: bare pods go too
+  std::optional<Duration> grace_period;  // Drain
+  std::optional<Duration> timeout;       // Drain; none: it tries for ever
+  SourceMark mark;
+};
+
+// How pods behave that a model of `models` does not describe, and what all of them use: one entry of spec.pods.
+struct PodBehaviourSpec {
+  std::string name;
+  Labels selector;  // labels of the pods; empty: only pods annotated kisim.dev/pods: <name>
+  // How long the containers run before they exit; none: for ever. Seconds.
+  std::optional<Distribution> run;
+  double failure = 0;  // probability that such a run ends with a failure
+  // What a pod uses. cpu in cores, memory in bytes: a part of its own and a part per request that it serves now.
+  Distribution cpu = Distribution::constant(0), memory = Distribution::constant(0);
+  double cpu_per_request = 0, memory_per_request = 0;
+  std::optional<ModelSpec::Startup> startup;  // of pods without a model
+  SourceMark mark;
+};
+
+struct NodeGroupSpec {
+  std::string name;
+  Node node;  // what a new node is like; its name is replaced
+  int32_t min = 0, max = 0;
+  int32_t initial = 0;  // nodes at the start
+  // Seconds from the request until the node has joined and is ready; a share of the requests fails.
+  Distribution provision = Distribution::constant(0);
+  double failure = 0;
+  double price = 0;      // per hour, for the expander price
+  int32_t priority = 0;  // for the expander priority
+  SourceMark mark;
+};
+
+// The cluster autoscaler, under the names of its flags.
+struct ClusterAutoscalerSpec {
+  std::vector<NodeGroupSpec> node_groups;
+  std::vector<std::string> expander{"least-waste"};  // a chain: each narrows what the one before left
+  Duration scan_interval{10'000'000'000};
+  Duration new_pod_scale_up_delay;
+  Duration max_node_provision_time{900'000'000'000};
+  bool scale_down_enabled = true;
+  double scale_down_utilization_threshold = 0.5;
+  Duration scale_down_unneeded_time{600'000'000'000}, scale_down_unready_time{1'200'000'000'000};
+  Duration scale_down_delay_after_add{600'000'000'000}, scale_down_delay_after_failure{180'000'000'000};
+  std::optional<Duration> scale_down_delay_after_delete;  // none: the scan interval
+  Duration max_graceful_termination{600'000'000'000};
+  int32_t max_nodes_total = 0;  // 0: no limit
+  bool skip_nodes_with_system_pods = true, skip_nodes_with_local_storage = true;
+  SourceMark mark;
+};
+
+// The descheduler beside the cluster: its policy as a document, read by io.
+struct DeschedulerSpec {
+  std::shared_ptr<const DeschedulerPolicy> policy;
+  Duration interval;  // 0: once, at `at`
+  Duration at;        // of the first cycle
+  bool dry_run = false;
   SourceMark mark;
 };
 
@@ -115,7 +208,7 @@ struct Scenario {
   std::string kubernetes_version = "1.36";
   std::map<std::string, bool> feature_gates;  // that differ from the version's defaults
   KubeSchedulerConfiguration scheduler_configuration;
-  std::string latencies = "none";  // none | upstream
+  Latencies latencies;
   std::vector<ModelSpec> models;
   std::vector<TrafficSpec> traffic;
   std::vector<SloSpec> slo;
@@ -124,6 +217,10 @@ struct Scenario {
   PolicyChoice scheduler{"kube", {}, {}};
   MetricsSpec metrics;
   std::vector<FaultSpec> faults;
+  std::vector<ActionSpec> actions;
+  std::vector<PodBehaviourSpec> pods;
+  std::optional<ClusterAutoscalerSpec> cluster_autoscaler;
+  std::optional<DeschedulerSpec> descheduler;
   std::map<std::string, double> prices;  // GPU model -> per hour
 
   Manifests manifests;

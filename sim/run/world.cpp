@@ -30,7 +30,8 @@ World::World(std::shared_ptr<const Model> model, const State& state, bool finish
       serving_(model_->serving, state_.serving, cluster_, state_.engine),
       kube_(model_->kube, state_.kube, cluster_, serving_, state_.engine) {}
 
-World::World(std::shared_ptr<const Model> model) : World(std::move(model), State{}, false) {
+World::World(std::shared_ptr<const Model> model, EventSink* events) : World(std::move(model), State{}, false) {
+  set_event_sink(events);
   cluster_.start();
   serving_.start();
   kube_.start();
@@ -184,7 +185,7 @@ Summary World::summary() const {
 Summary run(std::shared_ptr<const Model> model, const RunOptions& options) {
   // The wall clock measures the simulator; nothing simulated sees it.
   auto begin = std::chrono::steady_clock::now();
-  World world(std::move(model));
+  World world(std::move(model), options.events);
   world.set_recorder(options.recorder);
   constexpr int kEventsPerLook = 4096;
   bool interrupted = false;

@@ -2,6 +2,7 @@
 // World = const Model + State + Engine: one simulated cluster. Independent of every other World; two Worlds of one
 // Model may run on two threads.
 
+#include "kube/cluster_metrics.hpp"
 #include "run/model.hpp"
 #include "run/recorder.hpp"
 #include "run/summary.hpp"
@@ -23,7 +24,8 @@ struct State {
 
 class World {
  public:
-  explicit World(std::shared_ptr<const Model> model);
+  // `events` hears of what happens from the start on.
+  explicit World(std::shared_ptr<const Model> model, EventSink* events = nullptr);
   World(const World&) = delete;
   World& operator=(const World&) = delete;
 
@@ -44,11 +46,14 @@ class World {
   const Model& model() const { return *model_; }
   const State& state() const { return state_; }
   void set_recorder(Recorder* recorder);
+  // Who hears of the API's events; nullptr: nobody.
+  void set_event_sink(EventSink* sink) { kube_.set_event_sink(sink); }
 
   // For whoever explains decisions.
   Scheduler& scheduler() { return kube_.scheduler(); }
   const Cluster& cluster() const { return cluster_; }
 
+  ClusterMetrics cluster_metrics() const { return {model_->kube, state_.kube, cluster_, serving_}; }
   ReplicaGauges replica_gauges(ReplicaId id) const { return serving_.gauges(id); }
   std::string pod_name(PodId id) const { return cluster_.pod_name(id); }
 
@@ -71,6 +76,7 @@ class World {
 
 struct RunOptions {
   Recorder* recorder = nullptr;
+  EventSink* events = nullptr;
   const std::atomic<bool>* stop = nullptr;           // set by a signal handler: finish early, mark as interrupted
   std::function<void(Time now, Time end)> progress;  // called now and then, from the running thread
 };

@@ -33,7 +33,8 @@ struct TwoNodes {
 TEST_CASE("binding charges the node and hands out devices; removing gives all back") {
   TwoNodes c;
   NodeId a{0u};
-  PodId first = c.cluster.create_pod(c.pods, Time{}), second = c.cluster.create_pod(c.pods, Time{});
+  PodId first = c.cluster.create_pod(c.pods, c.model.workloads[c.pods].pod_template, Time{}),
+        second = c.cluster.create_pod(c.pods, c.model.workloads[c.pods].pod_template, Time{});
   c.cluster.bind(first, a, Time{1});
   c.cluster.bind(second, a, Time{2});
   CHECK(c.state.requested[kCpu.value] == 2000);
@@ -46,7 +47,7 @@ TEST_CASE("binding charges the node and hands out devices; removing gives all ba
   CHECK(c.state.requested[kCpu.value] == 1000);
   CHECK_FALSE(c.state.gpus[GpuId(0u)].owner.valid());
   CHECK(c.state.gpus[GpuId(0u)].allocated.integral(Time{9}) == 4);
-  PodId third = c.cluster.create_pod(c.pods, Time{6});
+  PodId third = c.cluster.create_pod(c.pods, c.model.workloads[c.pods].pod_template, Time{6});
   c.cluster.bind(third, a, Time{6});
   CHECK(c.state.pods[third].gpus == std::vector{GpuId(0u)});
 }
@@ -54,7 +55,8 @@ TEST_CASE("binding charges the node and hands out devices; removing gives all ba
 TEST_CASE("a node is never over its allocatable and no pod on two nodes") {
   TwoNodes c;
   NodeId b{1u};
-  PodId first = c.cluster.create_pod(c.pods, Time{}), second = c.cluster.create_pod(c.pods, Time{});
+  PodId first = c.cluster.create_pod(c.pods, c.model.workloads[c.pods].pod_template, Time{}),
+        second = c.cluster.create_pod(c.pods, c.model.workloads[c.pods].pod_template, Time{});
   c.cluster.bind(first, b, Time{});
   CHECK_THROWS_AS(c.cluster.bind(second, b, Time{}), InvariantError);
   CHECK_THROWS_AS(c.cluster.bind(first, NodeId{0u}, Time{}), InvariantError);
@@ -98,7 +100,7 @@ TEST_CASE("pod names are unique and their random streams too") {
   std::vector<std::string> names;
   std::vector<uint64_t> entities;
   for (int i = 0; i < 2000; ++i) {
-    PodId id = c.cluster.create_pod(c.pods, Time{});
+    PodId id = c.cluster.create_pod(c.pods, c.model.workloads[c.pods].pod_template, Time{});
     names.push_back(c.cluster.pod_name(id));
     entities.push_back(c.cluster.pod_entity(id));
   }

@@ -40,7 +40,7 @@ TEST_CASE("an init container that restarts always is a sidecar") {
 containers: [{name: main, ports: [{containerPort: 80, hostPort: 80}]}]
 initContainers:
 - {name: fetch, ports: [{containerPort: 80, hostPort: 80}]}
-- {name: proxy, restartPolicy: Always, readinessProbe: {periodSeconds: 3}, ports: [{containerPort: 81, hostPort: 81}]}
+- {name: proxy, restartPolicy: Always, readinessProbe: {exec: {command: [ok]}, periodSeconds: 3}, ports: [{containerPort: 81, hostPort: 81}]}
 )");
   REQUIRE(spec.init_containers.size() == 2);
   CHECK_FALSE(spec.init_containers[0].sidecar);
@@ -49,6 +49,73 @@ initContainers:
   REQUIRE(spec.init_containers[1].readiness_probe);
   CHECK(spec.init_containers[1].readiness_probe->period == Duration::seconds(3));
   CHECK_FALSE(spec.containers[0].sidecar);
+}
+
+TEST_CASE("an image without a tag is the latest, and asked for at every start") {
+  auto policy = [](const std::string& image, const std::string& rest = "") {
+    return spec_of("containers: [{name: main, image: \"" + image + "\"" + rest + "}]\n")
+        .containers[0]
+        .image_pull_policy;
+  };
+  for (const char* image : {"vllm", "vllm:latest", "registry:5000/team/vllm", "vllm:latest@sha256:1"}) {
+    INFO(image);
+    CHECK(policy(image) == ImagePullPolicy::Always);
+  }
+  for (const char* image : {"vllm:v1", "registry:5000/vllm:v1", "vllm@sha256:1", "vllm:v1@sha256:1", ""}) {
+    INFO(image);
+    CHECK(policy(image) == ImagePullPolicy::IfNotPresent);
+  }
+  CHECK(policy("vllm", ", imagePullPolicy: Never") == ImagePullPolicy::Never);
+  CHECK(policy("vllm:v1", ", imagePullPolicy: Always") == ImagePullPolicy::Always);
+  CHECK(policy("vllm", ", imagePullPolicy: \"\"") == ImagePullPolicy::Always);
+}
+
+TEST_CASE("probes, and what a container does before it ends") {
+  Container c = spec_of(R"(
+terminationGracePeriodSeconds: 20
+containers:
+- name: main
+  image: i
+  livenessProbe: {httpGet: {port: 80}, periodSeconds: 5, failureThreshold: 2}
+  startupProbe: {tcpSocket: {port: 80}, initialDelaySeconds: 3, timeoutSeconds: 4, successThreshold: 0}
+  lifecycle: {preStop: {sleep: {seconds: 20}}}
+)")
+                    .containers[0];
+  CHECK_FALSE(c.readiness_probe);
+  REQUIRE(c.liveness_probe);
+  CHECK(c.liveness_probe->period == Duration::seconds(5));
+  CHECK(c.liveness_probe->failure_threshold == 2);
+  REQUIRE(c.startup_probe);
+  CHECK(c.startup_probe->initial_delay == Duration::seconds(3));
+  CHECK(c.startup_probe->timeout == Duration::seconds(4));
+  CHECK(c.startup_probe->success_threshold == 1);
+  CHECK(c.pre_stop == Duration::seconds(20));
+  CHECK(spec_of(kContainers).containers[0].pre_stop == Duration{});
+}
+
+TEST_CASE("only sleeping is modelled of a container's hooks") {
+  auto warnings = [](const std::string& lifecycle) {
+    return read(pod("containers: [{name: main, image: i, lifecycle: " + lifecycle + "}]")).warnings();
+  };
+  CHECK(warnings("{preStop: {exec: {command: [bye]}}}") ==
+        std::vector<std::string>{"m.yaml:5:67: spec.containers[0].lifecycle.preStop.exec: not modelled, ignored"});
+  CHECK(warnings("{postStart: {sleep: {seconds: 1}}}") ==
+        std::vector<std::string>{"m.yaml:5:62: spec.containers[0].lifecycle.postStart: not modelled, ignored"});
+  CHECK(warnings("{preStop: {sleep: {seconds: 1}}}").empty());
+  CHECK(read(pod("containers: [{name: m, image: i, livenessProbe: {exec: {command: [ok]}, "
+                 "terminationGracePeriodSeconds: 5}}]"))
+            .warnings() ==
+        std::vector<std::string>{"m.yaml:5:106: spec.containers[0].livenessProbe.terminationGracePeriodSeconds: not "
+                                 "modelled, ignored"});
+}
+
+TEST_CASE("when pods restart and end") {
+  PodSpec spec = spec_of(kContainers + "restartPolicy: OnFailure\nactiveDeadlineSeconds: 90");
+  CHECK(spec.restart_policy == RestartPolicy::OnFailure);
+  CHECK(spec.active_deadline == Duration::seconds(90));
+  CHECK(spec_of(kContainers + "restartPolicy: Never").restart_policy == RestartPolicy::Never);
+  CHECK(spec_of(kContainers).restart_policy == RestartPolicy::Always);
+  CHECK_FALSE(spec_of(kContainers).active_deadline);
 }
 
 TEST_CASE("resources of the pod: what is written, then its containers, then its limits") {

@@ -91,7 +91,43 @@ status:
   CHECK(dumped.max_unavailable->value == 25);
   CHECK(dumped.max_unavailable->percent);
   CHECK(dumped.disruptions_allowed == 0);
+  CHECK(dumped.unhealthy_pod_eviction_policy == PodDisruptionBudget::UnhealthyPods::IfHealthyBudget);
   CHECK(dumped.disrupted_pods == std::vector<std::string>{"llama-a", "llama-b"});
+}
+
+TEST_CASE("a budget may let pods go that are not ready") {
+  CHECK(good(budget("spec: {unhealthyPodEvictionPolicy: AlwaysAllow, maxUnavailable: 1}\n"))
+            .pod_disruption_budgets[0]
+            .unhealthy_pod_eviction_policy == PodDisruptionBudget::UnhealthyPods::AlwaysAllow);
+}
+
+TEST_CASE("a budget that never lets a ready pod go is told") {
+  const std::string never = "no voluntary eviction of a ready pod will ever pass: ";
+  auto warnings = [](const std::string& spec, const std::string& objects) {
+    std::string budget = "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: b}\nspec: " + spec;
+    return read(budget + "\n---\n" + objects).warnings();
+  };
+  auto once = [&](const std::string& message) { return std::vector<std::string>{"m.yaml:1:1: " + message}; };
+  const std::string two = deployment("llama", "  replicas: 2\n"), hpa_of_4 = "---\n" + hpa("maxReplicas: 4");
+  const std::string selects = "selector: {matchLabels: {app: llama}}";
+
+  CHECK(warnings("{maxUnavailable: 0, " + selects + "}", two) ==
+        once("spec.maxUnavailable: " + never + "maxUnavailable is 0"));
+  CHECK(warnings("{maxUnavailable: 0%, " + selects + "}", two) ==
+        once("spec.maxUnavailable: " + never + "maxUnavailable is 0"));
+  CHECK(warnings("{minAvailable: 2, " + selects + "}", two) ==
+        once("spec.minAvailable: " + never + "minAvailable is 2, and there are at most 2 such pods"));
+  CHECK(warnings("{minAvailable: 51%, " + selects + "}", two) ==
+        once("spec.minAvailable: " + never + "minAvailable is 51%, and there are at most 2 such pods"));
+  CHECK(warnings("{minAvailable: 4, " + selects + "}", two + hpa_of_4) ==
+        once("spec.minAvailable: " + never + "minAvailable is 4, and there are at most 4 such pods"));
+
+  CHECK(warnings("{minAvailable: 50%, " + selects + "}", two).empty());
+  CHECK(warnings("{minAvailable: 1, " + selects + "}", two).empty());
+  CHECK(warnings("{minAvailable: 3, " + selects + "}", two + hpa_of_4).empty());
+  CHECK(warnings("{maxUnavailable: 1%, " + selects + "}", two).empty());
+  CHECK(warnings("{maxUnavailable: 0, selector: {matchLabels: {app: other}}}", two).empty());
+  CHECK(warnings("{maxUnavailable: 0}", two).empty());  // no selector: no pod
 }
 
 TEST_CASE("every namespace has its name as a label, and exists where it is used") {

@@ -272,8 +272,8 @@ TEST_CASE("mistakes are told with line, column, field and what is allowed") {
 TEST_CASE("what is not acted on is told once, with its count") {
   std::vector<std::string> fields = read(pod(R"(
 containers:
-- {name: a, image: i, livenessProbe: {tcpSocket: {port: 80}}, imagePullPolcy: Always}
-- {name: b, image: i, livenessProbe: {tcpSocket: {port: 80}}, restartPolicy: Never}
+- {name: a, image: i, lifecycle: {preStop: {tcpSocket: {port: 80}}}, imagePullPolcy: Always}
+- {name: b, image: i, lifecycle: {preStop: {tcpSocket: {port: 80}}}, restartPolicy: Never}
 resourceClaims: []
 hostNetwork: false
 volumes: [{name: v, persistentVolumeClaim: {claimName: c}}]
@@ -285,7 +285,7 @@ tolerations: [{key: a, operator: Exists, efect: NoSchedule}]
                          [&](const std::string& text) { return text.find(part) != text.npos; });
   };
   CAPTURE(fields);
-  CHECK(told("spec.containers[0].livenessProbe: not modelled, ignored (2 times)") == 1);
+  CHECK(told("spec.containers[0].lifecycle.preStop.tcpSocket: not modelled, ignored (2 times)") == 1);
   CHECK(told("spec.containers[0].imagePullPolcy: unknown field; did you mean imagePullPolicy?") == 1);
   CHECK(told("spec.containers[1].restartPolicy: not modelled, ignored") == 1);
   CHECK(told("spec.volumes[0].persistentVolumeClaim: not modelled") == 1);
@@ -330,12 +330,13 @@ TEST_CASE("a kubectl dump: workloads make their own replicas again") {
                      owned("ReplicaSet", "llama-7d9f", "Deployment", "llama", set_rest) +
                      owned("Pod", "llama-7d9f-a", "ReplicaSet", "llama-7d9f", pod_rest) +
                      owned("Pod", "llama-7d9f-b", "ReplicaSet", "llama-7d9f", pod_rest) +
-                     owned("Pod", "exporter-x", "DaemonSet", "exporter", pod_rest);
+                     owned("Pod", "exporter-x", "DaemonSet", "exporter", pod_rest) +
+                     owned("Pod", "llama-0", "StatefulSet", "llama", pod_rest);
   Read whole = read(text);
   CHECK(whole.errors().empty());
   CHECK(whole.objects.deployments.size() == 1);
   CHECK(whole.objects.replica_sets.empty());
-  REQUIRE(whole.objects.pods.size() == 1);
+  REQUIRE(whole.objects.pods.size() == 2);  // whose owners are not in the input
   CHECK(whole.objects.pods[0].meta.name == "exporter-x");
   CHECK(whole.objects.pods[0].spec.node_name == "gpu-0");
   CHECK(whole.warnings().empty());

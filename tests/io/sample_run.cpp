@@ -97,8 +97,8 @@ Recorder sample_recorder() {
     make("kisim_tpot_seconds", "s", {{"quantile", label}, {"source", "chat"}},
          [=](double t) { return 0.008 + 0.002 * shape(t); });
   }
-  make("kube_deployment_spec_replicas", "1", {{"workload", "default/llama"}}, wanted);
-  make("kube_deployment_status_replicas_ready", "1", {{"workload", "default/llama"}}, ready);
+  make("kisim_replicas", "1", {{"workload", "default/llama"}}, wanted);
+  make("kisim_replicas_ready", "1", {{"workload", "default/llama"}}, ready);
   make("kisim_pods", "1", {{"phase", "starting"}, {"workload", "default/llama"}},
        [&](double t) { return std::max(0.0, wanted(t) - ready(t)); });
   make("kisim_pods", "1", {{"phase", "pending"}, {"workload", "default/llama"}}, [](double) { return 0.0; });

@@ -1,77 +1,21 @@
-#include "io/input.hpp"
+#include "io/scenario_text.hpp"
 #include "shared_data.hpp"
 
-#include <unistd.h>
-
-#include <catch2/catch.hpp>
-
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
 
 using namespace kisim;
+using namespace kisim::test;
 namespace fs = std::filesystem;
 
 namespace {
 
 const fs::path kRoot = KISIM_ROOT;
 
-// A folder of its own for the files of one test.
-class Folder {
- public:
-  Folder() : path_(fs::temp_directory_path() / fmt::format("kisim-scenario-{}-{}", ::getpid(), ++count_)) {
-    fs::create_directories(path_);
-  }
-  ~Folder() { fs::remove_all(path_); }
-  std::string write(const std::string& name, const std::string& text) const {
-    fs::create_directories((path_ / name).parent_path());
-    std::ofstream(path_ / name) << text;
-    return path_ / name;
-  }
-  std::string path(const std::string& name) const { return path_ / name; }
-
- private:
-  static inline int count_ = 0;
-  fs::path path_;
-};
-
-std::string document(const std::string& spec) {
-  return "apiVersion: kisim.dev/v1\nkind: Scenario\nmetadata: {name: t}\nspec:\n" + spec;
-}
-
-Scenario read(const std::string& spec, ReadOptions options = {}) {
-  options.files = false;
-  return read_scenario_text(document(spec), "t.yaml", options);
-}
-
-template <class F>
-std::string complaint(F f) {
-  try {
-    f();
-  } catch (const InputError& e) {
-    return e.what();
-  }
-  return "";
-}
-
-std::string complaint_of(const std::string& spec, const ReadOptions& options = {}) {
-  return complaint([&] { read(spec, options); });
-}
-
-ReadOptions with(std::vector<std::pair<std::string, std::string>> overrides) {
-  ReadOptions options;
-  options.overrides = std::move(overrides);
-  return options;
-}
-
 const TrafficSpec& source(const Scenario& scenario, const std::string& name) {
   auto it = std::find_if(scenario.traffic.begin(), scenario.traffic.end(), [&](auto& t) { return t.name == name; });
   REQUIRE(it != scenario.traffic.end());
   return *it;
 }
-
-const std::string kNode =
-    "---\n{apiVersion: v1, kind: Node, metadata: {name: n}, status: {allocatable: {cpu: '4', pods: '110'}}}\n";
 
 const std::string kChat = R"(  duration: 1h
   traffic:
@@ -137,7 +81,9 @@ TEST_CASE("the scenario of the contracts, as printed") {
   CHECK(s.metrics.delay == Duration{1'000'000'000});
   CHECK_FALSE(s.metrics.offset);
   REQUIRE(s.faults.size() == 1);
-  CHECK(s.faults[0].at == Duration{1200'000'000'000});
+  CHECK(s.faults[0].kind == FaultSpec::Kind::NodeLoss);
+  CHECK(s.faults[0].at->mean() == 1200);
+  CHECK(s.faults[0].for_.mean() == 600);
   CHECK(s.faults[0].node == "gpu-3");
   CHECK(s.prices.at("h100-80gb") == 2.5);
 }
@@ -256,19 +202,6 @@ TEST_CASE("a policy has a name and parameters as text") {
   CHECK(s.scheduler.params.at("seed") == "5");
   CHECK(complaint_of("  duration: 60\n  policies: {scheduler: {plugins: [a]}}\n") ==
         "t.yaml:6:35: spec.policies.scheduler.plugins: found a list, allowed: a number or text");
-}
-
-TEST_CASE("what is not supported yet says so") {
-  Scenario s = read("  duration: 60\n  kubernetes: {latencies: {bind: 5ms}}\n");
-  REQUIRE(s.warnings.size() == 1);
-  CHECK(s.warnings[0].text() ==
-        "t.yaml:6:27: spec.kubernetes.latencies: a mapping is not supported yet, allowed: none, upstream; 'none' is "
-        "used");
-  CHECK(s.latencies == "none");
-  s = read("  duration: 60\n  kubernetes: {latencies: upstream}\n");
-  REQUIRE(s.warnings.size() == 1);
-  CHECK(s.warnings[0].text() ==
-        "t.yaml:6:27: spec.kubernetes.latencies: 'upstream' is not supported yet: everything is instant");
 }
 
 TEST_CASE("a policy knows where it was chosen") {

@@ -75,6 +75,20 @@ TEST_CASE("the schema is JSON Schema draft 7 of the Scenario document") {
   const Json& kubernetes = *schema_at(schema, {"spec", "kubernetes"});
   CHECK(kubernetes["properties"]["schedulerConfiguration"]["type"] == Json({"string", "object"}));
   CHECK(kubernetes["properties"]["featureGates"]["additionalProperties"]["type"] == "boolean");
+  CHECK(kubernetes["properties"]["latencies"]["anyOf"][0]["enum"] == Json({"none", "upstream"}));
+  CHECK(kubernetes["properties"]["latencies"]["anyOf"][1]["properties"]["bind"]["default"] == "0s");
+  const Json& autoscaler = schema["properties"]["spec"]["properties"]["clusterAutoscaler"]["properties"];
+  CHECK(autoscaler["scaleDownEnabled"]["type"] == "boolean");
+  CHECK(autoscaler["scaleDownEnabled"]["default"] == true);
+  CHECK(autoscaler["expander"]["anyOf"][1]["items"]["enum"][0] == "random");
+  CHECK(autoscaler["expander"]["default"] == "least-waste");
+  const Json& action = schema["properties"]["spec"]["properties"]["actions"]["items"];
+  CHECK(action["required"] == Json::array({"at"}));
+  CHECK(action["properties"]["apply"]["type"] == Json({"string", "array", "object"}));
+  CHECK(action["properties"]["cascade"]["default"] == "background");
+  const Json& fault = schema["properties"]["spec"]["properties"]["faults"]["items"]["properties"];
+  CHECK(fault["kind"]["enum"].size() == 8);
+  CHECK(fault["every"]["anyOf"].back()["$ref"] == "#/definitions/distribution");
 }
 
 TEST_CASE("the quickstart uses only what the schema declares") {
@@ -88,7 +102,7 @@ TEST_CASE("the quickstart uses only what the schema declares") {
 TEST_CASE("every field is listed, documented and in the schema") {
   Json schema = Json::parse(scenario_schema());
   std::vector<FieldDoc> fields = scenario_fields();
-  CHECK(fields.size() > 70);
+  CHECK(fields.size() > 150);
   for (const FieldDoc& field : fields) {
     INFO(field.path);
     CHECK_FALSE(field.type.empty());
@@ -123,6 +137,20 @@ TEST_CASE("listed defaults are those of the structs") {
   CHECK(text("spec.metrics.scrapeInterval") == "15s");
   CHECK(text("spec.metrics.offset") == "random");
   CHECK(text("spec.metrics.window") == "30s");
+  CHECK(text("spec.metrics.staleness") == "5m");
+  CHECK(text("spec.metrics.resourceResolution") == "15s");
+  CHECK(text("spec.kubernetes.latencies") == "none");
+  CHECK(text("spec.kubernetes.latencies.scheduler.qps") == "0");
+  CHECK(text("spec.clusterAutoscaler.scaleDownUnneededTime") == "10m");
+  CHECK(text("spec.clusterAutoscaler.scaleDownDelayAfterDelete").empty());
+  CHECK(text("spec.clusterAutoscaler.skipNodesWithSystemPods") == "true");
+  CHECK(text("spec.clusterAutoscaler.nodeGroups.<name>.provision") == "0s");
+  CHECK(text("spec.pods.<name>.cpu") == "0");
+  CHECK(text("spec.pods.<name>.run").empty());
+  CHECK(text("spec.faults[].for") == "0s");
+  CHECK(text("spec.actions[].ignoreDaemonSets") == "true");
+  CHECK(text("spec.actions[].timeout").empty());
+  CHECK(text("spec.policies.descheduler.dryRun") == "false");
   CHECK(text("spec.kubernetes.version") == scenario.kubernetes_version);
   CHECK(text("spec.duration").empty());
 }
@@ -138,6 +166,9 @@ TEST_CASE("amounts are written as they are read") {
                             {Unit::BytesPerSecond, "7B/s"},
                             {Unit::PerSecond, "20/s"},
                             {Unit::PerHour, "2.5/h"},
+                            {Unit::Cores, "250m"},
+                            {Unit::Cores, "1.5005"},
+                            {Unit::Cores, "2"},
                             {Unit::None, "0.1"}}) {
     auto value = parse_amount(unit, text);
     REQUIRE(value);
@@ -158,4 +189,5 @@ TEST_CASE("what is no amount") {
   CHECK_FALSE(parse_amount(Unit::BytesPerSecond, "8GB"));
   CHECK_FALSE(parse_amount(Unit::BytesPerSecond, "/s"));
   CHECK_FALSE(parse_amount(Unit::Seconds, "1e400"));
+  CHECK_FALSE(parse_amount(Unit::Cores, "2k"));
 }

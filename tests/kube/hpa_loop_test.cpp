@@ -29,6 +29,7 @@ KubeSetup queue_scaled(const std::string& metric, MetricSpec::Source source = Me
   spec.target.milli_value = 2000;
   binding.policy = hpa();
   binding.object = HorizontalPodAutoscaler{.max_replicas = 8, .metrics = {spec}};
+  binding.object->meta.name = "h";
   binding.max_replicas = 8;
   return setup;
 }
@@ -60,11 +61,173 @@ TEST_CASE("a metric that cannot be had stops scaling and is counted", "[hpa]") {
     CHECK(run.decided("FailedGetPodsMetric") == 4);
     CHECK(run.statistics().scalings.empty());
   }
-  SECTION("cpu has no model") {
+  SECTION("nothing is known of what the pods use") {
     KubeRun run(queue_scaled("cpu", MetricSpec::Source::Resource));
     run.run_until(at(60));
     CHECK(run.decided("FailedGetResourceMetric") == 4);
   }
+}
+
+// Writes down what is recorded of an object of that kind.
+struct HpaEvents : EventSink {
+  void record(KubeEvent event) override {
+    if (event.kind != "HorizontalPodAutoscaler") return;
+    texts.push_back(fmt::format("{} {} {}", event.at.ns / 1'000'000'000, event.reason, event.message));
+    CHECK(event.component == "horizontal-pod-autoscaler");
+    CHECK(event.name == "h");
+  }
+  std::vector<std::string> texts;
+};
+
+const AutoscalerState& autoscaler(KubeRun& run) { return run.state().autoscalers[WorkloadId(0u)]; }
+
+TEST_CASE("the status of the object is kept", "[hpa]") {
+  KubeRun run(queue_scaled("nv_inference_pending_request_count"));
+  for (int i = 0; i < 5; ++i) run.submit();  // four wait: 2 · 1
+  run.run_until(at(16));
+  const AutoscalerState& a = autoscaler(run);
+  CHECK(a.synced == at(15));
+  CHECK(a.current_replicas == 1);
+  CHECK(a.desired_replicas == 2);
+  CHECK(a.last_scale == at(15));
+  CHECK(a.able_to_scale.value.reason == "SucceededRescale");
+  CHECK(a.able_to_scale.value.detail == 2);
+  CHECK(a.scaling_active.value.reason == "ValidMetricFound");
+  CHECK(a.scaling_limited.value.reason == "DesiredWithinRange");
+  CHECK_FALSE(a.scaled_to_zero.known);
+  REQUIRE(a.decision.metrics.size() == 1);
+  CHECK(a.decision.metrics[0].average_milli_value == 4000);
+  // A condition is as old as its status, whatever its reason.
+  run.run_until(at(31));
+  CHECK(a.able_to_scale.value.reason == "ReadyForNewScale");
+  CHECK(a.able_to_scale.since == at(15));
+  CHECK(a.reconciliations[static_cast<size_t>(ScalingAction::ScaleUp)][0] == 1);
+  CHECK(a.reconciliations[static_cast<size_t>(ScalingAction::None)][0] == 1);
+}
+
+TEST_CASE("events say what the controller says", "[hpa]") {
+  HpaEvents events;
+  SECTION("a rescale") {
+    KubeRun run(queue_scaled("nv_inference_pending_request_count"));
+    run.kube().set_event_sink(&events);
+    for (int i = 0; i < 5; ++i) run.submit();
+    run.run_until(at(16));
+    CHECK(events.texts == std::vector<std::string>{"15 SuccessfulRescale New size: 2; reason: pods metric "
+                                                   "nv_inference_pending_request_count above target"});
+  }
+  SECTION("a metric that nobody exports") {
+    KubeRun run(queue_scaled("no_such_metric"));
+    run.kube().set_event_sink(&events);
+    run.run_until(at(16));
+    const std::string text =
+        "unable to get metric no_such_metric: unable to fetch metrics from custom metrics API: the server could not "
+        "find the metric no_such_metric for pods";
+    CHECK(events.texts == std::vector<std::string>{
+                              "15 FailedGetPodsMetric " + text,
+                              "15 FailedComputeMetricsReplicas invalid metrics (1 invalid out of 1), first error is: "
+                              "failed to get pods metric value: " +
+                                  text});
+  }
+}
+
+TEST_CASE("the metrics APIs do not answer while they are out", "[hpa]") {
+  KubeSetup setup = queue_scaled("nv_inference_pending_request_count");
+  Fault outage;
+  outage.kind = Fault::Kind::MetricsOutage;
+  outage.at = Distribution::constant(40);
+  outage.for_ = Distribution::constant(20);
+  setup.kube.faults.push_back(outage);
+  KubeRun run(setup);
+  run.run_until(at(31));
+  const AutoscalerState& a = autoscaler(run);
+  CHECK(a.scaling_active.value.status);
+  run.run_until(at(46));
+  CHECK(a.scaling_active.value.failure == MetricFailure::NoAnswer);
+  CHECK(a.scaling_active.since == at(45));
+  CHECK(a.able_to_scale.value.status);
+  run.run_until(at(61));
+  CHECK(a.scaling_active.value.status);
+  CHECK(a.scaling_active.since == at(60));
+}
+
+TEST_CASE("an object whose target is not there cannot get its scale", "[hpa]") {
+  KubeSetup setup = queue_scaled("nv_inference_pending_request_count");
+  WorkloadId w(0u);
+  SpecId later = std::exchange(setup.kube.workloads[w].spec, SpecId{});
+  setup.apply(20, w, later);
+  KubeRun run(setup);
+  HpaEvents events;
+  run.kube().set_event_sink(&events);
+  run.run_until(at(16));
+  CHECK_FALSE(autoscaler(run).able_to_scale.value.status);
+  CHECK(events.texts == std::vector<std::string>{"15 FailedGetScale deployments.apps \"web\" not found"});
+  run.run_until(at(31));
+  CHECK(autoscaler(run).able_to_scale.value.status);
+  CHECK(autoscaler(run).able_to_scale.since == at(30));
+}
+
+TEST_CASE("two objects over the same pods scale nothing", "[hpa]") {
+  KubeSetup setup = queue_scaled("nv_inference_pending_request_count");
+  setup.kube.workloads[WorkloadId(0u)].autoscaler.rivals = {"default/other"};
+  KubeRun run(setup);
+  for (int i = 0; i < 9; ++i) run.submit();
+  run.run_until(at(60));
+  CHECK(run.statistics().scalings.empty());
+  CHECK(run.decided("AmbiguousSelector") == 4);
+}
+
+TEST_CASE("a record takes the place of the cluster", "[hpa]") {
+  KubeSetup setup = queue_scaled("anything", MetricSpec::Source::External);
+  RecordedTarget target;
+  for (int64_t t : {3, 7, 90}) {
+    RecordedMetric metric;
+    metric.answer = ObservedMetric::Answer::Values;
+    metric.values_milli = {t * 1000};
+    target.syncs.push_back({.at = at(static_cast<double>(t)), .status_replicas = 1, .metrics = {metric}});
+  }
+  setup.kube.workloads[WorkloadId(0u)].autoscaler.recorded = std::make_shared<RecordedTarget>(target);
+  KubeRun run(setup);
+  run.run_until(at(1000));
+  const auto& scalings = run.statistics().scalings;
+  REQUIRE(scalings.size() == 3);
+  CHECK(scalings[0].at == at(3));
+  CHECK(scalings[0].to == 2);  // ceil(3 / 2)
+  CHECK(scalings[1].at == at(7));
+  CHECK(scalings[1].to == 4);
+  CHECK(scalings[2].at == at(90));
+  CHECK(scalings[2].to == 8);
+  CHECK(autoscaler(run).syncs == 3);
+}
+
+TEST_CASE("CPU utilisation of the request scales", "[hpa]") {
+  KubeSetup setup = queue_scaled("cpu", MetricSpec::Source::Resource);
+  KubeWorkload& workload = setup.kube.workloads[WorkloadId(0u)];
+  workload.behaviour.cpu = Distribution::constant(0.9);  // of one core requested
+  workload.autoscaler.object->metrics[0].target = {MetricTarget::Type::Utilization, 0, 60};
+  KubeRun run(setup);
+  run.run_until(at(600));
+  // Every pod uses 90 % whatever there are: 1.5 times as many, again and again, at most doubled, up to eight.
+  CHECK(run.statistics().scalings.front().to == 2);
+  CHECK(run.statistics().scalings.front().reason == "cpu resource utilization (percentage of request) above target");
+  CHECK(run.cluster().state.replicas[0] == 8);
+  const MetricStatus& status = autoscaler(run).decision.metrics[0];
+  CHECK(status.average_utilization == 90);
+  CHECK(status.average_milli_value == 900);
+}
+
+TEST_CASE("a missing request is told with its container and pod", "[hpa]") {
+  KubeSetup setup = queue_scaled("memory", MetricSpec::Source::Resource);
+  KubeWorkload& workload = setup.kube.workloads[WorkloadId(0u)];
+  workload.behaviour.memory = Distribution::constant(1e9);
+  workload.autoscaler.object->metrics[0].target = {MetricTarget::Type::Utilization, 0, 60};
+  KubeRun run(setup);
+  HpaEvents events;
+  run.kube().set_event_sink(&events);
+  run.run_until(at(46));
+  REQUIRE_FALSE(events.texts.empty());
+  CHECK_THAT(events.texts.back(), Catch::Matchers::Contains("missing request for memory in container server of Pod " +
+                                                            run.cluster().pod_name(PodId(0u))));
+  CHECK(autoscaler(run).scaling_active.value.failure == MetricFailure::NoRequest);
 }
 
 TEST_CASE("a workload without an autoscaler keeps its replicas", "[hpa]") {
@@ -87,7 +250,7 @@ TEST_CASE("what a policy wants is kept within the binding's limits", "[hpa]") {
   setup.kube.workloads[w].autoscaler.max_replicas = 5;
   KubeRun run(setup);
   run.run_until(at(20));
-  CHECK(run.kube().state.workloads[w].replicas == 5);
+  CHECK(run.cluster().state.replicas[w.value] == 5);
   CHECK(run.decided("TooManyReplicas") == 1);
   CHECK(run.decided("SuccessfulRescale: constant") == 1);
 }

@@ -37,6 +37,7 @@ struct KubeSetup {
     node.meta.name = name;
     node.allocatable = {{"cpu", milli_cpu}, {"memory", 64 * kGigabyte}, {"pods", 110}};
     node.images = std::move(images);
+    node.meta.labels = {{"kubernetes.io/hostname", name}};
     builder.add_node(node);
     return NodeId(nodes++);
   }
@@ -63,13 +64,61 @@ struct KubeSetup {
     return id;
   }
 
-  WorkloadId add(const std::string& name, int32_t replicas, const PodSpec& spec, ServingModelId model = {},
-                 WorkloadModel::Kind kind = WorkloadModel::Kind::Deployment) {
-    TemplateId pod_template = builder.add_template("default", {{}, {}, spec});
-    builder.add_workload({kind, "default", name, pod_template, replicas, model});
+  // A Deployment.
+  WorkloadId add(const std::string& name, int32_t replicas, const PodSpec& spec, ServingModelId model = {}) {
+    Deployment object;
+    object.replicas = replicas;
+    return add_object(name, object, spec, model);
+  }
+  // Any kind of workload. Its pods are labelled app=<name>.
+  template <class Object>
+  WorkloadId add_object(const std::string& name, Object object, const PodSpec& spec, ServingModelId model = {}) {
+    object.meta.name = name;
+    using Kind = WorkloadModel::Kind;
+    constexpr Kind kKind = std::is_same_v<Object, Deployment>    ? Kind::Deployment
+                           : std::is_same_v<Object, ReplicaSet>  ? Kind::ReplicaSet
+                           : std::is_same_v<Object, StatefulSet> ? Kind::StatefulSet
+                           : std::is_same_v<Object, DaemonSet>   ? Kind::DaemonSet
+                           : std::is_same_v<Object, Job>         ? Kind::Job
+                                                                 : Kind::Pod;
+    PodTemplate pods{{{"app", name}}, {}, spec, {}};
+    if constexpr (std::is_same_v<Object, DaemonSet>)
+      for (Toleration& t : daemon_tolerations()) pods.spec.tolerations.push_back(std::move(t));
+    TemplateId pod_template = builder.add_template("default", pods, nullptr, "v1");
+    builder.add_workload({kKind, "default", name, pod_template, 1, model});
     KubeWorkload workload;
-    workload.startup.image = spec.containers[0].image;
+    workload.spec = add_spec(object, pod_template);
     return kube.workloads.push_back(workload);
+  }
+  template <class Object>
+  SpecId add_spec(const Object& object, TemplateId pod_template) {
+    std::optional<int32_t> replicas;
+    if constexpr (requires { object.replicas; }) replicas = object.replicas;
+    return kube.specs.push_back({object, pod_template, replicas});
+  }
+  // Another revision of a workload's pods, and its spec with them.
+  template <class Object>
+  SpecId revise(WorkloadId id, Object object, const PodSpec& spec, const std::string& name,
+                const std::string& hash = "v2") {
+    object.meta.name = name;
+    TemplateId pod_template = builder.add_template("default", {{{"app", name}}, {}, spec, {}}, nullptr, hash);
+    builder.set_workload(pod_template, id);
+    return add_spec(object, pod_template);
+  }
+  void apply(double seconds, WorkloadId id, SpecId spec) {
+    Action action;
+    action.at = at(seconds);
+    action.workload = id;
+    action.spec = spec;
+    kube.actions.push_back(action);
+  }
+  void lose(NodeId node, double seconds, Duration for_) {
+    Fault fault;
+    fault.nodes = {node};
+    fault.at = Distribution::constant(seconds);
+    fault.for_ = Distribution::constant(for_.to_seconds());
+    fault.entity = kube.faults.size();
+    kube.faults.push_back(fault);
   }
 };
 
@@ -110,6 +159,13 @@ class KubeRun {
 
   Engine& engine() { return state_->engine; }
   Cluster& cluster() { return rooms_->cluster; }
+  KubeState& state() { return state_->kube; }
+  size_t pods_in(PodPhase phase) {
+    const auto& pods = state_->cluster.pods;
+    size_t count = 0;
+    for (size_t i = 0; i < pods.size(); ++i) count += pods[PodId(i)].phase == phase;
+    return count;
+  }
   Serving& serving() { return rooms_->serving; }
   Kube& kube() { return rooms_->kube; }
   KubeStatistics& statistics() { return state_->kube.statistics; }

@@ -92,7 +92,8 @@ class SchedulerFixture {
 
   // Known to the scheduler, but not in its queue.
   PodId create(size_t workload) {
-    PodId pod = cluster.create_pod(WorkloadId(workload), engine.now());
+    PodId pod =
+        cluster.create_pod(WorkloadId(workload), model.workloads[WorkloadId(workload)].pod_template, engine.now());
     cache.know_pod(pod, cluster_state.pods[pod].pod_template, cluster.pod_entity(pod));
     return pod;
   }
@@ -112,7 +113,7 @@ class SchedulerFixture {
     scheduler.pod_removed(pod);
   }
   void set_ready(size_t node, bool ready) {
-    cluster_state.node_ready[node] = ready;
+    cluster_state.node_conditions[node].set(kNodeNotReady, !ready);
     scheduler.node_changed(NodeId(node));
   }
   // Handles every event up to `seconds` and moves the clock there.

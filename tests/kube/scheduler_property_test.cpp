@@ -103,7 +103,10 @@ class Setting {
     int64_t nodes = dice_.between(5, dice_.between(5, 40));
     if (dice_.one_in(32)) nodes = 130;  // not all of so many are looked at
     for (int64_t n = 0; n < nodes; ++n) objects.nodes.push_back(node(n));
-    objects.namespaces = {{{"", "default", {}, {}, "", "", {}}}, {{"", "team", {{"kind", "team"}}, {}, "", "", {}}}};
+    objects.namespaces.resize(2);
+    objects.namespaces[0].meta.name = "default";
+    objects.namespaces[1].meta.name = "team";
+    objects.namespaces[1].meta.labels = {{"kind", "team"}};
     for (int64_t i = dice_.between(0, 2); i > 0; --i) objects.services.push_back(service());
     configure(seed);
     for (int64_t w = dice_.between(8, 24); w > 0; --w) objects.workloads.push_back(workload());
@@ -407,7 +410,7 @@ SchedulerSnapshot recount(const SchedulerFixture& f) {
   cache.start();
   for (size_t n = 0; n < s.version.size(); ++n) {
     cache.add_node(NodeId(n), s.version[n]);
-    cache.set_ready(NodeId(n), s.ready[n] != 0);
+    cache.set_conditions(NodeId(n), s.conditions[n]);
   }
   for (bool whole : {false, true})
     for (size_t n = 0; n < s.pods.size(); ++n)
@@ -620,7 +623,7 @@ Complaint difference(const SchedulerSnapshot& a, const SchedulerSnapshot& b) {
   return first_difference(
       {{"version", a.version == b.version},
        {"present", a.present == b.present},
-       {"ready", a.ready == b.ready},
+       {"conditions", a.conditions == b.conditions},
        {"requested", a.requested == b.requested},
        {"allocatable", a.allocatable == b.allocatable},
        {"nonzero_cpu", a.nonzero_cpu == b.nonzero_cpu},
@@ -807,14 +810,15 @@ class History : public CycleObserver {
   // At most a few nodes are not ready at a time.
   void change_node() {
     size_t node = events_.below(f_.model.nodes.size());
-    const std::vector<uint8_t>& ready = f_.cluster_state.node_ready;
-    auto down = std::find(ready.begin(), ready.end(), 0);
-    bool recovers = down != ready.end() && events_.one_in(2);
-    f_.set_ready(recovers ? static_cast<size_t>(down - ready.begin()) : node, recovers);
+    const std::vector<NodeConditions>& conditions = f_.cluster_state.node_conditions;
+    auto down =
+        std::find_if(conditions.begin(), conditions.end(), [](NodeConditions c) { return c.any_of(kNodeNotReady); });
+    bool recovers = down != conditions.end() && events_.one_in(2);
+    f_.set_ready(recovers ? static_cast<size_t>(down - conditions.begin()) : node, recovers);
   }
   void become_ready(PodId pod) {
     PodState& object = f_.cluster_state.pods[pod];
-    if (object.node.valid() && object.phase != PodPhase::Terminating) object.phase = PodPhase::Ready;
+    if (object.node.valid() && object.phase != PodPhase::Terminating) f_.cluster.set_phase(pod, PodPhase::Ready);
   }
   void answer(PodId pod, bool allow) {
     allow ? f_.scheduler.allow(pod) : f_.scheduler.reject(pod);
@@ -825,7 +829,7 @@ class History : public CycleObserver {
     PodState& object = f_.cluster_state.pods[pod];
     if (object.phase == PodPhase::Terminating || object.phase == PodPhase::Gone) return;
     if (object.phase != PodPhase::Ready) return remove(pod);
-    object.phase = PodPhase::Terminating;
+    f_.cluster.set_phase(pod, PodPhase::Terminating);
     f_.scheduler.pod_terminating(pod, preempted);
     leaving_.emplace_back(f_.engine.now() + Duration{events_.between(1, 30'000) * 1'000'000}, pod);
   }

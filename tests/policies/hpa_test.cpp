@@ -1,4 +1,4 @@
-// Worked examples of the hpa policy, each with its arithmetic; hpa_golden_test.cpp has the records of the real one.
+// Worked examples of the hpa policy, each with its arithmetic; tests/conformance has the records of the real one.
 
 #include "core/error.hpp"
 #include "policy/autoscaler.hpp"
@@ -26,8 +26,10 @@ struct Bench {
   PolicyMemoryBox memory{policy->make_memory()};
   Stream stream;
   int32_t minor = 36;
+  bool ambiguous = false;
   std::vector<ObservedPod> pods;
   std::vector<std::optional<MetricSample>> samples;
+  std::vector<int64_t> requests, values;  // of the metric, where it has any
 
   static MetricSpec queue_metric() {
     MetricSpec spec{.source = MetricSpec::Source::Pods, .name = "queue"};
@@ -49,7 +51,10 @@ struct Bench {
     for (int32_t i = 0; i < n; ++i) pod(value);
   }
   Decision decide(Duration now, int32_t replicas, bool available = true) {
-    ObservedMetric metric{.available = available, .samples = samples};
+    using Answer = ObservedMetric::Answer;
+    ObservedMetric metric{.answer = available ? Answer::Values : Answer::Unavailable, .samples = samples};
+    metric.request_milli = requests;
+    metric.values_milli = values;
     Observation seen;
     seen.now = Time{} + now;
     seen.kubernetes_minor = minor;
@@ -60,7 +65,10 @@ struct Bench {
     seen.pods = pods;
     seen.required = object.metrics;
     seen.metrics = {&metric, 1};
-    return policy->decide(seen, *memory, stream);
+    seen.ambiguous = ambiguous;
+    Decision decision;
+    policy->decide(seen, *memory, stream, decision);
+    return decision;
   }
 };
 
@@ -213,6 +221,119 @@ TEST_CASE("a metric that fails leaves the replicas as they are", "[hpa]") {
   CHECK(d.error);
   CHECK_FALSE(d.scaling_active.status);
   CHECK(d.scaling_active.reason == "FailedGetPodsMetric");
+}
+
+TEST_CASE("a decision tells how it came about", "[hpa]") {
+  Bench b;
+  b.object.scale_up = ScalingRules{.stabilization_window = 0_s, .policies = {{ScalingPolicy::Type::Pods, 4, 15_s}}};
+  b.object.scale_down = ScalingRules{.stabilization_window = 300_s};
+  SECTION("limited by a policy") {
+    b.all(4, 30);  // 3 · 4 = 12
+    Decision d = b.decide(15_s, 4);
+    CHECK(d.steps.taken);
+    CHECK(d.steps.proposed == 12);
+    CHECK(d.steps.stabilized == 12);
+    CHECK(d.steps.desired == 8);
+    REQUIRE(d.steps.policy);
+    CHECK(d.steps.policy->value == 4);
+    CHECK(d.steps.base == 4);
+  }
+  SECTION("held by a recommendation") {
+    b.all(10, 12);  // 12, recommended at 15 s
+    CHECK(b.decide(15_s, 10).desired == 12);
+    b.all(12, 5);  // 6
+    Decision d = b.decide(30_s, 12);
+    CHECK(d.steps.proposed == 6);
+    CHECK(d.steps.stabilized == 12);
+    CHECK(d.steps.window == 300_s);
+    CHECK(d.steps.recommended == Time{} + 15_s);
+    CHECK_FALSE(d.steps.policy);
+  }
+  SECTION("the limits of the object ask no metric") {
+    b.object.max_replicas = 3;
+    Decision d = b.decide(15_s, 9);
+    CHECK_FALSE(d.steps.taken);
+    CHECK(d.metrics.empty());
+  }
+}
+
+TEST_CASE("the status of a metric has its value and its pods", "[hpa]") {
+  Bench b;
+  b.pod(20);
+  b.pod(25);
+  b.pod({});
+  b.pod({}, ObservedPod::Phase::Pending);
+  b.pod({}, ObservedPod::Phase::Failed);
+  Decision d = b.decide(15_s, 5);
+  REQUIRE(d.metrics.size() == 1);
+  const MetricStatus& status = d.metrics[0];
+  CHECK(status.failure == MetricFailure::None);
+  CHECK(status.average_milli_value == 22'500);
+  CHECK_FALSE(status.average_utilization);
+  CHECK(status.ready == 2);
+  CHECK(status.missing == 1);
+  CHECK(status.unready == 1);
+  CHECK(status.ignored == 1);
+}
+
+TEST_CASE("pods that several objects select are scaled by none", "[hpa]") {
+  Bench b;
+  b.ambiguous = true;
+  b.all(4, 100);
+  Decision d = b.decide(15_s, 4);
+  CHECK(d.desired == 4);
+  CHECK(d.error);
+  CHECK(d.scaling_active.reason == "AmbiguousSelector");
+  CHECK(d.metrics.empty());
+  CHECK(b.decide(30_s, 200).desired == 100);  // but within their limits
+}
+
+TEST_CASE("a container that pods do not have is an error since 1.35", "[hpa]") {
+  Bench b;
+  b.object.metrics[0].source = MetricSpec::Source::ContainerResource;
+  b.object.metrics[0].name = "memory";
+  b.object.metrics[0].target = {MetricTarget::Type::Utilization, 0, 50};
+  b.all(2, 10);
+  std::vector<int64_t> requests{10'000, kNoContainer};
+  b.requests = requests;
+  b.minor = 34;  // it requests nothing: 20 of 10 used, 200 % of 50
+  CHECK(b.decide(15_s, 2).steps.proposed == 8);
+  b.minor = 36;
+  Decision d = b.decide(30_s, 2);
+  REQUIRE(d.metrics.size() == 1);
+  CHECK(d.metrics[0].failure == MetricFailure::NoContainer);
+  CHECK(d.metrics[0].pod == 1);
+}
+
+TEST_CASE("from zero a raised minimum is reached at once", "[hpa]") {
+  Bench b;
+  Params p = default_params();
+  p.set("featureGates", "HPAScaleToZero=true");
+  b.policy = Registry<Autoscaler>::instance().find("hpa")->make(p);
+  b.object.metrics[0].source = MetricSpec::Source::External;
+  b.object.min_replicas = 0;
+  b.object.scale_up = ScalingRules{.stabilization_window = 0_s};
+  b.object.scale_down = ScalingRules{.stabilization_window = 0_s};
+  b.values = {0};
+  Decision d = b.decide(15_s, 3);
+  CHECK(d.desired == 0);
+  CHECK(d.scaled_to_zero == true);
+  b.object.min_replicas = 2;
+  b.values = {5'000};
+  d = b.decide(30_s, 0);  // ceil(5 / 10) = 1
+  CHECK(d.steps.proposed == 1);
+  CHECK(d.desired == 2);
+  CHECK(d.scaled_to_zero == false);
+}
+
+TEST_CASE("a manual zero stays since 1.36", "[hpa]") {
+  Bench b;
+  b.object.metrics[0].source = MetricSpec::Source::External;
+  b.object.min_replicas = 0;
+  b.values = {50'000};
+  CHECK(b.decide(15_s, 0).scaling_active.reason == "ScalingDisabled");
+  b.minor = 34;
+  CHECK(b.decide(30_s, 0).desired == 4);
 }
 
 TEST_CASE("a copy of the memory remembers on its own", "[hpa]") {

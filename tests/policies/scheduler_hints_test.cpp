@@ -34,7 +34,10 @@ class Hints {
   bool added(size_t node) { return this->node(Kind::NodeAdd, kNothing, node); }
   bool readiness(size_t node, bool before, bool after) {
     auto entry = static_cast<uint32_t>(node);
-    return ask({Kind::NodeUpdateTaint, NodeId(node), entry, entry, before, after});
+    NodeConditions was, is;
+    was.set(kNodeNotReady, !before);
+    is.set(kNodeNotReady, !after);
+    return ask({Kind::NodeUpdateTaint, NodeId(node), entry, entry, was, is});
   }
   bool pod(Kind kind, size_t workload) {
     ClusterEvent event{kind};

@@ -60,7 +60,10 @@ TEST_CASE("compiling names what does not fit together") {
   CHECK_THAT(complaint(s), Catch::Contains("spec.prices.h200") && Catch::Contains("no price for h100-80gb"));
 
   s = base();
-  s.faults = {{{}, {}, "node-loss", "gpu-9", {}}};
+  FaultSpec fault;
+  fault.at = Distribution::constant(0);
+  fault.node = "gpu-9";
+  s.faults = {fault};
   CHECK_THAT(complaint(s), Catch::Contains("found 'gpu-9', allowed: gpu-0"));
 }
 

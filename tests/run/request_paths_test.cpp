@@ -111,8 +111,8 @@ TEST_CASE("requests wait for the first endpoint and then go on in order") {
 TEST_CASE("a lost node fails what runs on it") {
   Scenario s = arrivals_at({0, 0, 20000}, 10);
   FaultSpec fault;
-  fault.at = Duration::seconds(5);
-  fault.for_ = Duration::seconds(10);
+  fault.at = Distribution::constant(5);
+  fault.for_ = Distribution::constant(10);
   fault.node = "node-0";
   s.faults = {fault};
   auto [rows, summary] = simulate(s);

@@ -52,8 +52,8 @@ Scenario eventful(uint64_t seed, const std::string& detail = "iteration") {
       ScalingRules{Duration{}, ScalingRules::Select::Max, {{ScalingPolicy::Type::Pods, 2, Duration::seconds(15)}}, {}};
   s.manifests.hpas = {hpa};
   FaultSpec fault;
-  fault.at = Duration::seconds(600);
-  fault.for_ = Duration::seconds(500);  // longer than 40 s of grace and 300 s of toleration
+  fault.at = Distribution::constant(600);
+  fault.for_ = Distribution::constant(500);  // longer than 40 s of grace and 300 s of toleration
   fault.node = "gpu-0";
   s.faults = {fault};
   SloSpec slo;

@@ -1,0 +1,109 @@
+#include "kube/actions.hpp"
+
+namespace kisim {
+
+namespace {
+
+constexpr Duration kDrainRetry = 5_s;  // kubectl drain, after a refusal
+constexpr std::string_view kDrain = "kubectl drain";
+
+}  // namespace
+
+void Actions::start() {
+  state_.drains.resize(model_.actions.size());
+  for (uint32_t i = 0; i < model_.actions.size(); ++i)
+    engine_.schedule(model_.actions[i].at, Priority::Control, events_.act, i);
+}
+
+void Actions::on_act(uint32_t i) {
+  const Action& action = model_.actions[i];
+  using Kind = Action::Kind;
+  switch (action.kind) {
+    case Kind::ApplyWorkload:
+    case Kind::Restart:
+      return controllers_.apply(action.workload, action.spec);
+    case Kind::Scale:
+      return controllers_.scale(action.workload, action.replicas, "kubectl scale");
+    case Kind::DeleteWorkload:
+      return controllers_.remove(action.workload, action.cascade);
+    case Kind::DeleteNamespace:
+      return delete_namespace(action);
+    case Kind::ApplyNode:
+      return apply_node(action);
+    case Kind::DeleteNode:
+      return api_.remove_node(action.node);
+    case Kind::Cordon:
+      return cordon(action.node, true);
+    case Kind::Uncordon:
+      return cordon(action.node, false);
+    case Kind::Drain:
+      cordon(action.node, true);
+      state_.drains[i] = {true, engine_.now(), {}};
+      return on_drain(i);
+  }
+}
+
+void Actions::apply_node(const Action& action) {
+  if (!cluster_.state.node_present[action.node.value]) return api_.add_node(action.node);
+  api_.update_node(action.node, action.version);
+  nodes_.apply_taints(action.node);
+}
+
+void Actions::delete_namespace(const Action& action) {
+  for (size_t w = 0; w < cluster_.model.workloads.size(); ++w)
+    if (cluster_.model.workloads[WorkloadId(w)].namespace_ == action.namespace_)
+      controllers_.remove(WorkloadId(w), Action::Cascade::Background);
+}
+
+void Actions::cordon(NodeId node, bool on) {
+  if (api_.has_condition(node, kNodeCordoned) == on) return;
+  api_.set_condition(node, kNodeCordoned, on);
+  std::string_view reason = on ? "NodeNotSchedulable" : "NodeSchedulable";
+  api_.node_event(node, KubeEvent::Type::Normal, reason, "kubelet",
+                  [&] { return fmt::format("Node {} status is now: {}", api_.node_name(node), reason); });
+}
+
+// DaemonSets would only make another; nobody would make a bare pod again.
+bool Actions::leaves_alone(const Action& action, PodId pod) const {
+  using Kind = WorkloadModel::Kind;
+  Kind kind = cluster_.model.workloads[cluster_.state.pods[pod].workload].kind;
+  return (kind == Kind::DaemonSet && action.ignore_daemon_sets) || (kind == Kind::Pod && !action.force);
+}
+
+void Actions::on_drain(uint32_t i) {
+  const Action& action = model_.actions[i];
+  DrainState& drain = state_.drains[i];
+  drain.retry = {};
+  std::vector<PodId> pods = cluster_.state.node_pods[action.node.value];
+  // kubectl does nothing where it would have to leave a pod without an owner.
+  for (PodId pod : pods) {
+    WorkloadModel::Kind kind = cluster_.model.workloads[cluster_.state.pods[pod].workload].kind;
+    bool stops = (kind == WorkloadModel::Kind::Pod && !action.force) ||
+                 (kind == WorkloadModel::Kind::DaemonSet && !action.ignore_daemon_sets);
+    if (!stops) continue;
+    drain.active = false;
+    state_.statistics.decisions.add("DrainFailed", kind == WorkloadModel::Kind::Pod
+                                                       ? "cannot delete Pods that declare no controller"
+                                                       : "cannot delete DaemonSet-managed Pods");
+    return;
+  }
+  bool refused = false;
+  for (PodId pod : pods) {
+    if (leaves_alone(action, pod)) continue;
+    Eviction result = api_.evict(pod, kDrain, action.grace_period);
+    if (result == Eviction::Evicted || result == Eviction::Gone) continue;
+    refused = true;
+    state_.statistics.decisions.add("EvictionRefused", to_string(result));
+  }
+  if (!refused) {
+    drain.active = false;
+    return state_.statistics.decisions.add("Drained");
+  }
+  if (action.timeout && engine_.now() + kDrainRetry > drain.since + *action.timeout) {
+    drain.active = false;
+    return state_.statistics.decisions.add("DrainFailed", "global timeout reached");
+  }
+  drain.retry = engine_.schedule(engine_.now() + kDrainRetry, Priority::Control, events_.drain, i);
+}
+
+}  // namespace kisim

@@ -1,0 +1,50 @@
+#pragma once
+// What an operator does: kubectl apply, delete, scale, rollout restart, cordon, uncordon and drain, at given instants.
+
+#include "core/engine.hpp"
+#include "kube/api_server.hpp"
+#include "kube/controllers.hpp"
+#include "kube/node_lifecycle.hpp"
+
+namespace kisim {
+
+class Actions {
+ public:
+  // The kinds of event that come back here; target: index of the action.
+  struct Events {
+    uint16_t act, drain;
+  };
+
+  Actions(const KubeModel& model, KubeState& state, Cluster& cluster, Controllers& controllers, NodeLifecycle& nodes,
+          ApiServer& api, Engine& engine, Events events)
+      : model_(model),
+        state_(state),
+        cluster_(cluster),
+        controllers_(controllers),
+        nodes_(nodes),
+        api_(api),
+        engine_(engine),
+        events_(events) {}
+
+  void start();
+  void on_act(uint32_t action);
+  // Evicts what is still on the node, and comes again while a budget refuses.
+  void on_drain(uint32_t action);
+
+ private:
+  void apply_node(const Action& action);
+  void delete_namespace(const Action& action);
+  void cordon(NodeId node, bool on);
+  bool leaves_alone(const Action& action, PodId pod) const;
+
+  const KubeModel& model_;
+  KubeState& state_;
+  Cluster& cluster_;
+  Controllers& controllers_;
+  NodeLifecycle& nodes_;
+  ApiServer& api_;
+  Engine& engine_;
+  Events events_;
+};
+
+}  // namespace kisim

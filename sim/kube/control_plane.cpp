@@ -1,0 +1,44 @@
+#include "kube/control_plane.hpp"
+
+namespace kisim {
+
+std::string ControlPlane::replica_set_name(WorkloadId id, TemplateId pod_template) const {
+  if (workload(id).kind != WorkloadModel::Kind::Deployment) return workload(id).name;
+  return workload(id).name + "-" + cluster.model.templates[pod_template].hash;
+}
+
+bool ControlPlane::may_call(WorkloadId id) const {
+  const ClientLimit& limit = model.latencies.controller_manager;
+  if (state.controller_manager.ready(limit, now())) return true;
+  ClientLimiter trial = state.controller_manager;
+  api.enqueue_after(id, trial.reserve(limit, now()) - now());
+  return false;
+}
+
+bool ControlPlane::create_pod(const ApiServer::NewPod& pod, std::string_view component) const {
+  state.controller_manager.reserve(model.latencies.controller_manager, now());
+  std::string refusal;
+  if (std::optional<PodId> created = api.create_pod(pod, refusal)) {
+    owner_event(pod.workload, pod.pod_template, KubeEvent::Type::Normal, "SuccessfulCreate", component,
+                [&] { return "Created pod: " + cluster.pod_name(*created); });
+    return true;
+  }
+  owner_event(pod.workload, pod.pod_template, KubeEvent::Type::Warning, "FailedCreate", component, [&] {
+    return fmt::format("Error creating: pods \"{}-\" is forbidden: {}",
+                       replica_set_name(pod.workload, pod.pod_template), refusal);
+  });
+  set_condition(control(pod.workload), "ReplicaFailure", true, "FailedCreate",
+                [&] { return fmt::format("pods is forbidden: {}", refusal); });
+  api.enqueue_rate_limited(pod.workload);
+  return false;
+}
+
+void ControlPlane::delete_pod(PodId pod, std::string_view component) const {
+  state.controller_manager.reserve(model.latencies.controller_manager, now());
+  const PodState& object = cluster.state.pods[pod];
+  owner_event(object.workload, object.pod_template, KubeEvent::Type::Normal, "SuccessfulDelete", component,
+              [&] { return "Deleted pod: " + cluster.pod_name(pod); });
+  api.delete_pod(pod);
+}
+
+}  // namespace kisim

@@ -1,0 +1,145 @@
+#include "kube/daemon_set_controller.hpp"
+
+#include "cluster/node_selector.hpp"
+
+#include <algorithm>
+
+namespace kisim {
+
+namespace {
+
+constexpr std::string_view kComponent = "daemonset-controller";
+
+bool tolerated(const PodSpec& spec, const Taint& taint) {
+  return std::any_of(spec.tolerations.begin(), spec.tolerations.end(),
+                     [&](const Toleration& t) { return t.tolerates(taint); });
+}
+
+}  // namespace
+
+std::vector<Toleration> daemon_tolerations() {
+  std::vector<Toleration> out;
+  auto add = [&](const char* key, TaintEffect effect) {
+    out.push_back({key, TolerationOperator::Exists, "", effect, {}});
+  };
+  add("node.kubernetes.io/not-ready", TaintEffect::NoExecute);
+  add("node.kubernetes.io/unreachable", TaintEffect::NoExecute);
+  for (const char* key : {"disk-pressure", "memory-pressure", "pid-pressure", "unschedulable"})
+    add((std::string("node.kubernetes.io/") + key).c_str(), TaintEffect::NoSchedule);
+  return out;
+}
+
+DaemonSetController::Verdict DaemonSetController::judge(WorkloadId workload, NodeId id) const {
+  const PodSpec& spec = plane_.cluster.model.templates[plane_.control(workload).pod_template].spec;
+  const Node& node = plane_.cluster.node(id).object;
+  if (!spec.node_name.empty() && spec.node_name != node.meta.name) return Verdict::Leave;
+  if (!matches_required(spec, node)) return Verdict::Leave;
+  Verdict verdict = Verdict::Run;
+  auto look = [&](const Taint& taint) {
+    if (verdict == Verdict::Leave || taint.effect == TaintEffect::PreferNoSchedule || tolerated(spec, taint)) return;
+    verdict = taint.effect == TaintEffect::NoExecute ? Verdict::Leave : Verdict::Keep;
+  };
+  for (const Taint& taint : node.taints) look(taint);
+  for_each_taint(plane_.cluster.state.node_conditions[id.value], look);
+  return verdict;
+}
+
+void DaemonSetController::collect(WorkloadId workload) {
+  const ClusterState& cluster = plane_.cluster.state;
+  on_node_.resize(cluster.node_present.size());
+  verdicts_.assign(cluster.node_present.size(), Verdict::Leave);
+  for (std::vector<PodId>& pods : on_node_) pods.clear();
+  for (PodId id : cluster.workload_pods[workload.value]) on_node_[cluster.pods[id].pinned.value].push_back(id);
+  for (size_t n = 0; n < verdicts_.size(); ++n)
+    if (cluster.node_present[n]) verdicts_[n] = judge(workload, NodeId(n));
+}
+
+void DaemonSetController::sync(WorkloadId workload) {
+  collect(workload);
+  if (!manage(workload)) return;
+  plane_.control(workload).failures = 0;
+  if (plane_.object<DaemonSet>(workload).update != DaemonSet::Update::RollingUpdate) return;
+  collect(workload);
+  roll(workload);
+}
+
+bool DaemonSetController::remove(WorkloadId workload, PodId pod) {
+  if (!plane_.may_call(workload)) return false;
+  plane_.delete_pod(pod, kComponent);
+  return true;
+}
+
+bool DaemonSetController::manage(WorkloadId workload) {
+  const auto& pods = plane_.cluster.state.pods;
+  TemplateId newest = plane_.control(workload).pod_template;
+  bool surges = plane_.object<DaemonSet>(workload).rolling_update.max_surge.value > 0;
+  for (size_t n = 0; n < verdicts_.size(); ++n) {
+    bool running = false;
+    for (PodId id : on_node_[n]) {
+      PodPhase phase = pods[id].phase;
+      if (verdicts_[n] == Verdict::Leave || is_terminal(phase)) {
+        if (is_active(phase) || is_terminal(phase))
+          if (!remove(workload, id)) return false;
+        continue;
+      }
+      // The older of two stays, unless they are of two revisions and the DaemonSet surges.
+      bool second = running && is_active(phase) && !(surges && pods[id].pod_template == newest);
+      if (second && !remove(workload, id)) return false;
+      running |= phase <= PodPhase::Terminating;  // its place is taken until it is gone
+    }
+    if (running || verdicts_[n] != Verdict::Run) continue;
+    if (!plane_.may_call(workload)) return false;
+    if (!plane_.create_pod({workload, newest, PodState::kNoIndex, NodeId(n)}, kComponent)) return false;
+  }
+  return true;
+}
+
+bool DaemonSetController::available(WorkloadId workload, PodId id) const {
+  const PodState& pod = plane_.cluster.state.pods[id];
+  if (pod.phase != PodPhase::Ready) return false;
+  Time since = pod.ready + plane_.object<DaemonSet>(workload).min_ready;
+  if (since > plane_.now()) plane_.api.enqueue_after(workload, since - plane_.now());
+  return since <= plane_.now();
+}
+
+// update.go: as many nodes without an available pod as maxUnavailable says; with maxSurge, new pods beside old ones
+// first.
+void DaemonSetController::roll(WorkloadId workload) {
+  const auto& object = plane_.object<DaemonSet>(workload);
+  const auto& pods = plane_.cluster.state.pods;
+  TemplateId newest = plane_.control(workload).pod_template;
+  auto wanted = std::count(verdicts_.begin(), verdicts_.end(), Verdict::Run);
+  auto amount = [&](const IntOrPercent& a) { return a.percent ? (wanted * a.value + 99) / 100 : a.value; };
+  int64_t may_be_down = amount(object.rolling_update.max_unavailable);
+  int64_t may_surge = amount(object.rolling_update.max_surge);
+  std::vector<PodId> old_down, old_up;
+  std::vector<NodeId> to_surge;
+  for (size_t n = 0; n < verdicts_.size(); ++n) {
+    if (verdicts_[n] == Verdict::Leave) continue;
+    PodId old_pod, new_pod;
+    for (PodId id : on_node_[n]) {
+      if (!is_active(pods[id].phase)) continue;
+      (pods[id].pod_template == newest ? new_pod : old_pod) = id;
+    }
+    bool up = (new_pod.valid() && available(workload, new_pod)) || (old_pod.valid() && available(workload, old_pod));
+    if (may_surge > 0) {
+      if (new_pod.valid() && old_pod.valid()) --may_surge;
+      if (old_pod.valid() && new_pod.valid() && available(workload, new_pod)) old_down.push_back(old_pod);
+      if (old_pod.valid() && !new_pod.valid()) to_surge.push_back(NodeId(n));
+      continue;
+    }
+    if (!up && verdicts_[n] == Verdict::Run) --may_be_down;
+    if (!old_pod.valid() || new_pod.valid()) continue;
+    (available(workload, old_pod) ? old_up : old_down).push_back(old_pod);
+  }
+  for (PodId id : old_down)
+    if (!remove(workload, id)) return;
+  for (size_t i = 0; i < old_up.size() && may_be_down > 0; ++i, --may_be_down)
+    if (!remove(workload, old_up[i])) return;
+  for (size_t i = 0; i < to_surge.size() && may_surge > 0; ++i, --may_surge)
+    if (!plane_.may_call(workload) ||
+        !plane_.create_pod({workload, newest, PodState::kNoIndex, to_surge[i]}, kComponent))
+      return;
+}
+
+}  // namespace kisim

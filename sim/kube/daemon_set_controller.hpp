@@ -1,0 +1,38 @@
+#pragma once
+// DaemonSets (pkg/controller/daemon): a pod on every node that it may run on. The scheduler binds it: the pod asks for
+// its node by name.
+
+#include "kube/replica_set_controller.hpp"
+
+#include <vector>
+
+namespace kisim {
+
+class DaemonSetController {
+ public:
+  explicit DaemonSetController(const ControlPlane& plane) : plane_(plane) {}
+
+  void sync(WorkloadId workload);
+
+ private:
+  enum class Verdict : uint8_t { Run, Keep, Leave };
+
+  // Run: a pod belongs there. Keep: one that is there may stay (NoSchedule taints). Leave: it must go.
+  Verdict judge(WorkloadId workload, NodeId node) const;
+  void collect(WorkloadId workload);
+  // False: a refusal or the client's limit stopped it.
+  bool manage(WorkloadId workload);
+  void roll(WorkloadId workload);
+  bool remove(WorkloadId workload, PodId pod);
+  bool available(WorkloadId workload, PodId pod) const;
+
+  ControlPlane plane_;
+  // Scratch: the pods of one DaemonSet by node, in order of creation.
+  std::vector<std::vector<PodId>> on_node_;
+  std::vector<Verdict> verdicts_;
+};
+
+// The tolerations that every daemon pod has (AddOrUpdateDaemonPodTolerations).
+std::vector<Toleration> daemon_tolerations();
+
+}  // namespace kisim

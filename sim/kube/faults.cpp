@@ -1,0 +1,99 @@
+#include "kube/faults.hpp"
+
+#include "core/hash.hpp"
+
+#include <algorithm>
+
+namespace kisim {
+
+bool is_active(const KubeModel& model, const KubeState& state, Fault::Kind kind) {
+  for (size_t i = 0; i < model.faults.size(); ++i)
+    if (model.faults[i].kind == kind && state.faults[i].active) return true;
+  return false;
+}
+
+void Faults::start() {
+  state_.faults.resize(model_.faults.size());
+  for (uint32_t i = 0; i < model_.faults.size(); ++i) {
+    const Fault& fault = model_.faults[i];
+    Duration first = fault.at ? draw(i, *fault.at, 0) : draw(i, *fault.every, 1);
+    engine_.schedule(engine_.now() + first, Priority::Failure, events_.begin, i);
+  }
+}
+
+Duration Faults::draw(uint32_t i, const Distribution& distribution, uint32_t which) const {
+  uint64_t occurrence = state_.faults[i].occurrences;
+  Stream stream(model_.seed, hash_combine(model_.faults[i].entity, occurrence * 4 + which), Purpose::Fault);
+  double seconds = std::clamp(distribution.draw(stream), 0.0, kForever.to_seconds());
+  return Duration::seconds(seconds);
+}
+
+void Faults::on_begin(uint32_t i) {
+  const Fault& fault = model_.faults[i];
+  set(i, true);
+  Duration lasts = draw(i, fault.for_, 2);
+  bool momentary = fault.kind == Fault::Kind::OomKill;
+  if (momentary) return on_end(i);
+  if (lasts.ns > 0) engine_.schedule(engine_.now() + lasts, Priority::Failure, events_.end, i);
+}
+
+void Faults::on_end(uint32_t i) {
+  const Fault& fault = model_.faults[i];
+  set(i, false);
+  ++state_.faults[i].occurrences;
+  if (fault.every) engine_.schedule(engine_.now() + draw(i, *fault.every, 1), Priority::Failure, events_.begin, i);
+}
+
+void Faults::set(uint32_t i, bool active) {
+  const Fault& fault = model_.faults[i];
+  state_.faults[i].active = active;
+  switch (fault.kind) {
+    case Fault::Kind::NodeLoss:
+      for (NodeId node : fault.nodes) active ? nodes_.stop(node) : nodes_.restart(node);
+      return;
+    case Fault::Kind::GpuFailure:
+      return active ? break_gpus(i) : repair_gpus(i);
+    case Fault::Kind::CrashLoop:
+      return kubelet_.set_crash_looping(fault.workload, active);
+    case Fault::Kind::OomKill:
+      return active ? kill_one(fault) : void();
+    case Fault::Kind::RegistryFailure:
+    case Fault::Kind::RegistrySlow:
+      return kubelet_.registry_changed();
+    case Fault::Kind::MetricsOutage:
+      return;  // whoever asks the APIs looks
+  }
+}
+
+// The last healthy devices of the node.
+void Faults::break_gpus(uint32_t i) {
+  NodeId node = model_.faults[i].nodes.front();
+  uint32_t first = cluster_.state.first_gpu[node.value], count = cluster_.model.nodes[node].gpus;
+  std::vector<GpuId>& broken = state_.faults[i].gpus;
+  for (uint32_t g = count; g-- > 0 && broken.size() < static_cast<size_t>(model_.faults[i].gpus);)
+    if (cluster_.state.gpus[GpuId(first + g)].healthy) broken.push_back(GpuId(first + g));
+  for (GpuId gpu : broken) {
+    cluster_.set_gpu_healthy(gpu, false);
+    scheduler_.device_changed(node, static_cast<uint16_t>(gpu.value - first), false);
+    kubelet_.gpu_failed(gpu);
+  }
+  state_.statistics.decisions.add("GpuUnhealthy");
+}
+
+void Faults::repair_gpus(uint32_t i) {
+  NodeId node = model_.faults[i].nodes.front();
+  uint32_t first = cluster_.state.first_gpu[node.value];
+  for (GpuId gpu : std::exchange(state_.faults[i].gpus, {})) {
+    cluster_.set_gpu_healthy(gpu, true);
+    scheduler_.device_changed(node, static_cast<uint16_t>(gpu.value - first), true);
+    kubelet_.gpu_repaired(gpu);
+  }
+}
+
+// The ready pod that was created first.
+void Faults::kill_one(const Fault& fault) {
+  for (PodId pod : cluster_.state.workload_pods[fault.workload.value])
+    if (cluster_.state.pods[pod].phase == PodPhase::Ready) return kubelet_.crash(pod, "OOMKilled", 137);
+}
+
+}  // namespace kisim

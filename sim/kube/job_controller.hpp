@@ -1,0 +1,51 @@
+#pragma once
+// Jobs (pkg/controller/job): pods that run to an end, as many at a time as parallelism says, until completions have
+// succeeded or more than backoffLimit have failed. Pods that are deleted before their end count as failed.
+
+#include "kube/replica_set_controller.hpp"
+
+#include <vector>
+
+namespace kisim {
+
+class JobController {
+ public:
+  explicit JobController(const ControlPlane& plane) : plane_(plane) {}
+
+  void sync(WorkloadId workload);
+
+ private:
+  struct Turn {
+    WorkloadId workload;
+    const Job& object;
+    WorkloadControl& control;
+    std::vector<PodId> active;
+    int32_t terminating = 0;
+    uint32_t succeeded = 0, failed = 0, restarts = 0;
+    Time last_failure;
+    // Indexed: by completion index.
+    std::vector<uint8_t> done, taken;
+    std::vector<uint32_t> failures;
+    uint32_t failed_indexes = 0;
+  };
+
+  Turn look(WorkloadId workload) const;
+  // The condition that ends it, and why; nothing: it goes on.
+  struct End {
+    bool complete;
+    std::string_view reason;
+    const char* message;
+  };
+  std::optional<End> end_of(const Turn& turn) const;
+  void finish(Turn& turn, const End& end);
+  void suspend(Turn& turn);
+  void manage(Turn& turn);
+  int32_t wanted_active(const Turn& turn) const;
+  // When pods may be created again after failures.
+  Time backoff_ends(const Turn& turn) const;
+  uint32_t next_index(Turn& turn) const;
+
+  ControlPlane plane_;
+};
+
+}  // namespace kisim

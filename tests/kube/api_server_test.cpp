@@ -1,0 +1,193 @@
+#include "kube/api_server.hpp"
+
+#include "kube/disruption.hpp"
+
+#include "kube_world.hpp"
+
+#include <catch2/catch.hpp>
+
+namespace kisim::test {
+namespace {
+
+PodDisruptionBudget budget_for(const std::string& app) {
+  PodDisruptionBudget b;
+  b.meta.name = app;
+  b.selector = LabelSelector{{{"app", SelectorOperator::In, {app}}}};
+  return b;
+}
+
+Action drain(double seconds, NodeId node) {
+  Action action;
+  action.kind = Action::Kind::Drain;
+  action.at = at(seconds);
+  action.node = node;
+  return action;
+}
+
+// Three pods on node "a", with room on "b".
+struct Drained {
+  explicit Drained(PodDisruptionBudget budget) {
+    setup.add_node("a", 3000);
+    id = setup.add("web", 3, setup.pod());
+    setup.kube.workloads[id].startup.container = Distribution::constant(10);
+    setup.builder.add_budget(budget);
+    setup.kube.actions.push_back(drain(100, NodeId(0u)));
+  }
+  KubeSetup setup;
+  WorkloadId id;
+};
+
+TEST_CASE("a drain evicts within the disruption budget and comes again every 5 s", "[eviction]") {
+  PodDisruptionBudget budget = budget_for("web");
+  budget.max_unavailable = IntOrPercent{1, false};
+  Drained d(budget);
+  KubeRun run(d.setup);
+  run.run_until(at(101));
+  CHECK(run.pods_in(PodPhase::Terminating) == 1);
+  CHECK(run.decided("EvictionRefused: Cannot evict pod as it would violate the pod's disruption budget.") == 2);
+  CHECK(run.decided("Evicted: kubectl drain") == 1);
+  run.run_until(at(1000));
+  CHECK(run.cluster().state.counts[TemplateId(0u)].ready == 2);  // the third one has no other node
+  CHECK(run.decided("Drained") == 0);
+}
+
+TEST_CASE("a budget that allows nothing holds a drain up until it gives up", "[eviction]") {
+  PodDisruptionBudget budget = budget_for("web");
+  budget.min_available = IntOrPercent{3, false};
+  Drained d(budget);
+  d.setup.kube.actions[0].timeout = 60_s;
+  KubeRun run(d.setup);
+  run.run_until(at(1000));
+  CHECK(run.cluster().state.counts[TemplateId(0u)].ready == 3);
+  CHECK(run.statistics().evicted == 0);
+  CHECK(run.decided("DrainFailed: global timeout reached") == 1);
+}
+
+TEST_CASE("a pod that two budgets cover is never evicted", "[eviction]") {
+  PodDisruptionBudget budget = budget_for("web");
+  budget.max_unavailable = IntOrPercent{100, true};
+  Drained d(budget);
+  d.setup.builder.add_budget(budget);
+  KubeRun run(d.setup);
+  run.run_until(at(200));
+  CHECK(run.statistics().evicted == 0);
+}
+
+TEST_CASE("budgets count shares of the replicas that the controller wants", "[eviction]") {
+  PodDisruptionBudget budget = budget_for("web");
+  auto allowed = [&](KubeRun& run) { return budget_status(run.cluster(), run.cluster().model.budgets[0]).allowed; };
+  SECTION("minAvailable 50 % of 3 is 2") {
+    budget.min_available = IntOrPercent{50, true};
+    Drained d(budget);
+    KubeRun run(d.setup);
+    run.run_until(at(50));
+    CHECK(allowed(run) == 1);
+  }
+  SECTION("maxUnavailable 50 % of 3 is 2") {
+    budget.max_unavailable = IntOrPercent{50, true};
+    Drained d(budget);
+    KubeRun run(d.setup);
+    run.run_until(at(50));
+    CHECK(allowed(run) == 2);
+  }
+}
+
+ResourceQuota quota(ResourceList hard) {
+  ResourceQuota q;
+  q.meta.name = "team";
+  q.hard = std::move(hard);
+  return q;
+}
+
+TEST_CASE("a quota refuses pods beyond it, and lets them in when others have gone", "[quota]") {
+  KubeSetup setup;
+  setup.add_node("a", 64000);
+  WorkloadId id = setup.add("web", 5, setup.pod());
+  QuotaModel q;
+  q.object = quota({{"pods", 3}});
+  q.charges.push_back({1});
+  setup.kube.quotas.push_back(q);
+  KubeRun run(setup);
+  run.run_until(at(10));
+  CHECK(run.cluster().state.counts[TemplateId(0u)].ready == 3);
+  CHECK(run.decided("FailedCreate") > 1);
+  CHECK(run.state().quotas[0].used[0] == 3);
+  auto find = [&](std::string_view type) {
+    for (const Condition& c : run.state().workloads[id].conditions)
+      if (c.type == type) return c.message;
+    return std::string();
+  };
+  CHECK(find("ReplicaFailure") ==
+        "pods is forbidden: exceeded quota: team, requested: pods=1, used: pods=3, limited: pods=3");
+  run.kube().scale(id, 1, "test");
+  run.run_until(at(100));
+  CHECK(run.state().quotas[0].used[0] == 1);
+}
+
+TEST_CASE("creation is tried again after 5 ms, 10 ms, 20 ms …", "[quota]") {
+  KubeSetup setup;
+  setup.add_node("a", 64000);
+  setup.add("web", 1, setup.pod());
+  QuotaModel q;
+  q.object = quota({{"pods", 0}});
+  q.charges.push_back({1});
+  setup.kube.quotas.push_back(q);
+  KubeRun run(setup);
+  run.run_until(at(0.004));
+  CHECK(run.decided("FailedCreate") == 1);
+  run.run_until(at(0.006));
+  CHECK(run.decided("FailedCreate") == 2);
+  run.run_until(at(0.036));  // 5, 15, 35
+  CHECK(run.decided("FailedCreate") == 4);
+}
+
+TEST_CASE("a client's limit spreads the creation of pods", "[latencies]") {
+  KubeSetup setup;
+  setup.add_node("a", 64000);
+  setup.add("web", 50, setup.pod());
+  setup.kube.latencies.controller_manager = {20, 30};
+  KubeRun run(setup);
+  run.run_until(at(0));
+  CHECK(run.cluster().state.pods.size() == 30);
+  run.run_until(at(0.51));
+  CHECK(run.cluster().state.pods.size() == 40);
+  run.run_until(at(1));
+  CHECK(run.cluster().state.pods.size() == 50);
+}
+
+TEST_CASE("deleting an object takes its pods with it, unless they are orphaned", "[gc]") {
+  KubeSetup setup;
+  setup.add_node("a");
+  WorkloadId id = setup.add("web", 3, setup.pod());
+  Action action;
+  action.kind = Action::Kind::DeleteWorkload;
+  action.at = at(100);
+  action.workload = id;
+  SECTION("background") {
+    setup.kube.actions.push_back(action);
+    KubeRun run(setup);
+    run.run_until(at(200));
+    CHECK(run.pods_in(PodPhase::Gone) == 3);
+    CHECK_FALSE(run.state().workloads[id].exists);
+  }
+  SECTION("foreground: the object goes last") {
+    action.cascade = Action::Cascade::Foreground;
+    setup.kube.actions.push_back(action);
+    KubeRun run(setup);
+    run.run_until(at(101));
+    CHECK(run.state().workloads[id].exists);
+    CHECK(run.pods_in(PodPhase::Terminating) == 3);
+    run.run_until(at(200));
+    CHECK_FALSE(run.state().workloads[id].exists);
+  }
+  SECTION("orphan") {
+    action.cascade = Action::Cascade::Orphan;
+    setup.kube.actions.push_back(action);
+    KubeRun run(setup);
+    run.run_until(at(200));
+    CHECK(run.pods_in(PodPhase::Ready) == 3);
+  }
+}
+
+}  // namespace
+}  // namespace kisim::test
