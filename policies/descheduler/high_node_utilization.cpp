@@ -20,7 +20,7 @@ class HighNodeUtilization : public DeschedulerPlugin {
   Points points() const override { return {.balance = true}; }
 
   void balance(DeschedulerHandle& handle) const override {
-    NodeUtilization utilization(handle, args_.thresholds, whole(args_.thresholds), true);
+    NodeUtilizationCycle utilization(handle, args_.thresholds, whole(args_.thresholds), true);
     utilization.read(std::nullopt);
     std::vector<NodeUse> under, others;
     for (const NodeUse& use : utilization.nodes())
@@ -30,7 +30,7 @@ class HighNodeUtilization : public DeschedulerPlugin {
         others.push_back(use);
     if (!acts(under.size(), handle.nodes.size()) || others.empty()) return;
 
-    NodeUtilization::sort_by_usage(under, true);
+    NodeUtilizationCycle::sort_by_usage(under, true);
     utilization.evict({.sources = under,
                        .destinations = others,
                        .exclude_namespaces = args_.exclude_namespaces,
@@ -61,7 +61,7 @@ class HighNodeUtilization : public DeschedulerPlugin {
   }
 
   // The usage before the cycle: what leads to the node's being emptied.
-  static std::string text(const NodeUtilization& utilization, const NodeUse& use) {
+  static std::string text(const NodeUtilizationCycle& utilization, const NodeUse& use) {
     for (size_t c = 0; c < utilization.columns().size(); ++c)
       if (const UtilizationColumn& column = utilization.columns()[c]; column.low)
         return fmt::format("node is underutilized: {} {:.1f} %, threshold {:.1f} %", column.name,

@@ -13,7 +13,7 @@ class LowNodeUtilization : public DeschedulerPlugin {
   void balance(DeschedulerHandle& handle) const override {
     bool prometheus =
         args_.metrics_utilization && args_.metrics_utilization->source == MetricsUtilization::Source::Prometheus;
-    NodeUtilization utilization(handle, args_.thresholds, args_.target_thresholds, !prometheus);
+    NodeUtilizationCycle utilization(handle, args_.thresholds, args_.target_thresholds, !prometheus);
     if (!utilization.read(args_.metrics_utilization)) return;
     if (args_.use_deviation_thresholds) utilization.center();
 
@@ -25,7 +25,7 @@ class LowNodeUtilization : public DeschedulerPlugin {
         over.push_back(use);
     if (!acts(under.size(), handle.nodes.size()) || over.empty()) return;
 
-    NodeUtilization::sort_by_usage(over, false);
+    NodeUtilizationCycle::sort_by_usage(over, false);
     utilization.evict({.sources = over,
                        .destinations = under,
                        .exclude_namespaces = args_.exclude_namespaces,

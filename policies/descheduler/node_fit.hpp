@@ -8,7 +8,7 @@
 
 namespace kisim {
 
-bool tolerated(const PodSpec& spec, const Taint& taint);
+bool tolerates(const PodSpec& spec, const Taint& taint);
 // Every NoSchedule and NoExecute taint of the node.
 bool tolerates_node(const PodSpec& spec, const DeschedulerNode& node);
 

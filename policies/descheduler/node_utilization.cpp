@@ -35,7 +35,7 @@ std::vector<UtilizationColumn> make_columns(const ClusterModel& model, const Res
 }
 
 // Excluded namespaces and evictor plugins are asked when a pod's turn comes; this is who has a turn at all.
-std::vector<ViewPodId> removable_pods(DeschedulerHandle& handle, const NodeUtilization::Eviction& eviction,
+std::vector<ViewPodId> removable_pods(DeschedulerHandle& handle, const NodeUtilizationCycle::Eviction& eviction,
                                       NodeId node) {
   std::vector<ViewPodId> out;
   for (ViewPodId pod : handle.view.active_pods_on(node)) {
@@ -52,7 +52,7 @@ std::vector<ViewPodId> removable_pods(DeschedulerHandle& handle, const NodeUtili
 }  // namespace
 
 // What all destinations together have left, by column, and whether pods of a template can go to any of them.
-struct NodeUtilization::Room {
+struct NodeUtilizationCycle::Room {
   std::vector<int64_t> available;
   std::vector<std::optional<bool>> tolerated;  // by TemplateId
 
@@ -61,18 +61,18 @@ struct NodeUtilization::Room {
   }
 };
 
-NodeUtilization::NodeUtilization(DeschedulerHandle& handle, const ResourceThresholds& low,
-                                 const ResourceThresholds& high, bool basics)
+NodeUtilizationCycle::NodeUtilizationCycle(DeschedulerHandle& handle, const ResourceThresholds& low,
+                                           const ResourceThresholds& high, bool basics)
     : handle_(handle), view_(handle.view), columns_(make_columns(view_.model(), low, high, basics)) {}
 
-bool NodeUtilization::read(const std::optional<MetricsUtilization>& metrics) {
+bool NodeUtilizationCycle::read(const std::optional<MetricsUtilization>& metrics) {
   if (!metrics) return read_requests();
   bool server = metrics->source == MetricsUtilization::Source::KubernetesMetrics;
   source_ = server ? Source::MetricsServer : Source::Prometheus;
   return server ? read_metrics_server() : read_prometheus(metrics->query);
 }
 
-bool NodeUtilization::read_requests() {
+bool NodeUtilizationCycle::read_requests() {
   for (NodeId node : handle_.nodes) {
     std::span<const int64_t> requested = view_.requested(node);
     std::vector<int64_t> usage;
@@ -82,7 +82,7 @@ bool NodeUtilization::read_requests() {
   return true;
 }
 
-bool NodeUtilization::read_metrics_server() {
+bool NodeUtilizationCycle::read_metrics_server() {
   const std::vector<int64_t>& measured = view_.metrics().node_usage;
   if (measured.empty()) return handle_.fail("there is no metrics server"), false;
   for (NodeId node : handle_.nodes) {
@@ -104,7 +104,7 @@ bool NodeUtilization::read_metrics_server() {
   return true;
 }
 
-bool NodeUtilization::read_prometheus(const std::string& query) {
+bool NodeUtilizationCycle::read_prometheus(const std::string& query) {
   auto found = view_.metrics().answers.find(query);
   if (found == view_.metrics().answers.end()) return handle_.fail("Prometheus has no answer to the query"), false;
   for (NodeId node : handle_.nodes) {
@@ -118,7 +118,7 @@ bool NodeUtilization::read_prometheus(const std::string& query) {
   return true;
 }
 
-void NodeUtilization::add_node(NodeId node, std::vector<int64_t> usage) {
+void NodeUtilizationCycle::add_node(NodeId node, std::vector<int64_t> usage) {
   NodeUse& use = nodes_.emplace_back();
   use.node = node;
   for (size_t c = 0; c < columns_.size(); ++c) {
@@ -129,13 +129,13 @@ void NodeUtilization::add_node(NodeId node, std::vector<int64_t> usage) {
   use.usage = std::move(usage);
 }
 
-std::optional<int64_t> NodeUtilization::capacity(NodeId node, const UtilizationColumn& column) const {
+std::optional<int64_t> NodeUtilizationCycle::capacity(NodeId node, const UtilizationColumn& column) const {
   if (column.name == kMetricResource) return 100;
   if (!column.id.valid() || !view_.names(node, column.name)) return std::nullopt;
   return view_.node(node).allocatable[column.id.value];
 }
 
-void NodeUtilization::center() {
+void NodeUtilizationCycle::center() {
   for (size_t c = 0; c < columns_.size(); ++c) {
     UtilizationColumn& column = columns_[c];
     double sum = 0;
@@ -149,31 +149,31 @@ void NodeUtilization::center() {
   }
 }
 
-bool NodeUtilization::is_below(const NodeUse& use) const {
+bool NodeUtilizationCycle::is_below(const NodeUse& use) const {
   for (size_t c = 0; c < columns_.size(); ++c)
     if (columns_[c].low && *columns_[c].low < use.percent[c].value_or(0)) return false;
   return true;
 }
 
-bool NodeUtilization::is_above(const NodeUse& use) const {
+bool NodeUtilizationCycle::is_above(const NodeUse& use) const {
   for (size_t c = 0; c < columns_.size(); ++c)
     if (columns_[c].high && *columns_[c].high < use.percent[c].value_or(0)) return true;
   return false;
 }
 
-int64_t NodeUtilization::target(NodeId node, const UtilizationColumn& column) const {
+int64_t NodeUtilizationCycle::target(NodeId node, const UtilizationColumn& column) const {
   std::optional<int64_t> has = capacity(node, column);
   if (!has || !column.high) return has.value_or(0);
   return static_cast<int64_t>(*column.high * 0.01 * static_cast<double>(*has));
 }
 
-void NodeUtilization::sort_by_usage(std::vector<NodeUse>& nodes, bool ascending) {
+void NodeUtilizationCycle::sort_by_usage(std::vector<NodeUse>& nodes, bool ascending) {
   auto sum = [](const NodeUse& use) { return std::accumulate(use.usage.begin(), use.usage.end(), int64_t{0}); };
   std::stable_sort(nodes.begin(), nodes.end(),
                    [&](const NodeUse& a, const NodeUse& b) { return ascending ? sum(a) < sum(b) : sum(a) > sum(b); });
 }
 
-std::string NodeUtilization::above_target(const NodeUse& use) const {
+std::string NodeUtilizationCycle::above_target(const NodeUse& use) const {
   for (size_t c = 0; c < columns_.size(); ++c) {
     const UtilizationColumn& column = columns_[c];
     if (use.usage[c] <= target(use.node, column)) continue;
@@ -185,7 +185,7 @@ std::string NodeUtilization::above_target(const NodeUse& use) const {
   return "node is overutilized";
 }
 
-void NodeUtilization::evict(const Eviction& eviction) const {
+void NodeUtilizationCycle::evict(const Eviction& eviction) const {
   Room room;
   room.tolerated.resize(view_.model().templates.size());
   room.available.assign(columns_.size(), 0);
@@ -195,13 +195,13 @@ void NodeUtilization::evict(const Eviction& eviction) const {
     if (empty_node(eviction, source, room) == DeschedulerResult::TotalLimit) return;
 }
 
-bool NodeUtilization::may_go_on(const Eviction& eviction, const NodeUse& source, const Room& room) const {
+bool NodeUtilizationCycle::may_go_on(const Eviction& eviction, const NodeUse& source, const Room& room) const {
   bool above = !eviction.down_to_target;
   for (size_t c = 0; c < columns_.size(); ++c) above |= source.usage[c] > target(source.node, columns_[c]);
   return above && room.any();
 }
 
-DeschedulerResult NodeUtilization::empty_node(const Eviction& eviction, NodeUse source, Room& room) const {
+DeschedulerResult NodeUtilizationCycle::empty_node(const Eviction& eviction, NodeUse source, Room& room) const {
   uint64_t evicted = 0;
   bool go_on = may_go_on(eviction, source, room);
   for (ViewPodId pod : removable_pods(handle_, eviction, source.node)) {
@@ -241,7 +241,7 @@ DeschedulerResult NodeUtilization::empty_node(const Eviction& eviction, NodeUse 
   return DeschedulerResult::Success;
 }
 
-std::optional<std::vector<int64_t>> NodeUtilization::usage_of(ViewPodId pod) const {
+std::optional<std::vector<int64_t>> NodeUtilizationCycle::usage_of(ViewPodId pod) const {
   if (source_ == Source::Prometheus) return std::nullopt;
   const std::vector<int64_t>& measured = view_.metrics().pod_usage;
   std::vector<int64_t> out;
@@ -262,14 +262,14 @@ std::optional<std::vector<int64_t>> NodeUtilization::usage_of(ViewPodId pod) con
 
 // Stricter than the scheduler: every taint is to be tolerated, and a node with more taints than the pod has
 // tolerations is out.
-bool NodeUtilization::has_destination(const Eviction& eviction, ViewPodId pod, Room& room) const {
+bool NodeUtilizationCycle::has_destination(const Eviction& eviction, ViewPodId pod, Room& room) const {
   std::optional<bool>& known = room.tolerated[view_.pod(pod).pod_template.value];
   if (known) return *known;
   const PodSpec& spec = view_.template_of(pod).spec;
   known = std::any_of(eviction.destinations.begin(), eviction.destinations.end(), [&](const NodeUse& use) {
     const std::vector<Taint>& taints = view_.node(use.node).taints;
     return spec.tolerations.size() >= taints.size() &&
-           std::all_of(taints.begin(), taints.end(), [&](const Taint& taint) { return tolerated(spec, taint); });
+           std::all_of(taints.begin(), taints.end(), [&](const Taint& taint) { return tolerates(spec, taint); });
   });
   return *known;
 }

@@ -30,11 +30,11 @@ struct NodeUse {
 // Stands for the answer to a Prometheus query, in hundredths of the node.
 inline constexpr const char* kMetricResource = "MetricResource";
 
-class NodeUtilization {
+class NodeUtilizationCycle {
  public:
   // With `basics`, cpu, memory and pods are columns even where no threshold names them.
-  NodeUtilization(DeschedulerHandle& handle, const ResourceThresholds& low, const ResourceThresholds& high,
-                  bool basics);
+  NodeUtilizationCycle(DeschedulerHandle& handle, const ResourceThresholds& low, const ResourceThresholds& high,
+                       bool basics);
 
   // How much is used: requests, or as measured. False, with the reason told to the handle, if it cannot be found out.
   bool read(const std::optional<MetricsUtilization>& metrics);

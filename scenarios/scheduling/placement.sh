@@ -11,7 +11,7 @@ trap 'rm -rf "$folder"' EXIT
 
 column() { h5dump -w 1 -y -d "/pods/$1" "$folder/run.h5" | sed -nE 's/^ +"([^\\"]*).*/\1/p'; }
 paste -d '|' <(column node) <(column workload) <(column phase) | awk -F '|' '
-  $3 != "Gone" {sub("^default/", "", $2); count[($1 == "" ? "(Pending)" : $1) "|" $2]++}
+  $3 != "Gone" && $3 != "Succeeded" && $3 != "Failed" {sub("^default/", "", $2); count[($1 == "" ? "(Pending)" : $1) "|" $2]++}
   END {for (key in count) print key "|" count[key]}' | LC_ALL=C sort | awk -F '|' '
   $1 != node {printf "%s%-15s ", (NR > 1 ? "\n" : ""), $1; node = $1; gap = ""}
   {printf "%s%d %s", gap, $3, $2; gap = ", "}

@@ -16,6 +16,8 @@ namespace po = boost::program_options;
 
 namespace {
 
+constexpr size_t kWideTerminal = 160;
+
 std::atomic<bool> stop_requested{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "written by a signal handler");
 
@@ -77,7 +79,8 @@ std::string result_text(const Flags& flags, const Summary& summary, const EventL
   if (flags.output == "json") return summary_json(summary);
   if (flags.output == "yaml") return summary_yaml(summary);
   if (flags.output == "events")
-    return events_table(events, Time{} + Duration::seconds(summary.simulated_s), false, output_style());
+    return events_table(events, Time{} + Duration::seconds(summary.simulated_s), output_style().width >= kWideTerminal,
+                        output_style());
   return summary_table(summary, flags.output == "wide", output_style());
 }
 

@@ -35,11 +35,11 @@ void Actions::on_act(uint32_t i) {
     case Kind::Cordon:
       return cordon(action.node, true);
     case Kind::Uncordon:
+      if (action.version.valid()) api_.update_node(action.node, action.version);
       return cordon(action.node, false);
     case Kind::Drain:
       cordon(action.node, true);
-      state_.drains[i] = {true, engine_.now(), {}};
-      return on_drain(i);
+      return begin_drain(i);
   }
 }
 
@@ -63,46 +63,40 @@ void Actions::cordon(NodeId node, bool on) {
                   [&] { return fmt::format("Node {} status is now: {}", api_.node_name(node), reason); });
 }
 
-// DaemonSets would only make another; nobody would make a bare pod again.
-bool Actions::leaves_alone(const Action& action, PodId pod) const {
-  using Kind = WorkloadModel::Kind;
-  Kind kind = cluster_.model.workloads[cluster_.state.pods[pod].workload].kind;
-  return (kind == Kind::DaemonSet && action.ignore_daemon_sets) || (kind == Kind::Pod && !action.force);
+// kubectl looks at the node's pods once, and does nothing where it would have to leave one without an owner.
+void Actions::begin_drain(uint32_t i) {
+  const Action& action = model_.actions[i];
+  DrainState& drain = state_.drains[i];
+  drain = {{}, engine_.now(), {}};
+  for (PodId pod : cluster_.state.node_pods[action.node.value]) {
+    using Kind = WorkloadModel::Kind;
+    Kind kind = cluster_.model.workloads[cluster_.state.pods[pod].workload].kind;
+    if (kind == Kind::Pod && !action.force) return give_up(i, "cannot delete Pods that declare no controller");
+    if (kind == Kind::DaemonSet && !action.ignore_daemon_sets)
+      return give_up(i, "cannot delete DaemonSet-managed Pods");
+    if (kind != Kind::DaemonSet) drain.pods.push_back(pod);
+  }
+  on_drain(i);
+}
+
+void Actions::give_up(uint32_t i, std::string_view why) {
+  state_.drains[i].pods.clear();
+  state_.statistics.decisions.add("DrainFailed", why);
 }
 
 void Actions::on_drain(uint32_t i) {
   const Action& action = model_.actions[i];
   DrainState& drain = state_.drains[i];
   drain.retry = {};
-  std::vector<PodId> pods = cluster_.state.node_pods[action.node.value];
-  // kubectl does nothing where it would have to leave a pod without an owner.
-  for (PodId pod : pods) {
-    WorkloadModel::Kind kind = cluster_.model.workloads[cluster_.state.pods[pod].workload].kind;
-    bool stops = (kind == WorkloadModel::Kind::Pod && !action.force) ||
-                 (kind == WorkloadModel::Kind::DaemonSet && !action.ignore_daemon_sets);
-    if (!stops) continue;
-    drain.active = false;
-    state_.statistics.decisions.add("DrainFailed", kind == WorkloadModel::Kind::Pod
-                                                       ? "cannot delete Pods that declare no controller"
-                                                       : "cannot delete DaemonSet-managed Pods");
-    return;
-  }
-  bool refused = false;
-  for (PodId pod : pods) {
-    if (leaves_alone(action, pod)) continue;
+  std::erase_if(drain.pods, [&](PodId pod) {
     Eviction result = api_.evict(pod, kDrain, action.grace_period);
-    if (result == Eviction::Evicted || result == Eviction::Gone) continue;
-    refused = true;
-    state_.statistics.decisions.add("EvictionRefused", to_string(result));
-  }
-  if (!refused) {
-    drain.active = false;
-    return state_.statistics.decisions.add("Drained");
-  }
-  if (action.timeout && engine_.now() + kDrainRetry > drain.since + *action.timeout) {
-    drain.active = false;
-    return state_.statistics.decisions.add("DrainFailed", "global timeout reached");
-  }
+    bool refused = result == Eviction::TooManyRequests || result == Eviction::TwoBudgets;
+    if (refused) state_.statistics.decisions.add("EvictionRefused", to_string(result));
+    return !refused;
+  });
+  if (drain.pods.empty()) return state_.statistics.decisions.add("Drained");
+  if (action.timeout && engine_.now() + kDrainRetry > drain.since + *action.timeout)
+    return give_up(i, "global timeout reached");
   drain.retry = engine_.schedule(engine_.now() + kDrainRetry, Priority::Control, events_.drain, i);
 }
 

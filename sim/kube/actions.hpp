@@ -28,14 +28,15 @@ class Actions {
 
   void start();
   void on_act(uint32_t action);
-  // Evicts what is still on the node, and comes again while a budget refuses.
+  // Evicts what has not been evicted yet, and comes again while a budget refuses.
   void on_drain(uint32_t action);
 
  private:
   void apply_node(const Action& action);
   void delete_namespace(const Action& action);
   void cordon(NodeId node, bool on);
-  bool leaves_alone(const Action& action, PodId pod) const;
+  void begin_drain(uint32_t action);
+  void give_up(uint32_t action, std::string_view why);
 
   const KubeModel& model_;
   KubeState& state_;

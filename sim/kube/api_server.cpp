@@ -12,8 +12,9 @@ namespace kisim {
 
 namespace {
 
-constexpr Duration kFirstRetry{5'000'000};            // workqueue.DefaultTypedControllerRateLimiter
-constexpr Duration kLongestRetry{1'000'000'000'000};  //
+constexpr Duration kFirstRetry{5'000'000};                         // workqueue.DefaultTypedControllerRateLimiter
+constexpr Duration kLongestRetry{1'000'000'000'000};               //
+constexpr Duration kFirstJobRetry = 1_s, kLongestJobRetry = 60_s;  // DefaultJobApiBackOff, MaxJobApiBackOff
 
 }  // namespace
 
@@ -106,17 +107,18 @@ void ApiServer::preempt(PodId id, PodId preemptor) {
   delete_pod(id);
 }
 
-void ApiServer::bound(PodId id) {
+void ApiServer::bound(PodId id, bool by_scheduler) {
   const PodState& pod = cluster_.state.pods[id];
-  ++state_.statistics.scheduled;
-  state_.statistics.decisions.add("Scheduled");
   leave_phase(id);
   cluster_.set_phase(id, PodPhase::Binding);
+  tell({Change::Kind::PodBound, id, {}});
+  if (!by_scheduler) return;
+  ++state_.statistics.scheduled;
+  state_.statistics.decisions.add("Scheduled");
   note(id, KubeEvent::Type::Normal, "Scheduled", "default-scheduler", [&] {
     return fmt::format("Successfully assigned {}/{} to {}", namespace_of(id), cluster_.pod_name(id),
                        node_name(pod.node));
   });
-  tell({Change::Kind::PodBound, id, {}});
 }
 
 Duration ApiServer::grace_period(PodId pod) const { return cluster_.state.pods[pod].grace; }
@@ -269,8 +271,9 @@ void ApiServer::enqueue_after(WorkloadId workload, Duration delay) { schedule_sy
 
 void ApiServer::enqueue_rate_limited(WorkloadId workload) {
   int32_t failures = state_.workloads[workload].failures++;
-  Duration delay = failures < 18 ? Duration{kFirstRetry.ns << failures} : kLongestRetry;
-  enqueue_after(workload, std::min(delay, kLongestRetry));
+  bool job = cluster_.model.workloads[workload].kind == WorkloadModel::Kind::Job;
+  Duration first = job ? kFirstJobRetry : kFirstRetry, longest = job ? kLongestJobRetry : kLongestRetry;
+  enqueue_after(workload, failures < 18 ? std::min(Duration{first.ns << failures}, longest) : longest);
 }
 
 // A turn that comes later is given up for an earlier one: each turn asks anew for the next.

@@ -59,8 +59,8 @@ class ApiServer {
   // The grace period that the deletion asked for. Precondition: the pod is Terminating.
   Duration grace_period(PodId pod) const;
 
-  // The scheduler, or nobody, has put it on a node.
-  void bound(PodId pod);
+  // It is on a node: the scheduler has put it there, or its own spec.nodeName.
+  void bound(PodId pod, bool by_scheduler);
 
   // --- what kubelets report
   // Pending … CrashLoop: the pod's own life. Ready sets PodState::ready and counts the pod; Loading sets
@@ -90,7 +90,8 @@ class ApiServer {
   // --- the work queues of the controllers: one turn per workload, however often it was asked for
   void enqueue(WorkloadId workload);
   void enqueue_after(WorkloadId workload, Duration delay);
-  // After an error: 5 ms · 2^errors, at most 1000 s (workqueue.DefaultTypedControllerRateLimiter).
+  // After an error: 5 ms · 2^errors, at most 1000 s (workqueue.DefaultTypedControllerRateLimiter); of a Job 1 s ·
+  // 2^errors, at most 60 s.
   void enqueue_rate_limited(WorkloadId workload);
 
   // --- what is told of it

@@ -7,20 +7,27 @@ std::string ControlPlane::replica_set_name(WorkloadId id, TemplateId pod_templat
   return workload(id).name + "-" + cluster.model.templates[pod_template].hash;
 }
 
+// As the controllers say it of a pod that they made or deleted.
+std::string ControlPlane::done(const char* verb, const char* past, WorkloadId id, PodId pod) const {
+  if (workload(id).kind == WorkloadModel::Kind::StatefulSet)
+    return fmt::format("{} Pod {} in StatefulSet {} successful", verb, cluster.pod_name(pod), workload(id).name);
+  return fmt::format("{} pod: {}", past, cluster.pod_name(pod));
+}
+
 bool ControlPlane::may_call(WorkloadId id) const {
   const ClientLimit& limit = model.latencies.controller_manager;
-  if (state.controller_manager.ready(limit, now())) return true;
-  ClientLimiter trial = state.controller_manager;
+  if (client(id).ready(limit, now())) return true;
+  ClientLimiter trial = client(id);
   api.enqueue_after(id, trial.reserve(limit, now()) - now());
   return false;
 }
 
 bool ControlPlane::create_pod(const ApiServer::NewPod& pod, std::string_view component) const {
-  state.controller_manager.reserve(model.latencies.controller_manager, now());
+  client(pod.workload).reserve(model.latencies.controller_manager, now());
   std::string refusal;
   if (std::optional<PodId> created = api.create_pod(pod, refusal)) {
     owner_event(pod.workload, pod.pod_template, KubeEvent::Type::Normal, "SuccessfulCreate", component,
-                [&] { return "Created pod: " + cluster.pod_name(*created); });
+                [&] { return done("create", "Created", pod.workload, *created); });
     return true;
   }
   owner_event(pod.workload, pod.pod_template, KubeEvent::Type::Warning, "FailedCreate", component, [&] {
@@ -34,10 +41,10 @@ bool ControlPlane::create_pod(const ApiServer::NewPod& pod, std::string_view com
 }
 
 void ControlPlane::delete_pod(PodId pod, std::string_view component) const {
-  state.controller_manager.reserve(model.latencies.controller_manager, now());
   const PodState& object = cluster.state.pods[pod];
+  client(object.workload).reserve(model.latencies.controller_manager, now());
   owner_event(object.workload, object.pod_template, KubeEvent::Type::Normal, "SuccessfulDelete", component,
-              [&] { return "Deleted pod: " + cluster.pod_name(pod); });
+              [&] { return done("delete", "Deleted", object.workload, pod); });
   api.delete_pod(pod);
 }
 

@@ -29,6 +29,9 @@ struct ControlPlane {
 
   // --- what controllers do with pods, within the limit of their client
 
+  // The API client of the workload's controller.
+  ClientLimiter& client(WorkloadId id) const { return state.controllers[static_cast<size_t>(workload(id).kind)]; }
+  std::string done(const char* verb, const char* past, WorkloadId id, PodId pod) const;
   // False: the client must wait; the workload's next turn is when it may go on.
   bool may_call(WorkloadId workload) const;
   // False after a refusal, which is told as FailedCreate; the workload comes again after a growing delay.

@@ -65,10 +65,13 @@ void DeschedulerLoop::on_evict(PodId pod) {
 std::optional<std::string> DeschedulerLoop::evict_now(PodId pod, const std::string& strategy, const std::string& node) {
   std::optional<Duration> grace;
   if (std::optional<int64_t> seconds = descheduler_->policy().grace_period_seconds) grace = 1_s * *seconds;
+  Eviction result = api_.evict(pod, "descheduler", grace);
+  // A pod that is being deleted already may be asked for again.
+  if (result == Eviction::Gone) return std::nullopt;
+  if (result != Eviction::Evicted) return to_string(result);
   api_.note(pod, KubeEvent::Type::Normal, strategy, kComponent,
             [&] { return fmt::format("pod eviction from {} node by sigs.k8s.io/descheduler", node); });
-  Eviction result = api_.evict(pod, "descheduler", grace);
-  return result == Eviction::Evicted ? std::nullopt : std::optional<std::string>(to_string(result));
+  return std::nullopt;
 }
 
 // --- what its informers show

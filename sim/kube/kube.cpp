@@ -132,7 +132,10 @@ void Kube::deliver(Change change) {
       return node.empty() || daemon ? scheduler_.pod_added(change.pod) : assign(change.pod, node);
     }
     case Change::Kind::PodBound:
-      return pod.phase == PodPhase::Binding ? kubelet_.bound(change.pod) : void();
+      if (pod.phase != PodPhase::Binding) return;
+      kubelet_.bound(change.pod);
+      if (!pod.node.valid()) return;
+      return nodes_.pod_bound(change.pod);
     case Change::Kind::PodDeleted:
       return pod.phase == PodPhase::Terminating ? kubelet_.deleted(change.pod) : void();
     case Change::Kind::NodeAdded:
@@ -152,7 +155,7 @@ void Kube::assign(PodId pod, const std::string& name) {
   if (std::string refusal = kubelet_.refusal(pod, node); !refusal.empty())
     return refuse(pod, refusal, kubelet_.refusal_message(pod, node));
   scheduler_.assign(pod, node);
-  api_.bound(pod);
+  api_.bound(pod, false);
 }
 
 void Kube::refuse(PodId pod, const std::string& reason, const std::string& message) {
@@ -163,7 +166,7 @@ void Kube::refuse(PodId pod, const std::string& reason, const std::string& messa
 // The scheduler leaves in its state what it has bound, for the kubelets, and whom it wants evicted.
 void Kube::take_scheduled() {
   SchedulerState& scheduled = state.scheduler;
-  for (size_t i = 0; i < scheduled.bound.size(); ++i) api_.bound(scheduled.bound[i]);
+  for (size_t i = 0; i < scheduled.bound.size(); ++i) api_.bound(scheduled.bound[i], true);
   scheduled.bound.clear();
   for (const auto& [pod, node] : std::exchange(scheduled.overcommitted, {})) {
     std::string refusal = kubelet_.refusal(pod, node);

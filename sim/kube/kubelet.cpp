@@ -355,6 +355,7 @@ Kubelet::Next Kubelet::restart(PodId id) {
 void Kubelet::crash(PodId id, std::string_view reason, int exit_code) {
   if (!usage_.is_running(id)) return;
   engine_.cancel(cluster_.state.pods[id].timer);
+  state_.statistics.decisions.add("ContainerExit", reason);
   bool terminating = cluster_.state.pods[id].phase == PodPhase::Terminating;
   if (terminating && find(id) && find(id)->stopping) return void(end(id));
   Next next = exited(id, reason, exit_code);

@@ -106,6 +106,9 @@ void NodeLifecycle::on_notice(NodeId node) {
   ++state_.zones[monitor.zone].ill;
   api_.node_event(node, KubeEvent::Type::Normal, "NodeNotReady", kComponent,
                   [&] { return fmt::format("Node {} status is now: NodeNotReady", api_.node_name(node)); });
+  for (PodId pod : cluster_.state.node_pods[node.value])
+    api_.note(pod, KubeEvent::Type::Warning, "NodeNotReady", kComponent,
+              [] { return std::string("Node is not ready"); });
   api_.set_condition(node, kNodeUnreachable, true);
   state_.zones[monitor.zone].queue.push_back(node);
   review_zones();
@@ -183,6 +186,13 @@ void NodeLifecycle::apply_taints(NodeId node) {
 void NodeLifecycle::cancel_evictions(NodeId node) {
   for (EventHandle& eviction : state_.monitors[node].evictions) engine_.cancel(eviction);
   state_.monitors[node].evictions.clear();
+}
+
+void NodeLifecycle::pod_bound(PodId pod) {
+  NodeId node = cluster_.state.pods[pod].node;
+  if (std::optional<Duration> stays = stay(pod, node))
+    state_.monitors[node].evictions.push_back(
+        engine_.schedule(engine_.now() + *stays, Priority::Control, events_.evict, pod.value));
 }
 
 void NodeLifecycle::on_evict(PodId pod) {

@@ -49,6 +49,9 @@ class NodeLifecycle {
   // Evicts the pods that do not tolerate the node's NoExecute taints, each in its time.
   void apply_taints(NodeId node);
 
+  // A pod has come to a node that may have such taints already.
+  void pod_bound(PodId pod);
+
   void on_notice(NodeId node);
   void on_turn(uint32_t zone);
   void on_evict(PodId pod);

@@ -11,6 +11,7 @@
 #include "kube/scheduler.hpp"
 #include "kube/statistics.hpp"
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -106,7 +107,7 @@ struct ZoneMonitor {
 };
 
 struct DrainState {
-  bool active = false;
+  std::vector<PodId> pods;  // still to be evicted
   Time since;
   EventHandle retry;
 };
@@ -122,9 +123,10 @@ struct KubeState {
   ClusterAutoscalerState cluster_autoscaler;
   std::vector<QuotaState> quotas;
   std::vector<FaultState> faults;
-  std::vector<DrainState> drains;  // by action
-  std::vector<Change> changes;     // that nobody has been told of yet; empty between events
-  ClientLimiter controller_manager, descheduler;
+  std::vector<DrainState> drains;            // by action
+  std::vector<Change> changes;               // that nobody has been told of yet; empty between events
+  std::array<ClientLimiter, 6> controllers;  // one client each, by WorkloadModel::Kind
+  ClientLimiter descheduler;
   KubeStatistics statistics;
 };
 

@@ -255,6 +255,7 @@ void ClusterCompiler::add_action(const ActionSpec& spec) {
   using Is = ActionSpec::Kind;
   switch (spec.kind) {
     case Is::Apply:
+      refuse_others(spec);
       apply_nodes(spec);
       return workloads(spec.apply, &spec);
     case Is::Restart:
@@ -271,6 +272,7 @@ void ClusterCompiler::add_action(const ActionSpec& spec) {
       action.force = spec.force;
       action.grace_period = spec.grace_period;
       action.timeout = spec.timeout;
+      if (kind == Action::Kind::Uncordon) uncordon_object(spec, action);
       if (!action.node.valid())
         error(spec.mark, "spec.actions", fmt::format("found node '{}', which no manifest has", spec.node));
       return;
@@ -301,6 +303,21 @@ void ClusterCompiler::add_action(const ActionSpec& spec) {
                       fmt::join(workload_names(), ", ")));
 }
 
+// Objects that can only be there from the start.
+void ClusterCompiler::refuse_others(const ActionSpec& spec) {
+  auto refuse = [&](const auto& objects, const char* kind) {
+    for (const auto& object : objects)
+      error(object.meta.mark, "spec.actions",
+            fmt::format("found {} '{}', allowed: Deployment, ReplicaSet, StatefulSet, DaemonSet, Job, Pod, Node", kind,
+                        object.meta.full_name()));
+  };
+  refuse(spec.apply.hpas, "HorizontalPodAutoscaler");
+  refuse(spec.apply.services, "Service");
+  refuse(spec.apply.pod_disruption_budgets, "PodDisruptionBudget");
+  refuse(spec.apply.resource_quotas, "ResourceQuota");
+  refuse(spec.apply.limit_ranges, "LimitRange");
+}
+
 void ClusterCompiler::apply_nodes(const ActionSpec& spec) {
   for (const Node& node : spec.apply.nodes) {
     NodeId known = find_node(node.meta.name);
@@ -309,6 +326,16 @@ void ClusterCompiler::apply_nodes(const ActionSpec& spec) {
     Action& action = new_action(spec, Action::Kind::ApplyNode);
     action.node = known;
     action.version = version;
+  }
+}
+
+// A node whose manifest says unschedulable is another object afterwards.
+void ClusterCompiler::uncordon_object(const ActionSpec& spec, Action& action) {
+  for (const Node& node : scenario_.manifests.nodes) {
+    if (node.meta.name != spec.node || !node.unschedulable) continue;
+    Node open = node;
+    open.unschedulable = false;
+    action.version = builder_.add_node(open, true);
   }
 }
 
@@ -371,6 +398,7 @@ void ClusterCompiler::faults() {
     if (!spec.zone.empty()) {
       std::vector<NodeId> nodes = matching([&](const NodeModel& node) {
         const std::string* zone = find_label(node.object.meta.labels, "topology.kubernetes.io/zone");
+        if (!zone) zone = find_label(node.object.meta.labels, "failure-domain.beta.kubernetes.io/zone");
         return zone && *zone == spec.zone;
       });
       if (nodes.empty())

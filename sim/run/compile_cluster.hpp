@@ -37,7 +37,9 @@ class ClusterCompiler {
   void workload(const Object& object, PodTemplate pods, const LabelSelector* selector, const ActionSpec* action);
   void actions();
   void add_action(const ActionSpec& spec);
+  void refuse_others(const ActionSpec& spec);
   void apply_nodes(const ActionSpec& spec);
+  void uncordon_object(const ActionSpec& spec, Action& action);
   void restart(const ActionSpec& spec);
   void quotas();
   void faults();
