@@ -205,19 +205,10 @@ DeschedulerResult NodeUtilizationCycle::empty_node(const Eviction& eviction, Nod
   uint64_t evicted = 0;
   bool go_on = may_go_on(eviction, source, room);
   for (ViewPodId pod : removable_pods(handle_, eviction, source.node)) {
-    if (!go_on || (eviction.node_limit && evicted >= *eviction.node_limit)) {
-      handle_.keep(pod, "the node gives no more, or no other has room");
-      continue;
-    }
-    if (!has_destination(eviction, pod, room)) {
-      handle_.keep(pod, "tolerates the taints of no destination");
-      continue;
-    }
-    if (contains(eviction.exclude_namespaces, view_.template_of(pod).namespace_)) {
-      handle_.keep(pod, "namespace is excluded");
-      continue;
-    }
-    if (!handle_.pre_eviction_filter(pod)) continue;
+    go_on &= !eviction.node_limit || evicted < *eviction.node_limit;
+    KeepReason kept = go_on ? reason_to_keep(eviction, pod, room) : "the node gives no more, or no other has room";
+    if (!kept.empty()) handle_.keep(pod, kept);
+    if (!kept.empty() || !handle_.pre_eviction_filter(pod)) continue;
     std::optional<std::vector<int64_t>> usage = usage_of(pod);
     if (!usage && source_ != Source::Prometheus) {
       handle_.keep(pod, "no metrics of the pod");
@@ -227,18 +218,27 @@ DeschedulerResult NodeUtilizationCycle::empty_node(const Eviction& eviction, Nod
     if (result == DeschedulerResult::NodeLimit || result == DeschedulerResult::TotalLimit) return result;
     if (result != DeschedulerResult::Success) continue;
     ++evicted;
-    // Without knowing what a pod uses: one per node and cycle, or as many as the limit says.
-    if (!usage) {
+    if (usage) {
+      move_out(*usage, source, room);
+      go_on = may_go_on(eviction, source, room);
+    } else {  // one per node and cycle, or as many as the limit says
       go_on = eviction.node_limit.has_value();
-      continue;
     }
-    for (size_t c = 0; c < columns_.size(); ++c) {
-      source.usage[c] -= (*usage)[c];
-      room.available[c] -= (*usage)[c];
-    }
-    go_on = may_go_on(eviction, source, room);
   }
   return DeschedulerResult::Success;
+}
+
+KeepReason NodeUtilizationCycle::reason_to_keep(const Eviction& eviction, ViewPodId pod, Room& room) const {
+  if (!has_destination(eviction, pod, room)) return "tolerates the taints of no destination";
+  if (contains(eviction.exclude_namespaces, view_.template_of(pod).namespace_)) return "namespace is excluded";
+  return {};
+}
+
+void NodeUtilizationCycle::move_out(const std::vector<int64_t>& usage, NodeUse& source, Room& room) const {
+  for (size_t c = 0; c < columns_.size(); ++c) {
+    source.usage[c] -= usage[c];
+    room.available[c] -= usage[c];
+  }
 }
 
 std::optional<std::vector<int64_t>> NodeUtilizationCycle::usage_of(ViewPodId pod) const {

@@ -77,7 +77,9 @@ class NodeUtilizationCycle {
   std::optional<std::vector<int64_t>> usage_of(ViewPodId pod) const;
   bool may_go_on(const Eviction& eviction, const NodeUse& source, const Room& room) const;
   DeschedulerResult empty_node(const Eviction& eviction, NodeUse source, Room& room) const;
+  KeepReason reason_to_keep(const Eviction& eviction, ViewPodId pod, Room& room) const;
   bool has_destination(const Eviction& eviction, ViewPodId pod, Room& room) const;
+  void move_out(const std::vector<int64_t>& usage, NodeUse& source, Room& room) const;
 
   DeschedulerHandle& handle_;
   const DeschedulerView& view_;

@@ -440,6 +440,8 @@ void Cluster::start() {
 void Cluster::add_node(NodeId id) {
   state.node_present[id.value] = 1;
   state.node_conditions[id.value] = {};
+  for (uint32_t g = 0; g < model.nodes[id].gpus; ++g)  // a new machine
+    state.gpus[GpuId(state.first_gpu[id.value] + g)].healthy = true;
   set_node_version(id, id);
 }
 

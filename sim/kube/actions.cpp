@@ -18,6 +18,10 @@ void Actions::start() {
 void Actions::on_act(uint32_t i) {
   const Action& action = model_.actions[i];
   using Kind = Action::Kind;
+  bool needs_node = action.node.valid() && action.kind != Kind::ApplyNode;
+  if (needs_node && !cluster_.state.node_present[action.node.value])
+    return state_.statistics.decisions.add("NotFound",
+                                           fmt::format("nodes \"{}\" not found", api_.node_name(action.node)));
   switch (action.kind) {
     case Kind::ApplyWorkload:
     case Kind::Restart:

@@ -102,7 +102,10 @@ void ApiServer::preempt(PodId id, PodId preemptor) {
   pod.disrupted = true;
   ++state_.statistics.preempted;
   pod_event(id, KubeEvent::Type::Normal, "Preempted", "default-scheduler", [&] {
-    return fmt::format("Preempted by pod {} on node {}", cluster_.pod_name(preemptor), node_name(pod.node));
+    // A victim that is being bound is on its node for the scheduler only.
+    NodeId node = state_.scheduler.snapshot.pod_records[id].node;
+    return fmt::format("Preempted by pod {} on node {}", cluster_.pod_name(preemptor),
+                       node.valid() ? node_name(node) : "unknown");
   });
   delete_pod(id);
 }
@@ -219,6 +222,7 @@ void ApiServer::charge(TemplateId id, int64_t sign) {
 // --- nodes
 
 void ApiServer::set_condition(NodeId node, uint16_t condition, bool on) {
+  if (!cluster_.state.node_present[node.value]) return;
   NodeConditions& conditions = cluster_.state.node_conditions[node.value];
   NodeConditions before = conditions;
   conditions.set(condition, on);

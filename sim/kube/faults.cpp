@@ -68,6 +68,7 @@ void Faults::set(uint32_t i, bool active) {
 // The last healthy devices of the node.
 void Faults::break_gpus(uint32_t i) {
   NodeId node = model_.faults[i].nodes.front();
+  if (!cluster_.state.node_present[node.value]) return;
   uint32_t first = cluster_.state.first_gpu[node.value], count = cluster_.model.nodes[node].gpus;
   std::vector<GpuId>& broken = state_.faults[i].gpus;
   for (uint32_t g = count; g-- > 0 && broken.size() < static_cast<size_t>(model_.faults[i].gpus);)
@@ -85,6 +86,7 @@ void Faults::repair_gpus(uint32_t i) {
   uint32_t first = cluster_.state.first_gpu[node.value];
   for (GpuId gpu : std::exchange(state_.faults[i].gpus, {})) {
     cluster_.set_gpu_healthy(gpu, true);
+    if (!cluster_.state.node_present[node.value]) continue;
     scheduler_.device_changed(node, static_cast<uint16_t>(gpu.value - first), true);
     kubelet_.gpu_repaired(gpu);
   }

@@ -38,15 +38,27 @@ bool deleted_before(const DeletionRank& a, const DeletionRank& b, Time now) {
   return a.uid < b.uid;
 }
 
+// Pods of earlier templates are its own as well.
 void ReplicaSetController::sync(WorkloadId workload) {
-  manage(workload, plane_.control(workload).pod_template, plane_.replicas(workload));
+  TemplateId pod_template = plane_.control(workload).pod_template;
+  const PodCounts& counts = plane_.counts(pod_template);
+  int32_t active = counts.active;
+  auto known = static_cast<size_t>(counts.active + counts.terminating + counts.ended);
+  if (plane_.cluster.state.workload_pods[workload.value].size() != known) {
+    list_active(workload, {});
+    active = static_cast<int32_t>(active_.size());
+  }
+  adjust(workload, pod_template, plane_.replicas(workload) - active, {});
 }
 
 void ReplicaSetController::manage(WorkloadId workload, TemplateId pod_template, int32_t replicas) {
-  int32_t missing = replicas - plane_.counts(pod_template).active;
+  adjust(workload, pod_template, replicas - plane_.counts(pod_template).active, pod_template);
+}
+
+void ReplicaSetController::adjust(WorkloadId workload, TemplateId pod_template, int32_t missing, TemplateId only) {
   bool more = std::abs(missing) > kBurstReplicas;
   if (missing > 0) more = create_pods(workload, pod_template, std::min(missing, kBurstReplicas)) && more;
-  if (missing < 0) delete_pods(workload, pod_template, std::min(-missing, kBurstReplicas));
+  if (missing < 0) delete_pods(workload, only, std::min(-missing, kBurstReplicas));
   if (more) plane_.api.enqueue(workload);
 }
 
@@ -62,15 +74,22 @@ bool ReplicaSetController::create_pods(WorkloadId workload, TemplateId pod_templ
   return all_went_well;
 }
 
-void ReplicaSetController::delete_pods(WorkloadId workload, TemplateId pod_template, int32_t count) {
+void ReplicaSetController::list_active(WorkloadId workload, TemplateId only) {
+  const ClusterState& cluster = plane_.cluster.state;
+  active_.clear();
+  for (PodId id : cluster.workload_pods[workload.value]) {
+    const PodState& pod = cluster.pods[id];
+    if ((!only.valid() || pod.pod_template == only) && is_active(pod.phase)) active_.push_back(id);
+  }
+}
+
+void ReplicaSetController::delete_pods(WorkloadId workload, TemplateId only, int32_t count) {
   struct Candidate {
     PodId pod;
     DeletionRank rank;
   };
   const ClusterState& cluster = plane_.cluster.state;
-  active_.clear();
-  for (PodId id : cluster.workload_pods[workload.value])
-    if (cluster.pods[id].pod_template == pod_template && is_active(cluster.pods[id].phase)) active_.push_back(id);
+  list_active(workload, only);
   std::vector<uint32_t> on_node(plane_.cluster.model.nodes.size(), 0);
   for (PodId id : active_)
     if (cluster.pods[id].node.valid()) ++on_node[cluster.pods[id].node.value];

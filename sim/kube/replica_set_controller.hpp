@@ -22,7 +22,11 @@ class ReplicaSetController {
  private:
   // False: a refusal or the client's limit stopped it.
   bool create_pods(WorkloadId workload, TemplateId pod_template, int32_t count);
-  void delete_pods(WorkloadId workload, TemplateId pod_template, int32_t count);
+  // `only`: of this template; invalid: of any.
+  void delete_pods(WorkloadId workload, TemplateId only, int32_t count);
+  void list_active(WorkloadId workload, TemplateId only);  // into active_
+  // Creates pods of the template, or deletes pods, as many as are missing or too many.
+  void adjust(WorkloadId workload, TemplateId pod_template, int32_t missing, TemplateId only);
 
   ControlPlane plane_;
   std::vector<PodId> active_;  // scratch
