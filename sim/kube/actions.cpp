@@ -56,7 +56,7 @@ void Actions::apply_node(const Action& action) {
 void Actions::delete_namespace(const Action& action) {
   for (size_t w = 0; w < cluster_.model.workloads.size(); ++w)
     if (cluster_.model.workloads[WorkloadId(w)].namespace_ == action.namespace_)
-      controllers_.remove(WorkloadId(w), Action::Cascade::Background);
+      controllers_.remove_with_pods(WorkloadId(w));
 }
 
 void Actions::cordon(NodeId node, bool on) {

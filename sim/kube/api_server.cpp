@@ -184,7 +184,10 @@ void ApiServer::remove_pod(PodId id) {
   leave_phase(id);
   bool ended = pod.phase == PodPhase::Succeeded || pod.phase == PodPhase::Failed;
   if (!ended) charge(pod.pod_template, -1);
-  if (pod.phase == PodPhase::Terminating) ++state_.workloads[pod.workload].job.removed;
+  JobState& job = state_.workloads[pod.workload].job;
+  bool by_controller = std::erase(job.surplus, id) > 0;
+  bool its_own = pod.created >= state_.workloads[pod.workload].created;
+  if (pod.phase == PodPhase::Terminating && !by_controller && its_own) ++job.removed;
   cluster_.remove(id, engine_.now());
   if (!ended) scheduler_.pod_removed(id);
   state_.cluster_autoscaler.changed = true;

@@ -116,7 +116,8 @@ class ApiServer {
   void node_event(NodeId node, KubeEvent::Type type, std::string_view reason, std::string_view component,
                   Message&& message) {
     state_.statistics.decisions.add(reason);
-    if (sink) record({type, engine_.now(), std::string(reason), "Node", "", node_name(node), message(), component});
+    if (sink)
+      record({type, engine_.now(), std::string(reason), "Node", "default", node_name(node), message(), component});
   }
   // The same, not counted: what happens to every pod.
   template <class Message>

@@ -418,7 +418,7 @@ void ScaleDown::begin(NodeId id) {
   for (PodId pod : pods) {
     if (c_.expendable(pod) || mirrored(pod)) continue;
     if (!c_.of_daemon_set(pod)) {
-      deletion.pods.push_back(pod);
+      if (deletion.drain) deletion.pods.push_back(pod);  // an empty node has at most such as go already
       continue;
     }
     // --daemonset-eviction-for-occupied-nodes=true, --daemonset-eviction-for-empty-nodes=false

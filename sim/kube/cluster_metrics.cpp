@@ -246,7 +246,8 @@ void ClusterMetrics::nodes(const MetricCallback& callback) const {
     tell("Ready", status(!conditions.any_of(kNodeNotReady)));
     tell("MemoryPressure", status(conditions.any_of(kNodeMemoryPressure)));
     tell("DiskPressure", status(conditions.any_of(kNodeDiskPressure)));
-    callback("kube_node_spec_unschedulable", {node}, number(conditions.any_of(kNodeCordoned)));
+    callback("kube_node_spec_unschedulable", {node},
+             number(conditions.any_of(kNodeCordoned) || cluster_.node(NodeId(n)).object.unschedulable));
   }
 }
 

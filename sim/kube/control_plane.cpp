@@ -36,7 +36,6 @@ bool ControlPlane::create_pod(const ApiServer::NewPod& pod, std::string_view com
   });
   set_condition(control(pod.workload), "ReplicaFailure", true, "FailedCreate",
                 [&] { return fmt::format("pods is forbidden: {}", refusal); });
-  api.enqueue_rate_limited(pod.workload);
   return false;
 }
 

@@ -34,7 +34,7 @@ struct ControlPlane {
   std::string done(const char* verb, const char* past, WorkloadId id, PodId pod) const;
   // False: the client must wait; the workload's next turn is when it may go on.
   bool may_call(WorkloadId workload) const;
-  // False after a refusal, which is told as FailedCreate; the workload comes again after a growing delay.
+  // False after a refusal, which is told as FailedCreate: the controller then asks for a turn after a growing delay.
   bool create_pod(const ApiServer::NewPod& pod, std::string_view component) const;
   void delete_pod(PodId pod, std::string_view component) const;
   // Of the object that owns the pods: the Deployment's ReplicaSet, or the workload itself.

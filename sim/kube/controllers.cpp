@@ -28,10 +28,17 @@ void Controllers::apply(WorkloadId id, SpecId spec) {
   Kind kind = plane_.workload(id).kind;
   bool is_new = !control.exists;
   if (is_new) {
-    EventHandle none;
+    // Its name is taken until the last of it is gone.
+    if (kind == Kind::Pod && !plane_.cluster.state.workload_pods[id.value].empty())
+      return plane_.state.statistics.decisions.add("AlreadyExists", "object is being deleted: pods");
+    // Pods of an object of this name that was deleted before are not its own; orphans are.
+    std::vector<PodId> left;
+    if (!control.orphaned) left = plane_.cluster.state.workload_pods[id.value];
+    for (PodId pod : left) plane_.api.delete_pod(pod);
+    plane_.engine.cancel(control.sync);
     control = {};
     control.exists = true;
-    control.sync = none;
+    control.created = plane_.now();
     control.controlled = kind != Kind::Pod;
   }
   control.spec = spec;
@@ -107,6 +114,13 @@ void Controllers::remove(WorkloadId id, Action::Cascade cascade) {
   plane_.api.enqueue(id);
 }
 
+void Controllers::remove_with_pods(WorkloadId id) {
+  plane_.control(id).orphaned = false;
+  remove(id, Action::Cascade::Background);
+  std::vector<PodId> pods = plane_.cluster.state.workload_pods[id.value];
+  for (PodId pod : pods) plane_.api.delete_pod(pod);
+}
+
 // The pods of an object that is gone, or that goes when they have.
 void Controllers::collect_garbage(WorkloadId id) {
   WorkloadControl& control = plane_.control(id);
@@ -114,6 +128,7 @@ void Controllers::collect_garbage(WorkloadId id) {
   std::vector<PodId> pods = plane_.cluster.state.workload_pods[id.value];
   for (PodId pod : pods) {
     if (!plane_.may_call(id)) return;
+    plane_.client(id).reserve(plane_.model.latencies.controller_manager, plane_.now());
     plane_.api.delete_pod(pod);
   }
   if (!plane_.cluster.state.workload_pods[id.value].empty()) return;

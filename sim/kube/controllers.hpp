@@ -28,6 +28,8 @@ class Controllers {
   // Creates the object or changes its spec.
   void apply(WorkloadId workload, SpecId spec);
   void remove(WorkloadId workload, Action::Cascade cascade);
+  // As its namespace goes: its pods are deleted whoever owns them, orphans and those of held objects too.
+  void remove_with_pods(WorkloadId workload);
 
  private:
   void collect_garbage(WorkloadId workload);

@@ -69,6 +69,14 @@ bool DaemonSetController::remove(WorkloadId workload, PodId pod) {
   return true;
 }
 
+bool DaemonSetController::create(WorkloadId workload, NodeId node) {
+  if (!plane_.may_call(workload)) return false;
+  TemplateId newest = plane_.control(workload).pod_template;
+  if (plane_.create_pod({workload, newest, PodState::kNoIndex, node}, kComponent)) return true;
+  plane_.api.enqueue_rate_limited(workload);
+  return false;
+}
+
 bool DaemonSetController::manage(WorkloadId workload) {
   const auto& pods = plane_.cluster.state.pods;
   TemplateId newest = plane_.control(workload).pod_template;
@@ -88,8 +96,7 @@ bool DaemonSetController::manage(WorkloadId workload) {
       running |= phase <= PodPhase::Terminating;  // its place is taken until it is gone
     }
     if (running || verdicts_[n] != Verdict::Run) continue;
-    if (!plane_.may_call(workload)) return false;
-    if (!plane_.create_pod({workload, newest, PodState::kNoIndex, NodeId(n)}, kComponent)) return false;
+    if (!create(workload, NodeId(n))) return false;
   }
   return true;
 }
@@ -137,9 +144,7 @@ void DaemonSetController::roll(WorkloadId workload) {
   for (size_t i = 0; i < old_up.size() && may_be_down > 0; ++i, --may_be_down)
     if (!remove(workload, old_up[i])) return;
   for (size_t i = 0; i < to_surge.size() && may_surge > 0; ++i, --may_surge)
-    if (!plane_.may_call(workload) ||
-        !plane_.create_pod({workload, newest, PodState::kNoIndex, to_surge[i]}, kComponent))
-      return;
+    if (!create(workload, to_surge[i])) return;
 }
 
 }  // namespace kisim

@@ -23,6 +23,7 @@ class DaemonSetController {
   // False: a refusal or the client's limit stopped it.
   bool manage(WorkloadId workload);
   void roll(WorkloadId workload);
+  bool create(WorkloadId workload, NodeId node);
   bool remove(WorkloadId workload, PodId pod);
   bool available(WorkloadId workload, PodId pod) const;
 

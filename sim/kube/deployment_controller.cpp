@@ -35,6 +35,10 @@ void DeploymentController::sync(WorkloadId workload) {
   manage_sets(turn);
   if (has_new_set || (turn.object.paused && !turn.sets().empty()))
     while (step(turn)) manage_sets(turn);
+  // The last step may have emptied sets and wait for their pods to go.
+  for (const ReplicaSetState& set : turn.sets())
+    if (plane_.counts(set.pod_template).active > set.replicas)
+      replica_sets_.manage(workload, set.pod_template, set.replicas);
   update_status(turn);
 }
 
@@ -43,6 +47,10 @@ bool DeploymentController::ensure_new_set(Turn& turn) {
   auto same = [&](const ReplicaSetState& s) { return s.pod_template == turn.control.pod_template; };
   auto known = std::find_if(sets.begin(), sets.end(), same);
   if (known != sets.end()) {
+    if (known + 1 != sets.end()) {
+      turn.control.rollout = {};
+      turn.control.rollout.moved = plane_.now();
+    }
     std::rotate(known, known + 1, sets.end());  // a revision that comes back is the newest again
     return true;
   }
@@ -130,7 +138,8 @@ bool DeploymentController::scale_proportionally(Turn& turn) {
   int32_t to_add = allowed - total(turn);
   std::stable_sort(by_size.begin(), by_size.end(), [&](const ReplicaSetState* a, const ReplicaSetState* b) {
     if (a->replicas != b->replicas) return a->replicas > b->replicas;
-    return to_add > 0 ? a > b : a < b;  // newer first when there is more to come, older first when there is less
+    // Newer first when there is more to come, older first when there is less.
+    return to_add > 0 ? a->created > b->created : a->created < b->created;
   });
   std::vector<int32_t> wanted;
   int32_t added = 0;

@@ -8,6 +8,9 @@ namespace {
 
 constexpr std::string_view kComponent = "sigs.k8s.io/descheduler";
 
+// The API keeps times in whole seconds.
+Time api_time(Time t) { return {t.ns - t.ns % 1'000'000'000}; }
+
 DeschedulerPod::Phase api_phase(const PodState& pod) {
   using Phase = DeschedulerPod::Phase;
   if (pod.phase == PodPhase::Succeeded) return Phase::Succeeded;
@@ -96,8 +99,8 @@ DeschedulerPod DeschedulerLoop::look(PodId id) const {
   out.node = pod.node;
   out.phase = api_phase(pod);
   out.terminating = pod.phase == PodPhase::Terminating;
-  out.created = pod.created;
-  if (pod.node.valid()) out.start_time = pod.scheduled;
+  out.created = api_time(pod.created);
+  if (pod.node.valid()) out.start_time = api_time(pod.scheduled);
   out.restarts = static_cast<int32_t>(pod.restarts);
   out.reason = pod.reason;
   std::string_view waiting = kubelet_.waiting_reason(id);

@@ -18,6 +18,7 @@ bool count_expected(const Cluster& cluster, const PodDisruptionBudgetModel& budg
     const PodCounts& pods = cluster.state.counts[TemplateId(t)];
     if (!budget.covers[t] || pods.active + pods.terminating + pods.ended == 0) continue;
     WorkloadId workload = cluster.model.templates[TemplateId(t)].workload;
+    if (cluster.model.workloads[workload].kind == WorkloadModel::Kind::Pod) continue;  // nobody's
     if (std::find(counted.begin(), counted.end(), workload) != counted.end()) continue;
     counted.push_back(workload);
     if (cluster.state.replicas[workload.value] == ClusterState::kNoScale) return false;

@@ -49,8 +49,7 @@ void Faults::set(uint32_t i, bool active) {
   state_.faults[i].active = active;
   switch (fault.kind) {
     case Fault::Kind::NodeLoss:
-      for (NodeId node : fault.nodes) active ? nodes_.stop(node) : nodes_.restart(node);
-      return;
+      return active ? stop_nodes(i) : start_nodes(i);
     case Fault::Kind::GpuFailure:
       return active ? break_gpus(i) : repair_gpus(i);
     case Fault::Kind::CrashLoop:
@@ -63,6 +62,18 @@ void Faults::set(uint32_t i, bool active) {
     case Fault::Kind::MetricsOutage:
       return;  // whoever asks the APIs looks
   }
+}
+
+void Faults::stop_nodes(uint32_t i) {
+  for (NodeId node : model_.faults[i].nodes) {
+    if (!cluster_.state.node_present[node.value]) continue;
+    state_.faults[i].nodes.push_back(node);
+    nodes_.stop(node);
+  }
+}
+
+void Faults::start_nodes(uint32_t i) {
+  for (NodeId node : std::exchange(state_.faults[i].nodes, {})) nodes_.restart(node);
 }
 
 // The last healthy devices of the node.

@@ -38,6 +38,8 @@ class Faults {
   // The time of the n-th occurrence: drawing again gives the same, so nothing needs to be kept.
   Duration draw(uint32_t fault, const Distribution& distribution, uint32_t which) const;
   void set(uint32_t fault, bool active);
+  void stop_nodes(uint32_t fault);
+  void start_nodes(uint32_t fault);
   void break_gpus(uint32_t fault);
   void repair_gpus(uint32_t fault);
   void kill_one(const Fault& fault);

@@ -27,10 +27,11 @@ JobController::Turn JobController::look(WorkloadId workload) const {
     if (pod.phase == PodPhase::Succeeded) {
       if (has_index && turn.done[pod.index]) continue;  // one success of an index counts
       ++turn.succeeded;
+      turn.last_success = std::max(turn.last_success, pod.deleted);
       if (has_index) turn.done[pod.index] = 1;
     } else if (pod.phase == PodPhase::Failed) {
       ++turn.failed;
-      turn.last_failure = std::max(turn.last_failure, pod.deleted);
+      turn.ends.push_back(pod.deleted);
       if (has_index) ++turn.failures[pod.index];
     } else if (pod.phase == PodPhase::Terminating) {
       ++turn.terminating;
@@ -111,7 +112,7 @@ void JobController::finish(Turn& turn, const End& end) {
   else
     plane_.api.workload_event(turn.workload, KubeEvent::Type::Warning, end.reason, kComponent,
                               [&] { return std::string(end.message); });
-  for (PodId id : turn.active) plane_.delete_pod(id, kComponent);
+  for (PodId id : turn.active) give_up(turn, id);
   if (turn.object.ttl_after_finished) plane_.api.enqueue_after(turn.workload, *turn.object.ttl_after_finished);
 }
 
@@ -121,7 +122,13 @@ void JobController::suspend(Turn& turn) {
     plane_.api.workload_event(turn.workload, KubeEvent::Type::Normal, "Suspended", kComponent,
                               [] { return std::string("Job suspended"); });
   }
-  for (PodId id : turn.active) plane_.delete_pod(id, kComponent);
+  for (PodId id : turn.active) give_up(turn, id);
+}
+
+// A pod that it deletes itself is no failure.
+void JobController::give_up(Turn& turn, PodId pod) {
+  turn.control.job.surplus.push_back(pod);
+  plane_.delete_pod(pod, kComponent);
 }
 
 int32_t JobController::wanted_active(const Turn& turn) const {
@@ -131,11 +138,18 @@ int32_t JobController::wanted_active(const Turn& turn) const {
   return std::max(0, std::min(turn.object.parallelism, left));
 }
 
+// Of the failures since the last success (backoff_utils.go).
 Time JobController::backoff_ends(const Turn& turn) const {
-  if (turn.failed == 0) return {};
-  uint32_t doublings = std::min(turn.failed - 1, 16u);
-  Duration backoff = std::min(Duration{kFirstBackoff.ns << doublings}, kLongestBackoff);
-  return turn.last_failure + backoff;
+  uint32_t failures = 0;
+  Time last;
+  for (Time end : turn.ends) {
+    if (end <= turn.last_success) continue;
+    ++failures;
+    last = std::max(last, end);
+  }
+  if (failures == 0) return {};
+  Duration backoff = std::min(Duration{kFirstBackoff.ns << std::min(failures - 1, 16u)}, kLongestBackoff);
+  return last + backoff;
 }
 
 // The lowest index that is neither done, taken nor given up.
@@ -155,7 +169,7 @@ void JobController::manage(Turn& turn) {
   int32_t wanted = wanted_active(turn), active = static_cast<int32_t>(turn.active.size());
   for (int32_t surplus = active - wanted; surplus > 0; --surplus) {
     if (!plane_.may_call(turn.workload)) return;
-    plane_.delete_pod(turn.active.back(), kComponent);
+    give_up(turn, turn.active.back());
     turn.active.pop_back();
   }
   int32_t missing = wanted - active;
@@ -167,7 +181,8 @@ void JobController::manage(Turn& turn) {
     uint32_t index = next_index(turn);
     if (turn.object.completion_mode == Job::Completion::Indexed && index == PodState::kNoIndex) return;
     if (!plane_.may_call(turn.workload)) return;
-    if (!plane_.create_pod({turn.workload, turn.control.pod_template, index}, kComponent)) return;
+    if (!plane_.create_pod({turn.workload, turn.control.pod_template, index}, kComponent))
+      return plane_.api.enqueue_rate_limited(turn.workload);
   }
   turn.control.failures = 0;
   if (missing > kMostAtOnce) plane_.api.enqueue(turn.workload);

@@ -22,7 +22,8 @@ class JobController {
     std::vector<PodId> active;
     int32_t terminating = 0;
     uint32_t succeeded = 0, failed = 0, restarts = 0;
-    Time last_failure;
+    Time last_success;
+    std::vector<Time> ends;  // of the pods that failed
     // Indexed: by completion index.
     std::vector<uint8_t> done, taken;
     std::vector<uint32_t> failures;
@@ -39,6 +40,7 @@ class JobController {
   std::optional<End> end_of(const Turn& turn) const;
   void finish(Turn& turn, const End& end);
   void suspend(Turn& turn);
+  void give_up(Turn& turn, PodId pod);
   void manage(Turn& turn);
   int32_t wanted_active(const Turn& turn) const;
   // When pods may be created again after failures.

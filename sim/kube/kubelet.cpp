@@ -523,7 +523,13 @@ void Kubelet::node_started(NodeId node) {
   for (PodId id : pods) {
     PodPhase phase = cluster_.state.pods[id].phase;
     if (phase == PodPhase::Terminating) end(id);
-    if (phase == PodPhase::Binding) see(id);
+    if (phase != PodPhase::Binding) continue;
+    // Containers that the machine took with it are started again only where they may be.
+    bool ran = cluster_.state.pods[id].started != Time::max();
+    if (ran && api_.template_of(id).spec.restart_policy == RestartPolicy::Never)
+      api_.finish(id, false);
+    else
+      see(id);
   }
   evictions_.watch(node);
 }

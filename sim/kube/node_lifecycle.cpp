@@ -30,7 +30,10 @@ void NodeLifecycle::start() {
   }
 }
 
-void NodeLifecycle::node_joined(NodeId node) { ++state_.zones[state_.monitors[node].zone].nodes; }
+void NodeLifecycle::node_joined(NodeId node) {
+  ++state_.zones[state_.monitors[node].zone].nodes;
+  review_zones();
+}
 
 void NodeLifecycle::node_left(NodeId node) {
   NodeMonitor& monitor = state_.monitors[node];
@@ -41,6 +44,12 @@ void NodeLifecycle::node_left(NodeId node) {
   engine_.cancel(monitor.timer);
   cancel_evictions(node);
   std::erase(zone.queue, node);
+  state_.nodes[node].losses = 0;
+  for (FaultState& fault : state_.faults) {
+    std::erase(fault.nodes, node);
+    std::erase_if(fault.gpus, [&](GpuId gpu) { return cluster_.state.gpus[gpu].node == node; });
+  }
+  review_zones();
 }
 
 void NodeLifecycle::stop(NodeId node) {
@@ -75,8 +84,8 @@ void NodeLifecycle::recover(NodeId node) {
   ZoneMonitor& zone = state_.zones[monitor.zone];
   --zone.ill;
   std::erase(zone.queue, node);
-  cancel_evictions(node);
   api_.set_condition(node, kNodeUnreachable | kNodeUnreachableNoExecute, false);
+  apply_taints(node);
   api_.node_event(node, KubeEvent::Type::Normal, "NodeReady", "kubelet",
                   [&] { return fmt::format("Node {} status is now: NodeReady", api_.node_name(node)); });
   review_zones();
@@ -92,8 +101,8 @@ void NodeLifecycle::review_zones() {
   if (all_zones_are_down())
     for (size_t n = 0; n < state_.monitors.size(); ++n) {
       if (!api_.has_condition(NodeId(n), kNodeUnreachableNoExecute)) continue;
-      cancel_evictions(NodeId(n));
       api_.set_condition(NodeId(n), kNodeUnreachableNoExecute, false);
+      apply_taints(NodeId(n));
       state_.zones[state_.monitors[NodeId(n)].zone].queue.push_back(NodeId(n));
     }
   for (uint32_t z = 0; z < state_.zones.size(); ++z) arm(z);
@@ -153,18 +162,14 @@ std::optional<Duration> NodeLifecycle::stay(PodId pod, NodeId node) const {
   auto limit = [&](Duration d) { shortest = shortest ? std::min(*shortest, d) : d; };
   auto look = [&](const Taint& taint) {
     if (taint.effect != TaintEffect::NoExecute) return;
-    bool tolerated = false, for_ever = true;
-    Duration longest_asked = kForever;
-    for (const Toleration& t : tolerations) {
-      if (!t.tolerates(taint)) continue;
-      tolerated = true;
-      if (!t.toleration_seconds) continue;
-      for_ever = false;
-      longest_asked =
-          std::min(longest_asked, 1_s * std::clamp<int64_t>(*t.toleration_seconds, 0, kForever.ns / (1_s).ns));
+    // The first toleration that matches says how long.
+    auto matching =
+        std::find_if(tolerations.begin(), tolerations.end(), [&](const Toleration& t) { return t.tolerates(taint); });
+    if (matching != tolerations.end()) {
+      if (matching->toleration_seconds)
+        limit(1_s * std::clamp<int64_t>(*matching->toleration_seconds, 0, kForever.ns / (1_s).ns));
+      return;
     }
-    if (tolerated && !for_ever) limit(longest_asked);
-    if (tolerated) return;
     // Admission adds these two to every pod that does not tolerate them by itself.
     bool has_default = taint.key == "node.kubernetes.io/unreachable" || taint.key == "node.kubernetes.io/not-ready";
     limit(has_default ? model_.unreachable_toleration : Duration{});
@@ -174,26 +179,30 @@ std::optional<Duration> NodeLifecycle::stay(PodId pod, NodeId node) const {
   return shortest;
 }
 
+// A pod that stayed with a taint already has used up a part of its time.
 void NodeLifecycle::apply_taints(NodeId node) {
-  cancel_evictions(node);
-  std::vector<PodId> pods = cluster_.state.node_pods[node.value];
-  for (PodId pod : pods)
-    if (std::optional<Duration> stays = stay(pod, node))
-      state_.monitors[node].evictions.push_back(
-          engine_.schedule(engine_.now() + *stays, Priority::Control, events_.evict, pod.value));
+  std::vector<NodeMonitor::Eviction> before = std::exchange(state_.monitors[node].evictions, {});
+  for (NodeMonitor::Eviction& eviction : before) engine_.cancel(eviction.timer);
+  for (PodId pod : cluster_.state.node_pods[node.value]) {
+    auto known = std::find_if(before.begin(), before.end(), [&](const auto& e) { return e.pod == pod; });
+    schedule_eviction(pod, node, known == before.end() ? engine_.now() : known->since);
+  }
+}
+
+void NodeLifecycle::schedule_eviction(PodId pod, NodeId node, Time since) {
+  std::optional<Duration> stays = stay(pod, node);
+  if (!stays) return;
+  Time at = std::max(engine_.now(), since + *stays);
+  state_.monitors[node].evictions.push_back(
+      {pod, since, engine_.schedule(at, Priority::Control, events_.evict, pod.value)});
 }
 
 void NodeLifecycle::cancel_evictions(NodeId node) {
-  for (EventHandle& eviction : state_.monitors[node].evictions) engine_.cancel(eviction);
+  for (NodeMonitor::Eviction& eviction : state_.monitors[node].evictions) engine_.cancel(eviction.timer);
   state_.monitors[node].evictions.clear();
 }
 
-void NodeLifecycle::pod_bound(PodId pod) {
-  NodeId node = cluster_.state.pods[pod].node;
-  if (std::optional<Duration> stays = stay(pod, node))
-    state_.monitors[node].evictions.push_back(
-        engine_.schedule(engine_.now() + *stays, Priority::Control, events_.evict, pod.value));
-}
+void NodeLifecycle::pod_bound(PodId pod) { schedule_eviction(pod, cluster_.state.pods[pod].node, engine_.now()); }
 
 void NodeLifecycle::on_evict(PodId pod) {
   PodPhase phase = cluster_.state.pods[pod].phase;

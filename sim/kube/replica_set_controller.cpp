@@ -33,6 +33,7 @@ bool deleted_before(const DeletionRank& a, const DeletionRank& b, Time now) {
   if (a.same_node != b.same_node) return a.same_node > b.same_node;
   if (a.ready && api_time(a.ready_since) != api_time(b.ready_since))
     return younger(api_time(a.ready_since), api_time(b.ready_since), a.uid, b.uid, now);
+  if (a.restarts != b.restarts) return a.restarts > b.restarts;
   if (api_time(a.created) != api_time(b.created))
     return younger(api_time(a.created), api_time(b.created), a.uid, b.uid, now);
   return a.uid < b.uid;
@@ -70,7 +71,10 @@ bool ReplicaSetController::create_pods(WorkloadId workload, TemplateId pod_templ
       all_went_well &= plane_.create_pod({workload, pod_template}, kComponent);
     }
   }
-  if (all_went_well) plane_.control(workload).failures = 0;
+  if (all_went_well)
+    plane_.control(workload).failures = 0;
+  else
+    plane_.api.enqueue_rate_limited(workload);
   return all_went_well;
 }
 
@@ -89,10 +93,12 @@ void ReplicaSetController::delete_pods(WorkloadId workload, TemplateId only, int
     DeletionRank rank;
   };
   const ClusterState& cluster = plane_.cluster.state;
-  list_active(workload, only);
+  // Those of all its owner's ReplicaSets count.
+  list_active(workload, {});
   std::vector<uint32_t> on_node(plane_.cluster.model.nodes.size(), 0);
   for (PodId id : active_)
     if (cluster.pods[id].node.valid()) ++on_node[cluster.pods[id].node.value];
+  list_active(workload, only);
   std::vector<Candidate> candidates;
   for (PodId id : active_) {
     const PodState& pod = cluster.pods[id];
@@ -100,7 +106,7 @@ void ReplicaSetController::delete_pods(WorkloadId workload, TemplateId only, int
     candidates.push_back(
         {id,
          {assigned, is_running(pod.phase), pod.phase == PodPhase::Ready, assigned ? on_node[pod.node.value] : 0,
-          pod.ready, pod.created, plane_.cluster.pod_entity(id)}});
+          pod.ready, pod.created, plane_.cluster.pod_entity(id), pod.restarts}});
   }
   Time now = plane_.now();
   std::sort(candidates.begin(), candidates.end(), [now](const Candidate& a, const Candidate& b) {

@@ -33,13 +33,15 @@ class ReplicaSetController {
 };
 
 // Which pod a ReplicaSet gives up first (controller_utils.go, ActivePodsWithRanks): unassigned before assigned, pending
-// before running, not ready before ready, more of its kind on the node first, ready for less time first, younger first.
+// before running, not ready before ready, more of its kind on the node first, ready for less time first, more restarts
+// first, younger first.
 // Ages are compared by the logarithm of their nanoseconds (LogarithmicScaleDown), equal ones by UID.
 struct DeletionRank {
   bool assigned = false, running = false, ready = false;
   uint32_t same_node = 0;  // active pods of the workload on its node, itself included
   Time ready_since, created;
   uint64_t uid = 0;
+  uint32_t restarts = 0;
 };
 bool deleted_before(const DeletionRank& a, const DeletionRank& b, Time now);
 

@@ -50,7 +50,8 @@ struct JobState {
   bool running = false;  // started and not suspended
   JobEnd end = JobEnd::None;
   Time ended;
-  uint32_t removed = 0;  // pods that were deleted before they ended; they count as failed
+  uint32_t removed = 0;        // pods that others deleted before they ended; they count as failed
+  std::vector<PodId> surplus;  // pods that the controller itself deletes; they do not
 };
 
 // The object of a workload, and what its controller remembers.
@@ -59,6 +60,7 @@ struct WorkloadControl {
   bool controlled = false;  // a controller looks after it: not a bare Pod
   bool deleting = false;    // it has a deletionTimestamp: foreground deletion, or finalizers that nobody removes
   bool orphaned = false;    // it is gone, its pods have stayed
+  Time created;
   SpecId spec;
   TemplateId pod_template;                    // of the spec, or of a later restart
   std::vector<ReplicaSetState> replica_sets;  // of a Deployment, oldest revision first; one for a ReplicaSet
@@ -86,7 +88,9 @@ struct Change {
 struct FaultState {
   bool active = false;
   uint64_t occurrences = 0;
-  std::vector<GpuId> gpus;  // that it has broken
+  // What it holds down now. A node that leaves is a new machine when it comes back.
+  std::vector<NodeId> nodes;
+  std::vector<GpuId> gpus;
 };
 
 // What the node lifecycle controller has made of a node.
@@ -94,7 +98,13 @@ struct NodeMonitor {
   bool noticed = false;  // it has put its taints on it
   EventHandle timer;     // when missing heartbeats are noticed
   uint32_t zone = 0;
-  std::vector<EventHandle> evictions;  // of its pods, by NoExecute taints
+  // Pods that its NoExecute taints will make go, and since when they have stayed with such a taint.
+  struct Eviction {
+    PodId pod;
+    Time since;
+    EventHandle timer;
+  };
+  std::vector<Eviction> evictions;
 };
 
 // A zone's nodes lose their pods at a rate that depends on how many of them are ill.

@@ -59,7 +59,9 @@ bool StatefulSetController::create(Turn& turn, size_t place) {
   auto ordinal = static_cast<int32_t>(place) + turn.object.first_ordinal;
   if (!plane_.may_call(turn.workload)) return false;
   ApiServer::NewPod pod{turn.workload, template_of(turn, ordinal), static_cast<uint32_t>(ordinal)};
-  return plane_.create_pod(pod, kComponent);
+  if (plane_.create_pod(pod, kComponent)) return true;
+  plane_.api.enqueue_rate_limited(turn.workload);
+  return false;
 }
 
 bool StatefulSetController::fill(Turn& turn) {

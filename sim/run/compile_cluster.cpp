@@ -95,7 +95,10 @@ void ClusterCompiler::compile() {
 // --- nodes
 
 void ClusterCompiler::nodes() {
-  for (const Node& node : scenario_.manifests.nodes) node_names_[node.meta.name] = builder_.add_node(node);
+  for (const Node& node : scenario_.manifests.nodes) {
+    node_names_[node.meta.name] = builder_.add_node(node);
+    latest_nodes_[node.meta.name] = node;
+  }
   node_groups();
   if (node_names_.empty())
     error(scenario_.mark, "spec.manifests", "found no Node, allowed: at least one (kubectl get nodes -o yaml)");
@@ -322,6 +325,7 @@ void ClusterCompiler::apply_nodes(const ActionSpec& spec) {
   for (const Node& node : spec.apply.nodes) {
     NodeId known = find_node(node.meta.name);
     NodeId version = builder_.add_node(node, true);
+    latest_nodes_[node.meta.name] = node;
     if (!known.valid()) node_names_[node.meta.name] = known = version;
     Action& action = new_action(spec, Action::Kind::ApplyNode);
     action.node = known;
@@ -331,12 +335,10 @@ void ClusterCompiler::apply_nodes(const ActionSpec& spec) {
 
 // A node whose manifest says unschedulable is another object afterwards.
 void ClusterCompiler::uncordon_object(const ActionSpec& spec, Action& action) {
-  for (const Node& node : scenario_.manifests.nodes) {
-    if (node.meta.name != spec.node || !node.unschedulable) continue;
-    Node open = node;
-    open.unschedulable = false;
-    action.version = builder_.add_node(open, true);
-  }
+  auto latest = latest_nodes_.find(spec.node);
+  if (latest == latest_nodes_.end() || !latest->second.unschedulable) return;
+  latest->second.unschedulable = false;
+  action.version = builder_.add_node(latest->second, true);
 }
 
 // kubectl rollout restart: the same pods with a new annotation.

@@ -65,6 +65,7 @@ class ClusterCompiler {
   IdVector<WorkloadId, SpecId> latest_;
   std::map<std::pair<WorkloadModel::Kind, std::string>, WorkloadId> names_;
   std::map<std::string, NodeId> node_names_;
+  std::map<std::string, Node> latest_nodes_;     // as the last manifest or action has them
   std::map<std::string, uint64_t> fault_count_;  // by kind and target
 };
 

@@ -370,8 +370,8 @@ TEST_CASE("an empty node goes after its unneeded time, down to the least size", 
   CHECK(run.recorder.all("ScaleDownEmpty") ==
         Texts{"620 ConfigMap kube-system/cluster-autoscaler-status: Scale-down: removing empty node \"pool-0\"",
               "625 ConfigMap kube-system/cluster-autoscaler-status: Scale-down: empty node pool-0 removed"});
-  CHECK(run.recorder.all("ScaleDown") == Texts{"620 Node pool-0: marked the node as toBeDeleted/unschedulable",
-                                               "625 Node pool-0: nodes removed by cluster autoscaler"});
+  CHECK(run.recorder.all("ScaleDown") == Texts{"620 Node default/pool-0: marked the node as toBeDeleted/unschedulable",
+                                               "625 Node default/pool-0: nodes removed by cluster autoscaler"});
 }
 
 TEST_CASE("empty nodes go ten at a time", "[cluster-autoscaler]") {
@@ -426,12 +426,12 @@ TEST_CASE("a node whose pods fit elsewhere is drained", "[cluster-autoscaler]") 
   CHECK(run.cluster().state.node_pods[1].size() == 2);
   std::string name = run.cluster().pod_name(victim);
   CHECK(run.recorder.all("ScaleDown") ==
-        Texts{"620 Node pool-0: marked the node as toBeDeleted/unschedulable",
+        Texts{"620 Node default/pool-0: marked the node as toBeDeleted/unschedulable",
               "620 ConfigMap kube-system/cluster-autoscaler-status: Scale-down: removing node pool-0, utilization: "
               "{0.375 0 0 0 cpu 0.375}, pods to reschedule: " +
                   name,
               "625 Pod default/" + name + ": deleting pod for node scale down",
-              "655 Node pool-0: nodes removed by cluster autoscaler",
+              "655 Node default/pool-0: nodes removed by cluster autoscaler",
               "655 ConfigMap kube-system/cluster-autoscaler-status: Scale-down: node pool-0 removed with drain"});
 }
 
@@ -595,8 +595,9 @@ TEST_CASE("a drain that takes too long is given up", "[cluster-autoscaler]") {
   CHECK(failed == tainted + 5 + 120);
   const Texts told = run.recorder.all("ScaleDownFailed");
   CHECK(told[0].ends_with(": failed to delete pod for ScaleDown"));
-  CHECK(told[1].find("Node pool-0: failed to drain and delete node: Failed to drain node /pool-0, due to following "
-                     "errors: [failed to evict pod default/web-v1-") != std::string::npos);
+  CHECK(told[1].find(
+            "Node default/pool-0: failed to drain and delete node: Failed to drain node /pool-0, due to following "
+            "errors: [failed to evict pod default/web-v1-") != std::string::npos);
   CHECK(told[1].ends_with(
       "within allowed timeout (last error: Cannot evict pod as it would violate the pod's disruption budget.)]"));
 }

@@ -383,6 +383,12 @@ class ControlPlaneSetting : public KubeSetup {
     action.force = dice_.one_in(2);
     if (dice_.one_in(3)) action.grace_period = 3_s;
     if (dice_.one_in(2)) action.timeout = Duration::seconds(static_cast<double>(dice_.between(0, 300)));
+    // Somebody wants it back before all of it has gone.
+    if (kind != Do::DeleteWorkload || dice_.one_in(2)) return;
+    Action again = action;
+    again.kind = Do::ApplyWorkload;
+    again.at = again.at + 1_s * dice_.between(0, 40);
+    kube.actions.push_back(std::move(again));
   }
 
   Dice dice_;

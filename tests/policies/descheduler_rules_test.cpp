@@ -76,6 +76,13 @@ TEST_CASE("RemoveDuplicates asks for two nodes that the pods can go to, cordoned
   CHECK(f.kept("owner's pods have fewer than two feasible nodes") == 1);
 }
 
+TEST_CASE("RemoveDuplicates: pods that can go to one node only do not make it a target") {
+  DeschedulerFixture f = duplicates(3, 3);
+  f.pods[1].pods.spec.node_selector = {{"name", "c"}};
+  f.pods[2].pods.spec.required_node_affinity = {NodeSelectorTerm{{among("name", {"a", "b"})}, {}}};
+  CHECK(run_duplicates(f) == Texts{"p2"});  // three pods over a and b: two each
+}
+
 TEST_CASE("RemoveDuplicates: excluded owner kinds and namespaces") {
   DeschedulerFixture f = duplicates(2, 2);
   RemoveDuplicatesArgs kinds, exclude, include;
@@ -141,6 +148,14 @@ TEST_CASE("preferred node affinity: the best node need not have room, any node w
   CHECK(run_affinity(f, {kPreferred}) == Texts{"p"});
   f.nodes[0].unschedulable = true;
   CHECK(run_affinity(f, {kPreferred}).empty());
+}
+
+TEST_CASE("on its own node a pod needs no room") {
+  DeschedulerFixture f = nodes(2);
+  f.pod("p", NodeId(0), {{"cpu", 6000}}).pods.spec.preferred_node_affinity = {{10, named("b")}};
+  f.pod("other", NodeId(0), {{"cpu", 6000}});
+  f.nodes[1].unschedulable = true;
+  CHECK(run_affinity(f, {kPreferred}) == Texts{"p"});
 }
 
 TEST_CASE("both types are looked at one after the other") {
