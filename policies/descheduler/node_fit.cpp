@@ -38,14 +38,9 @@ bool fits(const DeschedulerView& view, TemplateId id, ViewPodId pod, NodeId node
 
 }  // namespace
 
-bool tolerates(const PodSpec& spec, const Taint& taint) {
-  return std::any_of(spec.tolerations.begin(), spec.tolerations.end(),
-                     [&](const Toleration& t) { return t.tolerates(taint); });
-}
-
 bool tolerates_node(const PodSpec& spec, const DeschedulerNode& node) {
   return std::all_of(node.taints.begin(), node.taints.end(), [&](const Taint& taint) {
-    return taint.effect == TaintEffect::PreferNoSchedule || tolerates(spec, taint);
+    return taint.effect == TaintEffect::PreferNoSchedule || tolerated(spec, taint);
   });
 }
 

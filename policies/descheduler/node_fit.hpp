@@ -2,13 +2,13 @@
 // Whether a pod would fit another node, as far as the descheduler looks: a part of the scheduler's predicates
 // (pkg/descheduler/node/node.go, NodeFit).
 
+#include "cluster/tolerations.hpp"
 #include "policy/descheduler_view.hpp"
 
 #include <vector>
 
 namespace kisim {
 
-bool tolerates(const PodSpec& spec, const Taint& taint);
 // Every NoSchedule and NoExecute taint of the node.
 bool tolerates_node(const PodSpec& spec, const DeschedulerNode& node);
 

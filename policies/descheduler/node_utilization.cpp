@@ -269,7 +269,7 @@ bool NodeUtilizationCycle::has_destination(const Eviction& eviction, ViewPodId p
   known = std::any_of(eviction.destinations.begin(), eviction.destinations.end(), [&](const NodeUse& use) {
     const std::vector<Taint>& taints = view_.node(use.node).taints;
     return spec.tolerations.size() >= taints.size() &&
-           std::all_of(taints.begin(), taints.end(), [&](const Taint& taint) { return tolerates(spec, taint); });
+           std::all_of(taints.begin(), taints.end(), [&](const Taint& taint) { return tolerated(spec, taint); });
   });
   return *known;
 }

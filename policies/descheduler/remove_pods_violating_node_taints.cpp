@@ -46,7 +46,7 @@ class RemovePodsViolatingNodeTaints : public DeschedulerPlugin {
 
   static const Taint* first_untolerated(const PodSpec& spec, const std::vector<Taint>& taints) {
     for (const Taint& taint : taints)
-      if (!tolerates(spec, taint)) return &taint;
+      if (!tolerated(spec, taint)) return &taint;
     return nullptr;
   }
 

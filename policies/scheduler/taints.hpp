@@ -2,6 +2,7 @@
 // Taints that keep pods off a node, and what a pod tolerates (component-helpers/scheduling/corev1/helpers.go).
 
 #include "cluster/node_conditions.hpp"
+#include "cluster/tolerations.hpp"
 
 #include <algorithm>
 #include <string>
@@ -13,11 +14,6 @@ inline bool keeps_pods_away(const Taint& taint) { return taint.effect != TaintEf
 
 inline bool same_taint(const Taint& a, const Taint& b) {
   return a.key == b.key && a.value == b.value && a.effect == b.effect;
-}
-
-inline bool tolerated(const PodSpec& spec, const Taint& taint) {
-  return std::any_of(spec.tolerations.begin(), spec.tolerations.end(),
-                     [&](const Toleration& t) { return t.tolerates(taint); });
 }
 
 // What a cordoned node counts as.

@@ -1,6 +1,7 @@
 #include "kube/cluster_autoscaler_groups.hpp"
 
 #include "cluster/node_selector.hpp"
+#include "cluster/tolerations.hpp"
 #include "core/hash.hpp"
 
 #include <algorithm>
@@ -21,9 +22,7 @@ bool runs_on(const PodSpec& spec, const Node& node) {
   if (!spec.node_name.empty() && spec.node_name != node.meta.name) return false;
   if (!matches_required(spec, node)) return false;
   return std::all_of(node.taints.begin(), node.taints.end(), [&](const Taint& taint) {
-    return taint.effect == TaintEffect::PreferNoSchedule ||
-           std::any_of(spec.tolerations.begin(), spec.tolerations.end(),
-                       [&](const Toleration& t) { return t.tolerates(taint); });
+    return taint.effect == TaintEffect::PreferNoSchedule || tolerated(spec, taint);
   });
 }
 

@@ -1,6 +1,7 @@
 #include "kube/daemon_set_controller.hpp"
 
 #include "cluster/node_selector.hpp"
+#include "cluster/tolerations.hpp"
 
 #include <algorithm>
 
@@ -9,11 +10,6 @@ namespace kisim {
 namespace {
 
 constexpr std::string_view kComponent = "daemonset-controller";
-
-bool tolerated(const PodSpec& spec, const Taint& taint) {
-  return std::any_of(spec.tolerations.begin(), spec.tolerations.end(),
-                     [&](const Toleration& t) { return t.tolerates(taint); });
-}
 
 }  // namespace
 

@@ -1,6 +1,7 @@
 #include "kube/kubelet.hpp"
 
 #include "cluster/node_selector.hpp"
+#include "cluster/tolerations.hpp"
 #include "core/hash.hpp"
 
 #include <algorithm>
@@ -31,12 +32,9 @@ std::string uid(uint64_t entity) {
 }
 
 bool tolerates_memory_pressure(const PodSpec& spec) {
-  NodeConditions pressure{kNodeMemoryPressure};
-  bool tolerated = false;
-  for_each_taint(pressure, [&](const Taint& taint) {
-    for (const Toleration& t : spec.tolerations) tolerated |= t.tolerates(taint);
-  });
-  return tolerated;
+  bool all = true;
+  for_each_taint(NodeConditions{kNodeMemoryPressure}, [&](const Taint& taint) { all &= tolerated(spec, taint); });
+  return all;
 }
 
 }  // namespace

@@ -219,11 +219,6 @@ WorkloadId ClusterCompiler::find_workload(const std::string& name) const {
   return {};
 }
 
-WorkloadId ClusterCompiler::find_workload(Kind kind, const std::string& full_name) const {
-  auto found = names_.find({kind, full_name});
-  return found == names_.end() ? WorkloadId{} : found->second;
-}
-
 std::vector<std::string> ClusterCompiler::workload_names() const {
   std::vector<std::string> names;
   for (const ObjectMeta* meta : metas_) names.push_back(meta->full_name());
@@ -298,12 +293,17 @@ void ClusterCompiler::add_action(const ActionSpec& spec) {
   Action& action = new_action(spec, spec.kind == Is::Scale ? Action::Kind::Scale : Action::Kind::DeleteWorkload);
   action.replicas = spec.replicas;
   action.cascade = static_cast<Action::Cascade>(spec.cascade);
+  action.workload = target_of(spec);
+}
+
+// The workload that the action names; invalid after a complaint.
+WorkloadId ClusterCompiler::target_of(const ActionSpec& spec) {
   for (const auto& [key, id] : names_)
-    if (to_string(key.first) == spec.object_kind && key.second == spec.object_name) action.workload = id;
-  if (!action.workload.valid())
-    error(spec.mark, "spec.actions",
-          fmt::format("found {} '{}', allowed: {}", spec.object_kind, spec.object_name,
-                      fmt::join(workload_names(), ", ")));
+    if (to_string(key.first) == spec.object_kind && key.second == spec.object_name) return id;
+  error(
+      spec.mark, "spec.actions",
+      fmt::format("found {} '{}', allowed: {}", spec.object_kind, spec.object_name, fmt::join(workload_names(), ", ")));
+  return {};
 }
 
 // Objects that can only be there from the start.
@@ -343,13 +343,8 @@ void ClusterCompiler::uncordon_object(const ActionSpec& spec, Action& action) {
 
 // kubectl rollout restart: the same pods with a new annotation.
 void ClusterCompiler::restart(const ActionSpec& spec) {
-  WorkloadId id;
-  for (const auto& [key, workload] : names_)
-    if (to_string(key.first) == spec.object_kind && key.second == spec.object_name) id = workload;
-  if (!id.valid())
-    return error(spec.mark, "spec.actions",
-                 fmt::format("found {} '{}', allowed: {}", spec.object_kind, spec.object_name,
-                             fmt::join(workload_names(), ", ")));
+  WorkloadId id = target_of(spec);
+  if (!id.valid()) return;
   WorkloadSpec restarted = model_.kube.specs[latest_[id]];
   PodTemplate pods = revisions_[id].back().pods;
   const char* key = "kubectl.kubernetes.io/restartedAt";

@@ -20,7 +20,6 @@ class ClusterCompiler {
 
   // By "name" or "namespace/name"; invalid if there is none.
   WorkloadId find_workload(const std::string& name) const;
-  WorkloadId find_workload(WorkloadModel::Kind kind, const std::string& full_name) const;
   std::vector<std::string> workload_names() const;
   const ObjectMeta& meta(WorkloadId id) const { return *metas_[id]; }
   // The value of an annotation of its pods, or of the object itself; empty if neither has it.
@@ -41,6 +40,7 @@ class ClusterCompiler {
   void apply_nodes(const ActionSpec& spec);
   void uncordon_object(const ActionSpec& spec, Action& action);
   void restart(const ActionSpec& spec);
+  WorkloadId target_of(const ActionSpec& spec);
   void quotas();
   void faults();
   void add_fault(const FaultSpec& spec, std::vector<NodeId> nodes, const std::string& target);

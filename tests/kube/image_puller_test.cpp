@@ -1,6 +1,6 @@
 #include "kube/image_puller.hpp"
 
-#include "kube_world.hpp"
+#include "kubelet_events.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -34,19 +34,6 @@ Fault registry(Fault::Kind kind, double at_s, double for_s, double factor = 1) {
   f.factor = factor;
   return f;
 }
-
-void scale(KubeRun& run, WorkloadId workload, int32_t replicas) {
-  run.kube().scale(workload, replicas, "test");
-  run.run_until(run.engine().now());
-}
-
-struct Recorder : EventSink {
-  std::vector<std::string> lines;
-  void record(KubeEvent event) override {
-    if (event.component == "kubelet")
-      lines.push_back(fmt::format("{:g} {} {}", event.at.to_seconds(), event.reason, event.message));
-  }
-};
 
 TEST_CASE("a node pulls one image at a time, and each image once", "[images]") {
   KubeSetup setup;
@@ -133,7 +120,7 @@ TEST_CASE("pulls fail while the registry is down, and are tried again after a gr
   add(setup, "web", 1, "server");
   setup.kube.faults.push_back(registry(Fault::Kind::RegistryFailure, 0, 25));
   KubeRun run(setup);
-  Recorder told;
+  KubeletEvents told;
   run.kube().set_event_sink(&told);
   run.run_until(at(60));
   // 0 to 1, then 10 s; 11 to 12, then 20 s; 32 to 34.
@@ -208,7 +195,7 @@ TEST_CASE("imagePullPolicy Never waits until somebody else has pulled", "[images
   add(setup, "never", 1, "server", ImagePullPolicy::Never);
   WorkloadId other = add(setup, "other", 0, "server");
   KubeRun run(setup);
-  Recorder told;
+  KubeletEvents told;
   run.kube().set_event_sink(&told);
   run.run_until(at(50));
   CHECK(run.pod(0).phase == PodPhase::Pulling);

@@ -1,6 +1,6 @@
 #include "kube/kubelet.hpp"
 
-#include "kube_world.hpp"
+#include "kubelet_events.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -42,20 +42,6 @@ Fault fault(Fault::Kind kind, double at_s, double for_s, WorkloadId workload = {
   f.workload = workload;
   return f;
 }
-
-void scale(KubeRun& run, WorkloadId workload, int32_t replicas) {
-  run.kube().scale(workload, replicas, "test");
-  run.run_until(run.engine().now());
-}
-
-struct Recorder : EventSink {
-  std::vector<std::string> lines;
-  void record(KubeEvent event) override {
-    if (event.component == "kubelet")
-      lines.push_back(fmt::format("{:g} {} {}", event.at.to_seconds(), event.reason, event.message));
-  }
-  bool has(const std::string& line) const { return std::find(lines.begin(), lines.end(), line) != lines.end(); }
-};
 
 // --- the start
 
@@ -130,7 +116,7 @@ TEST_CASE("what a kubelet tells of a start", "[kubelet]") {
   WorkloadId w = setup.add("web", 1, setup.pod());
   setup.kube.workloads[w].startup = cold_start();
   KubeRun run(setup);
-  Recorder told;
+  KubeletEvents told;
   run.kube().set_event_sink(&told);
   run.run_until(at(10));
   CHECK(told.lines == std::vector<std::string>{
@@ -166,7 +152,7 @@ TEST_CASE("the first restart comes at once, then after 10 s, 20 s … 300 s", "[
   WorkloadId w = setup.add("web", 1, setup.pod());
   setup.kube.workloads[w].behaviour = runs_for(5, 1);
   KubeRun run(setup);
-  Recorder told;
+  KubeletEvents told;
   run.kube().set_event_sink(&told);
   run.run_until(at(5));
   CHECK(run.pod(0).restarts == 1);
@@ -300,7 +286,7 @@ TEST_CASE("a liveness probe kills a server that loads too long", "[kubelet]") {
   WorkloadId w = setup.add_server("llm", 1, spec);
   setup.kube.workloads[w].startup = loads_for(60);
   KubeRun run(setup);
-  Recorder told;
+  KubeletEvents told;
   run.kube().set_event_sink(&told);
   run.run_until(at(25));
   CHECK(run.pod(0).restarts == 1);
@@ -398,7 +384,7 @@ TEST_CASE("preStop holds an idle server, within the grace period", "[kubelet]") 
     spec.containers[0].pre_stop = Duration::seconds(pre_stop);
     WorkloadId w = setup.add_server("web", 1, spec, 3);
     KubeRun run(setup);
-    Recorder told;
+    KubeletEvents told;
     run.kube().set_event_sink(&told);
     run.run_until(at(1));
     run.submit();
