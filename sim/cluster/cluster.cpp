@@ -540,7 +540,7 @@ void Cluster::hand_out(PodId id, NodeId node, Time now, std::span<const uint16_t
       gpu.shared += t.gpu_milli;
     else
       gpu.owner = id;
-    gpu.allocated.set(now, t.gpu_milli > 0 ? gpu.shared * 1e-3 : 1);
+    gpu.allocated.add(now, t.held_milli());
     pod.gpus.push_back(GpuId(g));
   };
   for (uint16_t device : devices) hold(first + device);
@@ -565,8 +565,9 @@ void Cluster::release(PodId id, Time now) {
   for (GpuId g : pod.gpus) {
     if (!state.gpus[g].owner.valid()) state.gpus[g].shared -= t.gpu_milli;
     state.gpus[g].owner = {};
-    state.gpus[g].allocated.set(now, state.gpus[g].shared * 1e-3);
-    state.gpus[g].busy.set(now, 0);
+    state.gpus[g].allocated.add(now, -t.held_milli());
+    KISIM_INVARIANT(state.gpus[g].busy.value() <= state.gpus[g].allocated.value(),
+                    "pod {} gives back a GPU while its kernels run", pod_name(id));
   }
   pod.gpus.clear();
   std::erase(state.node_pods[pod.node.value], id);
@@ -581,7 +582,8 @@ void Cluster::remove(PodId id, Time now) {
 }
 
 void Cluster::set_busy(PodId id, bool busy, Time now) {
-  for (GpuId g : state.pods[id].gpus) state.gpus[g].busy.set(now, busy);
+  int64_t milli = model.templates[state.pods[id].pod_template].held_milli();
+  for (GpuId g : state.pods[id].gpus) state.gpus[g].busy.add(now, busy ? milli : -milli);
 }
 
 void Cluster::reset_statistics(Time now) {

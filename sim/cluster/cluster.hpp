@@ -73,6 +73,7 @@ struct PodTemplateModel {
   // Shares of GPUs (alibabacloud.com/gpu-milli): thousandths of each of gpu_count devices; 0: none asked for. More than
   // one device are whole ones.
   int32_t gpu_milli = 0, gpu_count = 0;
+  int32_t held_milli() const { return gpu_milli > 0 ? gpu_milli : 1000; }  // of each device that a pod holds
   std::vector<std::string> gpu_products;  // alibabacloud.com/gpu-card-model: any of these; empty: any
   std::vector<HostPort> host_ports;       // of its containers and sidecars
   std::vector<uint32_t> images;           // of its containers, as ClusterModel::images
@@ -192,12 +193,14 @@ struct PodState {
   NodeId node;
   NodeId pinned;  // DaemonSet: the only node that it may go to
   ReplicaId replica;
-  Time created, scheduled, deleted;                 // deleted: its deletionTimestamp, then its end
-  Duration grace;                                   // of its deletion
-  std::string reason;                               // status.reason of a pod that ended
-  Time started = Time::max(), ready = Time::max();  // max() = not yet; ready: since when
-  EventHandle timer;                                // the kubelet's next step for this pod
-  std::vector<GpuId> gpus;                          // held while bound
+  Time created, scheduled, deleted;  // deleted: its deletionTimestamp, then its end
+  Duration grace;                    // of its deletion
+  std::string reason;                // status.reason of a pod that ended
+  Time started = Time::max();        // max() = not yet
+  // When the condition Ready last became true, and when it last ceased to be; max(): it never did.
+  Time ready = Time::max(), unready = Time::max();
+  EventHandle timer;        // the kubelet's next step for this pod
+  std::vector<GpuId> gpus;  // held while bound
 };
 
 struct GpuState {
@@ -205,8 +208,8 @@ struct GpuState {
   PodId owner;         // invalid: free, or shared
   int32_t shared = 0;  // thousandths that pods with gpu_milli hold
   bool healthy = true;
-  TimeWeighted allocated;  // share of it that pods hold
-  TimeWeighted busy;       // 0 or 1: a kernel is running for its owner
+  // Thousandths: that pods hold, and of these what is held by pods whose kernels run.
+  TimeWeighted allocated, busy;
 };
 
 // Pods of one template.

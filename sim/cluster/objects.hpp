@@ -148,9 +148,18 @@ enum class PreemptionPolicy : uint8_t { PreemptLowerPriority, Never };
 
 enum class RestartPolicy : uint8_t { Always, OnFailure, Never };
 
+// A volume whose data stay on the node when its pod goes.
+struct LocalVolume {
+  enum class Source : uint8_t { EmptyDir, HostPath } source = Source::EmptyDir;
+  std::string name;
+  bool in_memory = false;  // emptyDir.medium: Memory
+  bool operator==(const LocalVolume&) const = default;
+};
+
 struct PodSpec {
   std::vector<Container> containers, init_containers;
   RestartPolicy restart_policy = RestartPolicy::Always;
+  std::vector<LocalVolume> local_volumes;
   ResourceList overhead;
   std::optional<ResourceList> pod_requests;  // spec.resources: pod-level requests, limits filled in
   std::vector<std::pair<std::string, std::string>> node_selector;

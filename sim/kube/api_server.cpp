@@ -128,10 +128,13 @@ Duration ApiServer::grace_period(PodId pod) const { return cluster_.state.pods[p
 
 // --- what kubelets report
 
-// Gauges that count the present phase.
+// Gauges that count the present phase, and when the pod left it.
 void ApiServer::leave_phase(PodId id) {
-  const PodState& pod = cluster_.state.pods[id];
-  if (pod.phase == PodPhase::Ready) state_.statistics.workloads[pod.workload].ready.add(engine_.now(), -1);
+  PodState& pod = cluster_.state.pods[id];
+  if (pod.phase == PodPhase::Ready) {
+    pod.unready = engine_.now();
+    state_.statistics.workloads[pod.workload].ready.add(engine_.now(), -1);
+  }
   if (pod.phase == PodPhase::Pending) state_.statistics.pending.add(engine_.now(), -1);
 }
 

@@ -53,7 +53,7 @@ constexpr MetricDoc kDocs[] = {
     recorded("kube_pod_status_phase", "1", "1 for the phase that the pod has", kKsm),
     recorded("kube_pod_status_ready", "1", "1 for the status that the Ready condition has", kKsm),
     recorded("kube_pod_container_status_restarts_total", "1", "restarts of the pod's containers", kKsm),
-    recorded("container_cpu_usage_seconds_total", "s/s", "rate of the counter now: cores in use", kCadvisor),
+    recorded("container_cpu_usage_seconds_total", "s", "CPU time since the container started", kCadvisor),
     recorded("container_memory_working_set_bytes", "By", "memory in use now", kCadvisor),
 };
 
@@ -287,7 +287,7 @@ void ClusterMetrics::autoscaler_controller(const MetricCallback& callback) const
     }
 }
 
-void ClusterMetrics::for_each_pod_metric(const MetricCallback& callback) const {
+void ClusterMetrics::for_each_pod_metric(Time now, const MetricCallback& callback) const {
   for (const std::vector<PodId>& pods : cluster_.state.workload_pods)
     for (PodId id : pods) {
       const PodState& pod = cluster_.state.pods[id];
@@ -304,8 +304,7 @@ void ClusterMetrics::for_each_pod_metric(const MetricCallback& callback) const {
       MetricLabel container{"container", t.spec.containers.empty() ? "" : std::string_view(t.spec.containers[0].name)};
       callback("kube_pod_container_status_restarts_total", {container, space, name}, pod.restarts);
       if (!usage_.has_usage(pod.workload) || !usage_.is_running(id)) continue;
-      callback("container_cpu_usage_seconds_total", {container, space, name},
-               static_cast<double>(usage_.cpu_milli(id)) * 1e-3);
+      callback("container_cpu_usage_seconds_total", {container, space, name}, usage_.cpu_seconds(id, now));
       callback("container_memory_working_set_bytes", {container, space, name},
                static_cast<double>(usage_.memory_bytes(id)));
     }

@@ -32,7 +32,7 @@ class ClusterMetrics {
   // Calls back with every metric as it is at `now`: workloads, autoscalers, nodes, scheduler and HPA controller.
   void for_each_cluster_metric(Time now, const MetricCallback& callback) const;
   // The same of every pod that has not gone: a series or more for each of them.
-  void for_each_pod_metric(const MetricCallback& callback) const;
+  void for_each_pod_metric(Time now, const MetricCallback& callback) const;
 
  private:
   void deployment(WorkloadId id, Time now, const MetricCallback& callback) const;

@@ -58,9 +58,8 @@ void Faults::set(uint32_t i, bool active) {
       return active ? kill_one(fault) : void();
     case Fault::Kind::RegistryFailure:
     case Fault::Kind::RegistrySlow:
-      return kubelet_.registry_changed();
     case Fault::Kind::MetricsOutage:
-      return;  // whoever asks the APIs looks
+      return;  // whoever asks the registry or the APIs looks
   }
 }
 
@@ -99,14 +98,14 @@ void Faults::repair_gpus(uint32_t i) {
     cluster_.set_gpu_healthy(gpu, true);
     if (!cluster_.state.node_present[node.value]) continue;
     scheduler_.device_changed(node, static_cast<uint16_t>(gpu.value - first), true);
-    kubelet_.gpu_repaired(gpu);
   }
 }
 
-// The ready pod that was created first.
+// The ready pod that was created first, of those whose machine runs.
 void Faults::kill_one(const Fault& fault) {
   for (PodId pod : cluster_.state.workload_pods[fault.workload.value])
-    if (cluster_.state.pods[pod].phase == PodPhase::Ready) return kubelet_.crash(pod, "OOMKilled", 137);
+    if (cluster_.state.pods[pod].phase == PodPhase::Ready && kubelet_.usage().is_running(pod))
+      return kubelet_.crash(pod, "OOMKilled", 137);
 }
 
 }  // namespace kisim

@@ -73,7 +73,7 @@ void HpaLoop::start() {
 
 // A record says itself when its controller looked.
 void HpaLoop::schedule_next(WorkloadId workload) {
-  Time at = engine_.now() + model_.hpa_sync_period;
+  Time at = engine_.now() + kHpaSyncPeriod;
   if (const RecordedTarget* recorded = binding(workload).recorded.get()) {
     size_t next = state_.autoscalers[workload].syncs;
     if (next == recorded->syncs.size()) return;
@@ -156,8 +156,8 @@ ObservedPod HpaLoop::observe(PodId id) const {
   bool was_ready = pod.ready != Time::max();
   bool ready = pod.phase == PodPhase::Ready || (seen.deleting && was_ready);
   seen.ready = ready ? ObservedPod::Ready::True : ObservedPod::Ready::False;
-  // When a pod stopped being ready is not kept: that it once was is what counts for it.
-  seen.ready_transition = was_ready ? pod.ready : pod.scheduled;
+  bool ceased = !ready && pod.unready != Time::max();
+  seen.ready_transition = ceased ? pod.unready : was_ready ? pod.ready : pod.scheduled;
   return seen;
 }
 

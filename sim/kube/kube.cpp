@@ -121,6 +121,7 @@ void Kube::deliver(Change change) {
     if (!cluster_.state.node_present[change.node.value]) return;
     nodes_.node_left(change.node);
     kubelet_.node_stopped(change.node);
+    kubelet_.pods_not_ready(change.node);
     return api_.forget_node(change.node);
   }
   const PodState& pod = cluster_.state.pods[change.pod];

@@ -260,7 +260,7 @@ Kubelet::Next Kubelet::containers_started(PodId id) {
   tell_started(id);
   if (std::optional<Crash> crash = crashes_at_start(id)) return exited(id, crash->reason, crash->exit_code);
   usage_changed(id);
-  Time up = started_at(id) + startup_times(id, cluster_.state.pods[id].restarts).load;
+  Time up = usage_.containers_started(id) + startup_times(id, cluster_.state.pods[id].restarts).load;
   return or_probe_failure(id, or_exit(id, {Step::Loaded, up}), model_fits(id) ? up : Time::max());
 }
 
@@ -271,7 +271,7 @@ Kubelet::Next Kubelet::loaded(PodId id) {
     return or_probe_failure(id, or_exit(id, waiting()), Time::max());
   }
   const PodSpec& spec = api_.template_of(id).spec;
-  Time start = started_at(id), ready = engine_.now();
+  Time start = usage_.containers_started(id), ready = engine_.now();
   for (const Container& c : spec.containers)
     ready = std::max(ready, ready_at(c, start, &c == &spec.containers.front() ? engine_.now() : start));
   for (const Container& c : spec.init_containers)
@@ -416,7 +416,9 @@ void Kubelet::evict(PodId id) {
 
 void Kubelet::deleted(PodId id) {
   PodState& pod = cluster_.state.pods[id];
-  if (pod.phase != PodPhase::Terminating || !state_.nodes[pod.node].alive()) return;
+  if (pod.phase != PodPhase::Terminating) return;
+  if (pod.replica.valid()) serving_.drain_replica(pod.replica, events_.drained);
+  if (!state_.nodes[pod.node].alive()) return;
   engine_.cancel(pod.timer);
   if (!usage_.is_running(id)) return void(end(id));
   Duration grace = api_.grace_period(id);
@@ -433,7 +435,6 @@ void Kubelet::deleted(PodId id) {
   for (const Container& c : spec.containers) tell(c);
   for (const Container& c : spec.init_containers)
     if (c.sidecar) tell(c);
-  if (pod.replica.valid()) serving_.drain_replica(pod.replica, events_.drained);
   advance(id, next);
 }
 
@@ -495,41 +496,45 @@ void Kubelet::node_stopped(NodeId node) {
   evictions_.stop(node);
   // The kubelet's memory goes with it; what the API knows stays.
   for (KubeletPod& r : kubelet.pods) {
-    Time seen = r.seen;
-    PodId pod = r.pod;
-    r = {};
-    r.pod = pod;
-    r.seen = seen;
+    r.restart = {};
+    r.stopping = false;
+    r.images.clear();
   }
+  for (PodId id : cluster_.state.node_pods[node.value]) {
+    PodState& pod = cluster_.state.pods[id];
+    engine_.cancel(pod.timer);
+    if (pod.replica.valid()) serving_.lose_replica(pod.replica);
+  }
+}
+
+void Kubelet::pods_not_ready(NodeId node) {
   std::vector<PodId> pods = cluster_.state.node_pods[node.value];
   for (PodId id : pods) {
-    engine_.cancel(cluster_.state.pods[id].timer);
     stop_serving(id);
-    if (started_before(id)) {
-      KubeletPod& r = kubelet.record(id);
-      r.exited = true;
-      r.finished = engine_.now();
-      r.exit_reason = "Error";
-      r.exit_code = kUnknown;
-    }
-    if (is_active(cluster_.state.pods[id].phase)) api_.set_phase(id, PodPhase::Binding);
+    if (cluster_.state.pods[id].phase == PodPhase::Ready) api_.set_phase(id, PodPhase::Probing);
   }
 }
 
 void Kubelet::node_started(NodeId node) {
   std::vector<PodId> pods = cluster_.state.node_pods[node.value];
   for (PodId id : pods) {
-    PodPhase phase = cluster_.state.pods[id].phase;
-    if (phase == PodPhase::Terminating) end(id);
-    if (phase != PodPhase::Binding) continue;
-    // Containers that the machine took with it are started again only where they may be.
-    bool ran = cluster_.state.pods[id].started != Time::max();
-    if (ran && api_.template_of(id).spec.restart_policy == RestartPolicy::Never)
-      api_.finish(id, false);
+    if (cluster_.state.pods[id].phase == PodPhase::Terminating)
+      end(id);
     else
-      see(id);
+      start_again(id);
   }
   evictions_.watch(node);
+}
+
+// The runtime finds the containers that ran gone, and says so of them now.
+void Kubelet::start_again(PodId id) {
+  if (find(id)) record(id).waiting = {};
+  if (!started_before(id)) {
+    api_.set_phase(id, PodPhase::Binding);
+    return see(id);
+  }
+  bool ran = !find(id) || !find(id)->exited;
+  advance(id, ran ? exited(id, "Unknown", kUnknown) : Next{Step::Exited, engine_.now()});
 }
 
 // --- what is known of a pod
@@ -554,11 +559,6 @@ bool Kubelet::serves(PodId id) const {
 }
 
 bool Kubelet::started_before(PodId id) const { return cluster_.state.pods[id].started != Time::max(); }
-
-Time Kubelet::started_at(PodId id) const {
-  const KubeletPod* r = find(id);
-  return r && r->started != Time::max() ? r->started : cluster_.state.pods[id].started;
-}
 
 uint64_t Kubelet::start_entity(PodId id, uint32_t starts_before) const {
   uint64_t entity = cluster_.pod_entity(id);
@@ -592,7 +592,7 @@ Time Kubelet::exits_at(PodId id) const {
   const std::optional<Distribution>& run = model_.workloads[pod.workload].behaviour.run;
   if (!run) return Time::max();
   Stream stream(model_.seed, start_entity(id, pod.restarts), Purpose::Run);
-  return after(started_at(id), run->draw(stream));
+  return after(usage_.containers_started(id), run->draw(stream));
 }
 
 Kubelet::Next Kubelet::or_exit(PodId id, Next next) const {
@@ -604,7 +604,7 @@ Kubelet::Next Kubelet::or_exit(PodId id, Next next) const {
 // `up`: when the server answers.
 Kubelet::Next Kubelet::or_probe_failure(PodId id, Next next, Time up) const {
   std::optional<ProbeFailure> failure =
-      first_probe_failure(api_.template_of(id).spec.containers.front(), started_at(id), up);
+      first_probe_failure(api_.template_of(id).spec.containers.front(), usage_.containers_started(id), up);
   if (!failure || failure->at >= next.at) return next;
   return {Step::ProbeFailed, std::max(failure->at, engine_.now()), static_cast<size_t>(failure->kind)};
 }

@@ -74,16 +74,17 @@ class Kubelet {
   // While a fault of kind CrashLoop is active, the containers of the workload's pods exit right after their start;
   // those that run exit when it begins. Precondition: KubeState::faults says so already.
   void set_crash_looping(WorkloadId workload, bool on);
-  // Containers that hold the device exit, and right after each start until it is repaired.
+  // Containers that hold the device exit, and right after each start until it is repaired; who waits for his restart
+  // by then goes on waiting.
   void gpu_failed(GpuId gpu);
-  // Nothing happens at once: whoever waits for his restart goes on waiting.
-  void gpu_repaired(GpuId) {}
-  // Likewise: pulls that begin look at the faults, pods that back off go on doing so.
-  void registry_changed() {}
 
-  // The node's processes stop; its pods stay bound, in phase Binding, or Terminating.
+  // The machine stops without a word. Its containers run no more, but its pods stay what they are for the API, and its
+  // servers stay endpoints: what is sent there hangs.
   void node_stopped(NodeId node);
-  // The node runs again and starts the pods that are still bound to it; those that are being deleted are gone.
+  // The control plane gives the pods of such a node up: they are not ready, and no endpoints.
+  void pods_not_ready(NodeId node);
+  // The node runs again and starts the pods that are still bound to it, their containers having ended in the unknown;
+  // those that are being deleted are gone.
   void node_started(NodeId node);
 
   const PodUsage& usage() const { return usage_; }
@@ -142,6 +143,7 @@ class Kubelet {
   void evict(PodId pod);
   void image_arrived(NodeId node);
   void usage_changed(PodId pod);
+  void start_again(PodId pod);
   void stop_containers(PodId pod);
   void stop_serving(PodId pod);
   void tell_started(PodId pod);
@@ -159,7 +161,6 @@ class Kubelet {
   bool model_fits(PodId pod) const;
   bool serves(PodId pod) const;
   bool started_before(PodId pod) const;
-  Time started_at(PodId pod) const;
   Time exits_at(PodId pod) const;
   Next or_exit(PodId pod, Next next) const;
   Next or_probe_failure(PodId pod, Next next, Time up) const;

@@ -254,7 +254,7 @@ void MetricsPipeline::scrape(WorkloadId workload) {
   scrape.targets.clear();
   for (PodId id : cluster_.state.workload_pods[workload.value]) {
     const PodState& pod = cluster_.state.pods[id];
-    if (pod.phase == PodPhase::Ready && pod.replica.valid())
+    if (pod.phase == PodPhase::Ready && pod.replica.valid() && usage_.is_running(id))
       scrape.targets.push_back({id, serving_.gauges(pod.replica)});
   }
   ServiceId service = model_.workloads[workload].service;
@@ -394,17 +394,11 @@ std::optional<MetricsPipeline::UsageWindow> MetricsPipeline::usage_window() cons
   return UsageWindow{floor_to(first_seen - settings.resource_resolution, settings.resource_window), last};
 }
 
-Time MetricsPipeline::containers_started(PodId id) const {
-  const PodState& pod = cluster_.state.pods[id];
-  const KubeletPod* record = pod.node.valid() ? state_.nodes[pod.node].find(id) : nullptr;
-  return record && record->started != Time::max() ? record->started : pod.started;
-}
-
 MetricsPipeline::Sample MetricsPipeline::usage_sample(WorkloadId workload, const Query& query, PodId pod,
                                                       const UsageWindow& window) const {
   if (!usage_.is_running(pod)) return std::nullopt;
   UsageWindow seen = window;
-  Time started = containers_started(pod);
+  Time started = usage_.containers_started(pod);
   if (started >= seen.last) return std::nullopt;
   Duration age = seen.last - started;
   if (age >= kFreshContainer && age < model_.metrics.resource_resolution)

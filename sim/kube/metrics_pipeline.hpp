@@ -1,8 +1,8 @@
 #pragma once
 // From what runs to the metrics APIs: what an autoscaler can know, and how old it is.
 //
-// Custom and external metrics: all ready replicas of a workload are scraped together every scrape interval, at an
-// offset of the workload's own. A scrape is visible `delay` later and is no answer any more once it is older than
+// Custom and external metrics: all ready replicas of a workload that answer are scraped together every scrape interval,
+// at an offset of the workload's own. A scrape is visible `delay` later and is no answer any more once it is older than
 // `staleness`. Gauges are those of the latest visible scrape; rates and shares of time are taken between the oldest
 // scrape of the window that knows the pod and the latest, and need two. Values are truncated to milli-units, as
 // prometheus-adapter does. Only workloads whose autoscaler asks for such a metric are scraped.
@@ -89,7 +89,6 @@ class MetricsPipeline {
   bool usage_varies(WorkloadId workload) const;
   Time floor_to(Time t, Duration period) const;
   std::optional<UsageWindow> usage_window() const;
-  Time containers_started(PodId pod) const;
   Sample usage_sample(WorkloadId workload, const Query& query, PodId pod, const UsageWindow& window) const;
   std::optional<int64_t> sampled_usage(WorkloadId workload, bool cpu, PodId pod, const UsageWindow& window) const;
   const Scrape* visible(WorkloadId workload, size_t& age) const;

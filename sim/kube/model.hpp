@@ -126,7 +126,7 @@ struct Action {
   enum class Cascade : uint8_t { Background, Foreground, Orphan } cascade = Cascade::Background;
   std::string namespace_;
   NodeId node, version;  // ApplyNode: an entry of ClusterModel::nodes
-  bool ignore_daemon_sets = true, force = false;
+  bool ignore_daemon_sets = true, delete_empty_dir_data = true, force = false;
   std::optional<Duration> grace_period, timeout;
 };
 
@@ -181,9 +181,6 @@ struct KubeModel {
   std::vector<Action> actions;
   std::optional<ClusterAutoscalerModel> cluster_autoscaler;
   std::optional<DeschedulerModel> descheduler;
-  Duration hpa_sync_period = kHpaSyncPeriod;
-  Duration node_monitor_grace_period = kNodeMonitorGracePeriod;
-  Duration unreachable_toleration = kDefaultUnreachableToleration;
 };
 
 }  // namespace kisim

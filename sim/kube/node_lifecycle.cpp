@@ -56,7 +56,7 @@ void NodeLifecycle::stop(NodeId node) {
   if (state_.nodes[node].losses++ > 0 || !cluster_.state.node_present[node.value]) return;
   kubelet_.node_stopped(node);
   // The first look after the lease has run out.
-  Time overdue = last_heartbeat(node) + model_.node_monitor_grace_period;
+  Time overdue = last_heartbeat(node) + kNodeMonitorGracePeriod;
   Time look{(overdue.ns / kMonitorPeriod.ns + 1) * kMonitorPeriod.ns};
   engine_.cancel(state_.monitors[node].timer);
   state_.monitors[node].timer =
@@ -118,6 +118,7 @@ void NodeLifecycle::on_notice(NodeId node) {
   for (PodId pod : cluster_.state.node_pods[node.value])
     api_.note(pod, KubeEvent::Type::Warning, "NodeNotReady", kComponent,
               [] { return std::string("Node is not ready"); });
+  kubelet_.pods_not_ready(node);
   api_.set_condition(node, kNodeUnreachable, true);
   state_.zones[monitor.zone].queue.push_back(node);
   review_zones();
@@ -172,7 +173,7 @@ std::optional<Duration> NodeLifecycle::stay(PodId pod, NodeId node) const {
     }
     // Admission adds these two to every pod that does not tolerate them by itself.
     bool has_default = taint.key == "node.kubernetes.io/unreachable" || taint.key == "node.kubernetes.io/not-ready";
-    limit(has_default ? model_.unreachable_toleration : Duration{});
+    limit(has_default ? kDefaultUnreachableToleration : Duration{});
   };
   for (const Taint& taint : cluster_.node(node).object.taints) look(taint);
   for_each_taint(cluster_.state.node_conditions[node.value], look);

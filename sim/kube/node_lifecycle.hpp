@@ -1,9 +1,10 @@
 #pragma once
 // What the control plane makes of nodes that stop and come back (pkg/controller/nodelifecycle, tainteviction).
 //
-//   t        the machine stops: its pods die for their clients, its lease is renewed no more
-//   notice   the first look of the controller (every 5 s) that finds the lease older than the grace period: the node is
-//            Unreachable, its taint keeps pods away
+//   t        the machine stops: nobody answers there any more, its lease is renewed no more; the API shows all as it
+//   was notice   the first look of the controller (every 5 s) that finds the lease older than the grace period: the
+//   node is
+//            Unreachable, its taint keeps pods away, its pods are not ready and no endpoints any more
 //   + turn   its zone's queue comes to it: the NoExecute taint. One node in 10 s; in a zone where more than 55 % are
 //            ill, none if it has at most 50 nodes, else one in 100 s; a zone that is ill as a whole is taken for a
 //            partition and keeps the normal rate, and when all zones are, nobody is evicted

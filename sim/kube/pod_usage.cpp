@@ -58,40 +58,45 @@ PodUsage::Own PodUsage::own(PodId id) const {
 
 bool PodUsage::is_running(PodId id) const {
   const PodState& pod = cluster_.state.pods[id];
-  switch (pod.phase) {
-    case PodPhase::Loading:
-    case PodPhase::Probing:
-    case PodPhase::Ready:
-      break;
-    case PodPhase::Terminating:
-      if (!pod.node.valid() || pod.started == Time::max() || !state_.nodes[pod.node].alive()) return false;
-      break;
-    default:
-      return false;
-  }
+  bool may_run = kisim::is_running(pod.phase) ||
+                 (pod.phase == PodPhase::Terminating && pod.node.valid() && pod.started != Time::max());
+  if (!may_run || !state_.nodes[pod.node].alive()) return false;
   const KubeletPod* record = state_.nodes[pod.node].find(id);
   return !record || !record->exited;
 }
 
-uint32_t PodUsage::requests(const PodState& pod) const {
-  if (!pod.replica.valid()) return 0;
-  ReplicaGauges g = serving_.gauges(pod.replica);
-  return g.running + g.waiting;
+Time PodUsage::containers_started(PodId id) const {
+  const PodState& pod = cluster_.state.pods[id];
+  const KubeletPod* record = pod.node.valid() ? state_.nodes[pod.node].find(id) : nullptr;
+  return record && record->started != Time::max() ? record->started : pod.started;
+}
+
+const ReplicaState* PodUsage::replica(const PodState& pod) const {
+  return pod.replica.valid() ? &serving_.state.replicas[pod.replica] : nullptr;
 }
 
 int64_t PodUsage::cpu_milli(PodId id) const {
   const PodState& pod = cluster_.state.pods[id];
   if (!has_usage(pod.workload) || !is_running(id)) return 0;
-  double per_request = behaviour(pod.workload).cpu_per_request;
-  double of_requests = per_request == 0 ? 0 : per_request * requests(pod);
+  const ReplicaState* server = replica(pod);
+  double of_requests = server ? behaviour(pod.workload).cpu_per_request * server->requests : 0;
   return rounded((own(id).cpu + of_requests) * 1000);
+}
+
+double PodUsage::cpu_seconds(PodId id, Time now) const {
+  const PodState& pod = cluster_.state.pods[id];
+  if (!has_usage(pod.workload) || !is_running(id)) return 0;
+  const ReplicaState* server = replica(pod);
+  double of_requests =
+      server ? behaviour(pod.workload).cpu_per_request * static_cast<double>(server->requests_ns(now)) * 1e-9 : 0;
+  return own(id).cpu * (now - containers_started(id)).to_seconds() + of_requests;
 }
 
 int64_t PodUsage::memory_bytes(PodId id) const {
   const PodState& pod = cluster_.state.pods[id];
   if (!has_memory(pod.workload) || !is_running(id)) return 0;
-  double per_request = behaviour(pod.workload).memory_per_request;
-  return rounded(own(id).memory + (per_request == 0 ? 0 : per_request * requests(pod)));
+  const ReplicaState* server = replica(pod);
+  return rounded(own(id).memory + (server ? behaviour(pod.workload).memory_per_request * server->requests : 0));
 }
 
 int64_t PodUsage::own_memory(PodId id) const { return rounded(own(id).memory); }

@@ -1,6 +1,6 @@
 #pragma once
-// What a pod uses of its node: a part of its own, drawn once per pod, and a part for every request that runs or waits
-// on its replica (PodBehaviour). Nothing while its containers do not run.
+// What a pod uses of its node: a part of its own, drawn once per pod, and a part for every request that its replica has
+// (PodBehaviour). Nothing while its containers do not run.
 
 #include "kube/model.hpp"
 #include "kube/state.hpp"
@@ -20,6 +20,8 @@ class PodUsage {
   bool has_usage(WorkloadId workload) const;
   int64_t cpu_milli(PodId pod) const;
   int64_t memory_bytes(PodId pod) const;
+  // CPU time since its containers started: ∫ (own + per request · requests) dt, in seconds.
+  double cpu_seconds(PodId pod, Time now) const;
 
   bool has_memory(WorkloadId workload) const;
   // The part that does not depend on requests, running or not.
@@ -30,13 +32,16 @@ class PodUsage {
   std::optional<int64_t> memory_limit(TemplateId pod_template) const { return limits_[pod_template.value]; }
 
   bool is_running(PodId pod) const;
+  // The present ones. Time::max(): not yet.
+  Time containers_started(PodId pod) const;
 
  private:
   struct Own {
     double cpu = 0, memory = 0;
   };
   Own own(PodId pod) const;
-  uint32_t requests(const PodState& pod) const;
+  // nullptr: it serves nobody.
+  const ReplicaState* replica(const PodState& pod) const;
   const PodBehaviour& behaviour(WorkloadId workload) const { return model_.workloads[workload].behaviour; }
 
   const KubeModel& model_;

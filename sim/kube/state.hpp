@@ -120,6 +120,7 @@ struct DrainState {
   std::vector<PodId> pods;  // still to be evicted
   Time since;
   EventHandle retry;
+  bool failed = false;  // for one of them at least
 };
 
 struct KubeState {
@@ -137,6 +138,7 @@ struct KubeState {
   std::vector<Change> changes;               // that nobody has been told of yet; empty between events
   std::array<ClientLimiter, 6> controllers;  // one client each, by WorkloadModel::Kind
   ClientLimiter descheduler;
+  std::vector<int64_t> descheduler_usage;  // by node, cpu and memory: its metrics collector's; empty: none yet
   KubeStatistics statistics;
 };
 

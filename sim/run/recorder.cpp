@@ -113,7 +113,7 @@ void Recorder::sample(const World& world) {
     point(std::string(metric), "1", kept, now, value);
   };
   world.cluster_metrics().for_each_cluster_metric(now, keep);
-  if (mode_ == Record::All) world.cluster_metrics().for_each_pod_metric(keep);
+  if (mode_ == Record::All) world.cluster_metrics().for_each_pod_metric(now, keep);
 
   // GPUs
   if (!state.cluster.gpus.empty()) {
@@ -123,12 +123,12 @@ void Recorder::sample(const World& world) {
     for (size_t i = 0; i < state.cluster.gpus.size(); ++i) {
       const GpuState& gpu = state.cluster.gpus[GpuId(i)];
       allocated += gpu.allocated.value();
-      double integral = static_cast<double>(gpu.busy.integral(now)) * 1e-9;
+      double integral = static_cast<double>(gpu.busy.integral(now)) * 1e-12;
       // The end of warm-up sets the integral back.
       busy += integral - (integral >= busy_before_[i] ? busy_before_[i] : 0.0);
       busy_before_[i] = integral;
     }
-    point("kisim_gpu_allocated", "1", {}, now, static_cast<double>(allocated));
+    point("kisim_gpu_allocated", "1", {}, now, static_cast<double>(allocated) * 1e-3);
     point("kisim_gpu_busy", "1", {}, now, busy / interval_s);
   }
 }

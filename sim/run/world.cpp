@@ -8,7 +8,7 @@ namespace kisim {
 
 namespace {
 
-constexpr double kNsPerHour = 3.6e12;
+constexpr double kGpuHour = 3.6e15;  // of the integrals of a GPU: thousandths of it × ns
 
 double to_double(__int128 v) { return static_cast<double>(v); }
 
@@ -162,9 +162,9 @@ Summary World::summary() const {
       busy += b;
       GpuModelId gpu_model = model_->cluster.nodes[gpu.node].gpu_model;
       priced &= gpu_model.valid() || a == 0;
-      if (gpu_model.valid()) cost += to_double(a) / kNsPerHour * model_->price_per_hour[gpu_model];
+      if (gpu_model.valid()) cost += to_double(a) / kGpuHour * model_->price_per_hour[gpu_model];
     }
-    Summary::Gpu gpu{to_double(allocated) / kNsPerHour, to_double(busy) / kNsPerHour, 0};
+    Summary::Gpu gpu{to_double(allocated) / kGpuHour, to_double(busy) / kGpuHour, 0};
     gpu.utilization = allocated > 0 ? to_double(busy) / to_double(allocated) : 0.0;
     s.gpu = gpu;
     if (priced) s.cost = cost;

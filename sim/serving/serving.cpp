@@ -53,6 +53,8 @@ void Serving::on_event(const Event& event) {
       return on_deadline(event.target);
     case Code::Retry:
       return attempt(RequestId{event.target});
+    case Code::Release:
+      return release(ServiceId{event.target});
   }
 }
 
@@ -97,12 +99,20 @@ void Serving::route(RequestId id) {
   Request& request = state.requests[id];
   ServiceId service = model.clients[request.source].service;
   ServiceState& s = state.services[service];
-  if (s.endpoints.empty()) {
-    request.place = Request::Place::Held;
-    s.held.push_back(state.requests, id);
-    return;
-  }
+  if (!s.endpoints.empty() && s.held.empty()) return route_to_endpoint(id, service);
+  request.place = Request::Place::Held;
+  s.held.push_back(state.requests, id);
+}
+
+void Serving::route_to_endpoint(RequestId id, ServiceId service) {
+  ServiceState& s = state.services[service];
   send(id, service, model.services[service].router->pick({s.outstanding}, s.memory, s.stream));
+}
+
+// In the order in which they came.
+void Serving::release(ServiceId service) {
+  ServiceState& s = state.services[service];
+  while (!s.held.empty() && !s.endpoints.empty()) route_to_endpoint(s.held.pop_front(state.requests), service);
 }
 
 void Serving::send(RequestId id, ServiceId service, uint32_t endpoint) {
@@ -113,6 +123,11 @@ void Serving::send(RequestId id, ServiceId service, uint32_t endpoint) {
   ReplicaState& replica = state.replicas[replica_id];
   const ServingModelModel& m = model.models[replica.model];
   Request& request = state.requests[id];
+  if (replica.lost) {
+    come_to_replica(replica_id, request);
+    request.place = Request::Place::Travelling;
+    return replica.travelling.push_back(state.requests, id);
+  }
   uint32_t queued = m.llm ? replica.engine.waiting.size : replica.batch.waiting.size;
   if (m.max_queue_size > 0 && queued + replica.travelling.size >= static_cast<uint32_t>(m.max_queue_size))
     return attempt_failed(id, Outcome::Dropped);
@@ -120,9 +135,7 @@ void Serving::send(RequestId id, ServiceId service, uint32_t endpoint) {
     request.admitted = true;
     ++state.clients[request.source].admitted;
   }
-  request.replica = replica_id;
-  ++replica.requests;
-  ++s.outstanding[endpoint];
+  come_to_replica(replica_id, request);
   if (m.request_overhead.ns == 0) return enqueue(id);
   request.place = Request::Place::Travelling;
   replica.travelling.push_back(state.requests, id);
@@ -205,10 +218,19 @@ void Serving::on_deadline(uint32_t source) {
         engine_.schedule(state.requests[c.deadlines.front()].deadline, Priority::Failure, kind(Code::Deadline), source);
 }
 
-// Books of the replica and its endpoint, when a request has left it.
+// Books of the replica and its endpoint, when a request comes to it and when it has left it.
+void Serving::come_to_replica(ReplicaId id, Request& request) {
+  ReplicaState& replica = state.replicas[id];
+  ++replica.requests;
+  replica.left_ns -= engine_.now().ns;
+  if (replica.status == ReplicaState::Status::Ready) ++state.services[replica.service].outstanding[replica.endpoint];
+  request.replica = id;
+}
+
 void Serving::left_replica(ReplicaId id, Request& request) {
   ReplicaState& replica = state.replicas[id];
   --replica.requests;
+  replica.left_ns += engine_.now().ns;
   if (replica.status == ReplicaState::Status::Ready) --state.services[replica.service].outstanding[replica.endpoint];
   if (replica.requests == 0 && replica.status == ReplicaState::Status::Draining && replica.drained_kind != 0)
     engine_.schedule(engine_.now(), Priority::Control, replica.drained_kind, replica.pod.value);
@@ -379,8 +401,9 @@ ReplicaId Serving::add_replica(ServingModelId model_id, ServiceId service, PodId
   replica.endpoint = static_cast<uint32_t>(s.endpoints.size());
   s.endpoints.push_back(id);
   s.outstanding.push_back(0);
-  // Those who waited for an endpoint go on, in order.
-  while (!s.held.empty()) route(s.held.pop_front(state.requests));
+  // Those who waited for it go on when all that become ready at this instant are there to share them.
+  if (s.endpoints.size() == 1 && !s.held.empty())
+    engine_.schedule(engine_.now(), Priority::Scrape, kind(Code::Release), service.value);
   return id;
 }
 
@@ -406,28 +429,47 @@ void Serving::remove_replica(ReplicaId id) {
   remove_endpoint(replica);
   replica.status = ReplicaState::Status::Draining;
   replica.drained_kind = 0;
-  fail_all(id);
-  engine_.cancel(replica.timer);
-  engine_.cancel(replica.batch.delay_timer);
-  for (auto& instance : replica.batch.instances) engine_.cancel(instance.timer);
-  set_busy(replica, false);
+  take_all(replica, [this](RequestId request) { attempt_failed(request, Outcome::Failed); });
+  KISIM_INVARIANT(replica.requests == 0, "replica {} was removed with {} requests", id.value, replica.requests);
+  stop_server(replica);
   replica.status = ReplicaState::Status::Free;
   state.free_replicas.push_back(id);
 }
 
-void Serving::fail_all(ReplicaId id) {
-  auto fail = [&](RequestId request) {
-    withdraw(request);
-    attempt_failed(request, Outcome::Failed);
-  };
+void Serving::lose_replica(ReplicaId id) {
   ReplicaState& replica = state.replicas[id];
-  while (!replica.travelling.empty()) fail(replica.travelling.front());
-  while (!replica.engine.waiting.empty()) fail(replica.engine.waiting.back());
-  while (!replica.engine.running.empty()) fail(replica.engine.running.back());
-  while (!replica.batch.waiting.empty()) fail(replica.batch.waiting.front());
+  replica.drained_kind = 0;
+  RequestList hanging;
+  take_all(replica, [&](RequestId request) {
+    come_to_replica(id, state.requests[request]);
+    state.requests[request].place = Request::Place::Travelling;
+    hanging.push_back(state.requests, request);
+  });
+  replica.travelling = hanging;
+  replica.lost = true;
+  stop_server(replica);
+}
+
+// Takes every request out of the replica and hands it on; an engine's last first, so that nobody moves up.
+template <class Take>
+void Serving::take_all(ReplicaState& replica, Take take) {
+  auto take_out = [&](RequestId request) {
+    withdraw(request);
+    take(request);
+  };
+  while (!replica.travelling.empty()) take_out(replica.travelling.front());
+  while (!replica.engine.waiting.empty()) take_out(replica.engine.waiting.back());
+  while (!replica.engine.running.empty()) take_out(replica.engine.running.back());
+  while (!replica.batch.waiting.empty()) take_out(replica.batch.waiting.front());
   for (auto& instance : replica.batch.instances)
-    while (!instance.batch.empty()) fail(instance.batch.front());
-  KISIM_INVARIANT(replica.requests == 0, "replica {} was removed with {} requests", id.value, replica.requests);
+    while (!instance.batch.empty()) take_out(instance.batch.front());
+}
+
+void Serving::stop_server(ReplicaState& replica) {
+  engine_.cancel(replica.timer);
+  engine_.cancel(replica.batch.delay_timer);
+  for (auto& instance : replica.batch.instances) engine_.cancel(instance.timer);
+  set_busy(replica, false);
 }
 
 // ---- what others read ----

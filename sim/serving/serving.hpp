@@ -76,7 +76,9 @@ struct ReplicaState {
   PodId pod;
   uint32_t endpoint = 0;  // its place among the service's endpoints while Ready
   GpuModelId gpu;
+  bool lost = false;      // nobody answers there; requests hang, as if travelling
   uint32_t requests = 0;  // travelling, waiting and running
+  __int128 left_ns = 0;   // Σ (their time of leaving − of coming); those that are here have not left
   RequestList travelling;
   EventHandle timer;  // of the LLM engine, due at timer_at
   Time timer_at = Time::max();
@@ -87,6 +89,9 @@ struct ReplicaState {
   uint64_t tokens_left = 0;  // sent to requests that have left
   Time since;                // it became ready
   TimeWeighted busy;         // 0 or 1
+
+  // ∫ requests dt since it became ready.
+  __int128 requests_ns(Time now) const { return left_ns + static_cast<__int128>(requests) * now.ns; }
 };
 
 struct ServiceState {
@@ -127,7 +132,8 @@ class Serving {
     Delay,     // target: replica; the oldest request has waited max_queue_delay
     Enqueue,   // target: request; it reaches the replica's queue
     Deadline,  // target: source
-    Retry      // target: request
+    Retry,     // target: request
+    Release    // target: service; those who waited for an endpoint go on
   };
 
   Serving(const ServingModel& model, ServingState& state, Cluster& cluster, Engine& engine)
@@ -146,6 +152,9 @@ class Serving {
   bool drain_replica(ReplicaId replica, uint16_t drained_kind);
   // The pod dies now: its requests fail, or are retried where their client does so.
   void remove_replica(ReplicaId replica);
+  // The machine under it is gone without a word. It stays the endpoint that it is, but what is there hangs, and what
+  // still comes, until its client gives up (timeout) or remove_replica() closes the connections.
+  void lose_replica(ReplicaId replica);
 
   ReplicaGauges gauges(ReplicaId replica) const;
   uint32_t held(ServiceId service) const { return state.services[service].held.size; }
@@ -165,12 +174,15 @@ class Serving {
   // attempts
   void attempt(RequestId id);
   void route(RequestId id);
+  void route_to_endpoint(RequestId id, ServiceId service);
+  void release(ServiceId service);
   void send(RequestId id, ServiceId service, uint32_t endpoint);
   void enqueue(RequestId id);
   void end_attempt(RequestId id);
   void attempt_failed(RequestId id, Outcome outcome);
   void withdraw(RequestId id);
   void leave(RequestId id, Outcome outcome);
+  void come_to_replica(ReplicaId id, Request& request);
   void left_replica(ReplicaId id, Request& request);
   void on_deadline(uint32_t source);
   // servers
@@ -179,7 +191,9 @@ class Serving {
   void on_batch_end(ReplicaId id, uint32_t instance);
   void set_busy(ReplicaState& replica, bool busy);
   void remove_endpoint(ReplicaState& replica);
-  void fail_all(ReplicaId id);
+  void stop_server(ReplicaState& replica);
+  template <class Take>
+  void take_all(ReplicaState& replica, Take take);
   void check_replica(ReplicaId id) const;
 
   Cluster& cluster_;

@@ -46,10 +46,36 @@ TEST_CASE("binding charges the node and hands out devices; removing gives all ba
   c.cluster.remove(first, Time{5});
   CHECK(c.state.requested[kCpu.value] == 1000);
   CHECK_FALSE(c.state.gpus[GpuId(0u)].owner.valid());
-  CHECK(c.state.gpus[GpuId(0u)].allocated.integral(Time{9}) == 4);
+  CHECK(c.state.gpus[GpuId(0u)].allocated.integral(Time{9}) == 4000);
   PodId third = c.cluster.create_pod(c.pods, c.model.workloads[c.pods].pod_template, Time{6});
   c.cluster.bind(third, a, Time{6});
   CHECK(c.state.pods[third].gpus == std::vector{GpuId(0u)});
+}
+
+TEST_CASE("shares of a GPU count in thousandths, and as busy for whom kernels run") {
+  ClusterModel model;
+  ClusterState state;
+  Cluster cluster{model, state};
+  ClusterBuilder builder({h100()});
+  builder.add_node(node("a", 1));
+  PodTemplate pods = deployment("llama", 2, 0).pod_template;
+  pods.annotations = {{"alibabacloud.com/gpu-milli", "250"}};
+  TemplateId t = builder.add_template("default", pods);
+  WorkloadId w = builder.add_workload({WorkloadModel::Kind::Deployment, "default", "llama", t, 2, {}});
+  model = std::move(builder).build();
+  cluster.start();
+  const uint16_t device = 0;
+  PodId first = cluster.create_pod(w, t, Time{}), second = cluster.create_pod(w, t, Time{});
+  cluster.bind(first, NodeId(0u), Time{0}, {&device, 1});
+  cluster.bind(second, NodeId(0u), Time{10}, {&device, 1});
+  cluster.set_busy(first, true, Time{10});
+  cluster.set_busy(second, true, Time{20});
+  cluster.set_busy(first, false, Time{30});
+  cluster.remove(first, Time{40});
+  const GpuState& gpu = state.gpus[GpuId(0u)];
+  CHECK(gpu.allocated.integral(Time{50}) == 250 * 10 + 500 * 30 + 250 * 10);
+  CHECK(gpu.busy.integral(Time{50}) == 250 * 10 + 500 * 10 + 250 * 20);
+  CHECK(gpu.shared == 250);
 }
 
 TEST_CASE("a node is never over its allocatable and no pod on two nodes") {

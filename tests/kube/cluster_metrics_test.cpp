@@ -27,7 +27,7 @@ Values collect(KubeRun& run, const KubeModel& model) {
   };
   ClusterMetrics metrics(model, run.state(), run.cluster(), run.serving());
   metrics.for_each_cluster_metric(run.engine().now(), keep);
-  metrics.for_each_pod_metric(keep);
+  metrics.for_each_pod_metric(run.engine().now(), keep);
   return out;
 }
 
@@ -56,7 +56,7 @@ TEST_CASE("what kube-state-metrics and the control plane export", "[metrics]") {
   CHECK(v.at("kube_pod_status_phase{namespace=default,phase=Pending,pod=" + pod + "}") == 0);
   CHECK(v.at("kube_pod_status_ready{condition=true,namespace=default,pod=" + pod + "}") == 1);
   CHECK(v.at("kube_pod_container_status_restarts_total{container=server,namespace=default,pod=" + pod + "}") == 0);
-  CHECK(v.at("container_cpu_usage_seconds_total{container=server,namespace=default,pod=" + pod + "}") == 0.5);
+  CHECK(v.at("container_cpu_usage_seconds_total{container=server,namespace=default,pod=" + pod + "}") == 0.5 * 10);
   CHECK(v.at("container_memory_working_set_bytes{container=server,namespace=default,pod=" + pod + "}") == 1e9);
 }
 

@@ -523,7 +523,7 @@ class Stays {
         tolerated = true;
         if (!t.toleration_seconds) continue;
         // An eviction that is planned already is not brought forward.
-        limit(std::max(1_s * *t.toleration_seconds, run.models().kube.unreachable_toleration));
+        limit(std::max(1_s * *t.toleration_seconds, kDefaultUnreachableToleration));
       }
       if (!tolerated) limit({});
     }
@@ -749,7 +749,7 @@ class History {
       if (answer == Eviction::Evicted) expected_->insert(pod);
       bool refused = answer == Eviction::TooManyRequests || answer == Eviction::TwoBudgets;
       tally_.refusals += refused;
-      return !refused;
+      return answer != Eviction::TooManyRequests;  // only that is tried again
     });
     last_budget_ = imagined.seen();
   }
@@ -794,9 +794,11 @@ class History {
   std::vector<PodId> pods_to_drain(const Action& action) const {
     std::vector<PodId> out;
     for (PodId pod : run_.state().node_pods[action.node.value]) {
-      Kind owner = kind(run_.state().pods[pod].workload.value);
-      if (owner == Kind::Pod ? !action.force : owner == Kind::DaemonSet && !action.ignore_daemon_sets) return {};
-      if (owner != Kind::DaemonSet) out.push_back(pod);
+      WorkloadId workload = run_.state().pods[pod].workload;
+      bool owned = kind(workload.value) != Kind::Pod && !run_.control().workloads[workload].orphaned;
+      bool daemon = owned && kind(workload.value) == Kind::DaemonSet;
+      if (daemon ? !action.ignore_daemon_sets : !owned && !action.force) return {};
+      if (!daemon) out.push_back(pod);
     }
     return out;
   }

@@ -215,6 +215,25 @@ TEST_CASE("CPU utilisation of the request scales", "[hpa]") {
   CHECK(status.average_milli_value == 900);
 }
 
+TEST_CASE("a pod that was ready counts when it ceases to be, one that never was does not", "[hpa]") {
+  KubeSetup setup = queue_scaled("cpu", MetricSpec::Source::Resource);
+  KubeWorkload& workload = setup.kube.workloads[WorkloadId(0u)];
+  workload.behaviour.cpu = Distribution::constant(0.9);
+  workload.autoscaler.object->metrics[0].target = {MetricTarget::Type::Utilization, 0, 90};
+  workload.startup.engine = Distribution::constant(28);  // ready before the initial readiness delay has passed
+  Fault kill;
+  kill.kind = Fault::Kind::OomKill;
+  kill.workload = WorkloadId(0u);
+  kill.at = Distribution::constant(484);
+  setup.kube.faults = {kill};
+  KubeRun run(setup);
+  run.run_until(at(510));
+  CHECK(run.pod(0).phase == PodPhase::Loading);
+  CHECK(run.pod(0).ready == at(28));
+  CHECK(run.pod(0).unready == at(484));
+  CHECK(autoscaler(run).decision.metrics[0].ready == 1);
+}
+
 TEST_CASE("a missing request is told with its container and pod", "[hpa]") {
   KubeSetup setup = queue_scaled("memory", MetricSpec::Source::Resource);
   KubeWorkload& workload = setup.kube.workloads[WorkloadId(0u)];

@@ -472,13 +472,29 @@ TEST_CASE("pods of a node that was away start again and count it", "[kubelet]") 
   KubeRun run(setup);
   run.run_until(at(19));
   run.submit();
-  run.run_until(at(20));
-  CHECK(run.pod(0).phase == PodPhase::Binding);
+  run.run_until(at(29));
+  CHECK(run.pod(0).phase == PodPhase::Ready);
+  CHECK(run.client().failed == 0);
+  run.run_until(at(30));
   CHECK(run.client().failed == 1);
   run.run_until(at(34.5));  // the image is on the disk: 1 + 3.5 s
   CHECK(run.pod(0).phase == PodPhase::Ready);
   CHECK(run.pod(0).ready == at(34.5));
   CHECK(run.pod(0).restarts == 1);
+}
+
+TEST_CASE("a pod that never starts its containers again ends when its node is back", "[kubelet]") {
+  KubeSetup setup;
+  NodeId node = setup.add_node("a");
+  PodSpec spec = setup.pod();
+  spec.restart_policy = RestartPolicy::Never;
+  setup.add_object("once", Pod{}, spec);
+  setup.lose(node, 20, 10_s);
+  KubeRun run(setup);
+  run.run_until(at(29));
+  CHECK(run.pod(0).phase == PodPhase::Ready);
+  run.run_until(at(30));
+  CHECK(run.pod(0).phase == PodPhase::Failed);
 }
 
 TEST_CASE("a pod that is deleted on a node that is away goes when the node is back", "[kubelet]") {

@@ -32,8 +32,13 @@ TEST_CASE("a pod uses its own part and one for each request, while it runs", "[u
   CHECK(usage.memory_bytes(PodId(0u)) == 1'300'000'000);
   run.run_until(at(12));
   CHECK(usage.cpu_milli(PodId(0u)) == 1000);
+  CHECK(usage.cpu_seconds(PodId(0u), at(12)) == Approx(0.5 * 10 + 0.25 * 3 * 10));
+  run.run_until(at(22));
+  CHECK(usage.cpu_seconds(PodId(0u), at(22)) == Approx(0.5 * 20 + 0.25 * (3 * 10 + 2 * 10)));
+  run.submit();
+  CHECK(usage.cpu_milli(PodId(0u)) == 1000);
   run.kube().scale(w, 0, "test");
-  run.run_until(at(12));
+  run.run_until(at(22));
   CHECK(usage.cpu_milli(PodId(0u)) == 1000);  // it drains
   run.run_until(at(60));
   CHECK(usage.cpu_milli(PodId(0u)) == 0);
@@ -50,6 +55,7 @@ TEST_CASE("containers that have exited use nothing", "[usage]") {
   PodUsage usage = usage_of(run);
   run.run_until(at(6));
   CHECK(usage.cpu_milli(PodId(0u)) == 1000);
+  CHECK(usage.cpu_seconds(PodId(0u), at(6)) == 1);  // of its second container
   run.run_until(at(11));
   REQUIRE(run.pod(0).phase == PodPhase::CrashLoop);
   CHECK(usage.cpu_milli(PodId(0u)) == 0);

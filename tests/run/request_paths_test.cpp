@@ -108,17 +108,36 @@ TEST_CASE("requests wait for the first endpoint and then go on in order") {
   CHECK(rows[2].e2e_s == Approx(7.8));
 }
 
-TEST_CASE("a lost node fails what runs on it") {
-  Scenario s = arrivals_at({0, 0, 20000}, 10);
+TEST_CASE("what is at a lost node hangs, until the client gives up or the machine is back") {
+  Scenario s = arrivals_at({0, 0, 7000, 20000}, 10);
   FaultSpec fault;
   fault.at = Distribution::constant(5);
   fault.for_ = Distribution::constant(10);
   fault.node = "node-0";
   s.faults = {fault};
   auto [rows, summary] = simulate(s);
-  CHECK(summary.requests.failed == 2);
-  CHECK(rows[0].e2e_s == 5);
-  CHECK(rows[2].outcome == Outcome::Completed);
+  CHECK(summary.requests.failed == 3);
+  CHECK(rows[0].e2e_s == Approx(15));
+  CHECK(rows[2].e2e_s == Approx(8));
+  CHECK(rows[3].outcome == Outcome::Completed);
+
+  s.traffic[0].timeout = Duration::seconds(12);
+  auto [impatient, given_up] = simulate(s);
+  CHECK(given_up.requests.timed_out == 2);
+  CHECK(impatient[0].e2e_s == Approx(12));
+  CHECK(impatient[2].outcome == Outcome::Failed);
+}
+
+TEST_CASE("those who waited for an endpoint share all that become ready at once") {
+  Scenario s = arrivals_at({0, 100, 200, 300}, 1);
+  s.models[0].startup.container = Distribution::constant(5);
+  s.manifests.deployments[0].replicas = 2;
+  s.routers = {{"server", {"round-robin", {}, {}}}};
+  auto [rows, summary] = simulate(s);
+  CHECK(rows[0].replica_pod != rows[1].replica_pod);
+  CHECK(rows[0].replica_pod == rows[2].replica_pod);
+  CHECK(rows[1].e2e_s == Approx(5.9));
+  CHECK(rows[2].e2e_s == Approx(6.8));
 }
 
 TEST_CASE("scale-down: requests finish within the grace period and fail after it") {
