@@ -24,6 +24,24 @@ Duration transfer(double bytes, double rate) {
 
 bool says_nothing(const Distribution& d, double value) { return d.is_constant() && d.mean() == value; }
 
+// An image's full name, as container runtimes know it (distribution/reference, ParseDockerRef): "nginx" is
+// docker.io/library/nginx:latest; a digest goes before a tag.
+std::string image_reference(std::string name) {
+  size_t slash = name.find('/');
+  std::string domain = slash == name.npos ? "" : name.substr(0, slash);
+  bool has_domain = domain.find_first_of(".:") != domain.npos || domain == "localhost";
+  if (has_domain && domain == "index.docker.io") name.replace(0, slash, domain = "docker.io");
+  if (!has_domain) name.insert(0, "docker.io/");
+  constexpr size_t kHub = std::string_view("docker.io/").size();
+  bool on_hub = !has_domain || domain == "docker.io";
+  if (on_hub && name.find('/', kHub) == name.npos) name.insert(kHub, "library/");
+  size_t digest = name.find('@');
+  if (digest == name.npos) return normalized_image_name(name);
+  size_t tag = name.rfind(':', digest);
+  if (tag != name.npos && tag > name.rfind('/', digest)) name.erase(tag, digest - tag);
+  return name;
+}
+
 // As Go prints a time.Duration, cut to milliseconds: "1m2.5s", "490ms".
 std::string go_text(Duration d) {
   int64_t ms = d.ns / 1'000'000;
@@ -46,7 +64,7 @@ ImagePuller::ImagePuller(const KubeModel& model, KubeState& state, Cluster& clus
   const ClusterModel& c = cluster_.model;
   std::map<std::string, uint32_t> first;
   for (size_t i = 0; i < c.images.size(); ++i)
-    same_.push_back(first.try_emplace(normalized_image_name(c.images[i]), static_cast<uint32_t>(i)).first->second);
+    same_.push_back(first.try_emplace(image_reference(c.images[i]), static_cast<uint32_t>(i)).first->second);
   bytes_.resize(c.images.size());
   for (const NodeModel& node : c.nodes)
     for (const NodeModel::Image& i : node.images)
@@ -207,9 +225,10 @@ void ImagePuller::tell_present(PodId id, size_t place) const {
 
 void ImagePuller::tell_pulled(const ImagePull& pull) const {
   api_.note(pull.pod, KubeEvent::Type::Normal, "Pulled", kComponent, [&] {
-    return fmt::format("Successfully pulled image \"{}\" in {} ({} including waiting). Image size: {} bytes.",
+    std::string size = pull.bytes > 0 ? fmt::format(" Image size: {} bytes.", pull.bytes) : "";  // 0: nobody knows
+    return fmt::format("Successfully pulled image \"{}\" in {} ({} including waiting).{}",
                        container(pull.pod, pull.place).image, go_text(engine_.now() - pull.began),
-                       go_text(engine_.now() - pull.asked), pull.bytes);
+                       go_text(engine_.now() - pull.asked), size);
   });
 }
 

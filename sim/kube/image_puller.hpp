@@ -71,7 +71,7 @@ class ImagePuller {
   ApiServer& api_;
   Engine& engine_;
   uint16_t pulled_;
-  std::vector<uint32_t> same_;  // by ClusterModel::images: the first of the same normalised name
+  std::vector<uint32_t> same_;  // by ClusterModel::images: the first that names the same image
   std::vector<int64_t> bytes_;  // likewise, as nodes know them
 };
 

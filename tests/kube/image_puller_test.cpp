@@ -59,6 +59,40 @@ TEST_CASE("an image in node.status.images needs no pull, with or without its tag
   CHECK(run.pod(0).started == at(1));
 }
 
+TEST_CASE("a name stands for the same image as its full one", "[images]") {
+  auto cached = [](const std::string& on_node, const std::string& wanted) {
+    KubeSetup setup;
+    setup.add_node("a", 8000, {{on_node, 2 * kGigabyte}});
+    add(setup, "web", 1, wanted);
+    KubeRun run(setup);
+    run.run_until(at(20));
+    return run.pod(0).started == at(1);
+  };
+  CHECK(cached("docker.io/library/nginx:latest", "nginx"));
+  CHECK(cached("docker.io/vllm/vllm-openai:v1", "vllm/vllm-openai:v1"));
+  CHECK(cached("index.docker.io/library/nginx:1", "docker.io/nginx:1"));
+  CHECK(cached("nginx@sha256:1", "nginx:1@sha256:1"));
+  CHECK(cached("localhost/nginx", "localhost/nginx:latest"));
+  CHECK_FALSE(cached("docker.io/library/nginx:latest", "quay.io/library/nginx:latest"));
+  CHECK_FALSE(cached("docker.io/library/nginx:1", "nginx"));
+  CHECK_FALSE(cached("registry:5000/library/nginx", "nginx"));
+}
+
+TEST_CASE("the size of an image is told where somebody knows it", "[images]") {
+  KubeSetup setup;
+  setup.add_node("a");
+  add(setup, "web", 1, "sized");
+  setup.kube.workloads[add(setup, "other", 1, "unsized")].startup = {};
+  KubeRun run(setup);
+  KubeletEvents told;
+  run.kube().set_event_sink(&told);
+  run.run_until(at(50));
+  CHECK(
+      told.has("2 Pulled Successfully pulled image \"sized\" in 2s (2s including waiting). Image size: 2000000000 "
+               "bytes."));
+  CHECK(told.has("2 Pulled Successfully pulled image \"unsized\" in 0s (2s including waiting)."));
+}
+
 TEST_CASE("all containers' images are pulled, as large as a node of the cluster knows them", "[images]") {
   KubeSetup setup;
   setup.add_node("a");
