@@ -2,14 +2,25 @@
 
 #include "kube/control_plane.hpp"
 
+#include <algorithm>
+#include <cmath>
+
 namespace kisim {
 
 namespace {
 
 constexpr std::string_view kComponent = "sigs.k8s.io/descheduler";
+constexpr Duration kCollectPeriod = 5_s;
+constexpr double kPastWeight = 0.9;  // of the exponentially weighted average
 
 // The API keeps times in whole seconds.
 Time api_time(Time t) { return {t.ns - t.ns % 1'000'000'000}; }
+
+int64_t averaged(int64_t before, int64_t milli) {
+  if (before == DeschedulerMetrics::kUnknown) return milli;
+  double average = kPastWeight * static_cast<double>(before) + (1 - kPastWeight) * static_cast<double>(milli);
+  return static_cast<int64_t>(std::floor(average));
+}
 
 DeschedulerPod::Phase api_phase(const PodState& pod) {
   using Phase = DeschedulerPod::Phase;
@@ -24,12 +35,43 @@ DeschedulerPod::Phase api_phase(const PodState& pod) {
 DeschedulerLoop::DeschedulerLoop(const KubeModel& model, KubeState& state, Cluster& cluster, const Kubelet& kubelet,
                                  ApiServer& api, Engine& engine, Events events)
     : model_(model), state_(state), cluster_(cluster), kubelet_(kubelet), api_(api), engine_(engine), events_(events) {
-  if (model_.descheduler) descheduler_.emplace(*model_.descheduler->policy);
+  if (!model_.descheduler) return;
+  descheduler_.emplace(*model_.descheduler->policy);
+  for (const DeschedulerProfile& profile : descheduler_->policy().profiles)
+    for (const std::vector<std::string>* names : {&profile.deschedule, &profile.balance})
+      strategies_.insert(strategies_.end(), names->begin(), names->end());
 }
 
 void DeschedulerLoop::start() {
-  if (model_.descheduler)
-    engine_.schedule(std::max(engine_.now(), model_.descheduler->at), Priority::Control, events_.cycle, 0);
+  if (!model_.descheduler) return;
+  Time first = std::max(engine_.now(), model_.descheduler->at);
+  if (collects()) engine_.schedule(first, Priority::Control, events_.collect, 0);
+  engine_.schedule(first, Priority::Control, events_.cycle, 0);
+}
+
+// A metrics server that has nothing to say of any pod is none.
+bool DeschedulerLoop::collects() const {
+  if (!descheduler_->policy().kubernetes_metrics) return false;
+  for (size_t w = 0; w < model_.workloads.size(); ++w)
+    if (kubelet_.usage().has_usage(WorkloadId(w))) return true;
+  return false;
+}
+
+void DeschedulerLoop::on_collect() {
+  engine_.schedule(engine_.now() + kCollectPeriod, Priority::Control, events_.collect, 0);
+  std::vector<int64_t>& usage = state_.descheduler_usage;
+  usage.resize(cluster_.state.node_present.size() * 2, DeschedulerMetrics::kUnknown);
+  for (size_t n = 0; n < cluster_.state.node_present.size(); ++n) {
+    // Of a node that does not answer, what it had stays.
+    if (!cluster_.state.node_present[n] || !state_.nodes[NodeId(n)].alive()) continue;
+    int64_t milli_cpu = 0, memory = 0;
+    for (PodId pod : cluster_.state.node_pods[n]) {
+      milli_cpu += kubelet_.usage().cpu_milli(pod);
+      memory += kubelet_.usage().memory_bytes(pod);
+    }
+    usage[2 * n] = averaged(usage[2 * n], milli_cpu);
+    usage[2 * n + 1] = averaged(usage[2 * n + 1], memory * 1000);
+  }
 }
 
 void DeschedulerLoop::on_cycle() {
@@ -56,13 +98,14 @@ std::optional<std::string> DeschedulerLoop::evict(const DeschedulerEviction& wan
   Time at = state_.descheduler.reserve(model_.latencies.descheduler, engine_.now());
   if (at == engine_.now()) return evict_now(wanted.pod, wanted.strategy, api_.node_name(wanted.node));
   // The cycle goes on as if it had succeeded; what the API says comes later.
-  engine_.schedule(at, Priority::Control, events_.evict, wanted.pod.value);
+  auto strategy = std::find(strategies_.begin(), strategies_.end(), wanted.strategy) - strategies_.begin();
+  engine_.schedule(at, Priority::Control, events_.evict, wanted.pod.value, static_cast<uint64_t>(strategy));
   return std::nullopt;
 }
 
-void DeschedulerLoop::on_evict(PodId pod) {
+void DeschedulerLoop::on_evict(PodId pod, uint64_t strategy) {
   NodeId node = cluster_.state.pods[pod].node;
-  if (node.valid()) evict_now(pod, "Descheduled", api_.node_name(node));
+  if (node.valid()) evict_now(pod, strategies_[strategy], api_.node_name(node));
 }
 
 std::optional<std::string> DeschedulerLoop::evict_now(PodId pod, const std::string& strategy, const std::string& node) {
@@ -111,6 +154,29 @@ DeschedulerPod DeschedulerLoop::look(PodId id) const {
   return out;
 }
 
+// What the metrics server says of pods as they are now, and the collector of nodes.
+DeschedulerMetrics DeschedulerLoop::metrics(const IdVector<ViewPodId, DeschedulerPod>& pods) const {
+  DeschedulerMetrics out;
+  if (state_.descheduler_usage.empty()) return out;
+  size_t columns = cluster_.model.resource_count();
+  auto fill = [&](std::vector<int64_t>& usage, size_t row, int64_t milli_cpu, int64_t memory) {
+    usage[row * columns + kCpu.value] = milli_cpu;
+    usage[row * columns + kMemory.value] = memory;
+  };
+  size_t nodes = cluster_.state.node_present.size();
+  out.node_usage.assign(nodes * columns, DeschedulerMetrics::kUnknown);
+  out.pod_usage.assign(pods.size() * columns, DeschedulerMetrics::kUnknown);
+  for (size_t n = 0; n < nodes; ++n) {
+    int64_t milli_cpu = state_.descheduler_usage[2 * n], milli_bytes = state_.descheduler_usage[2 * n + 1];
+    if (milli_cpu != DeschedulerMetrics::kUnknown) fill(out.node_usage, n, milli_cpu, (milli_bytes + 999) / 1000);
+  }
+  const PodUsage& usage = kubelet_.usage();
+  for (size_t p = 0; p < pods.size(); ++p)
+    if (PodId pod = pods[ViewPodId(p)].pod; usage.is_running(pod))
+      fill(out.pod_usage, p, usage.cpu_milli(pod), usage.memory_bytes(pod));
+  return out;
+}
+
 DeschedulerSnapshot DeschedulerLoop::snapshot() const {
   const ClusterState& cluster = cluster_.state;
   DeschedulerSnapshot out;
@@ -128,6 +194,7 @@ DeschedulerSnapshot DeschedulerLoop::snapshot() const {
   }
   for (const std::vector<PodId>& pods : cluster.workload_pods)
     for (PodId id : pods) out.pods.push_back(look(id));
+  out.metrics = metrics(out.pods);
   return out;
 }
 

@@ -1,6 +1,10 @@
 #pragma once
 // The descheduler beside the cluster: at its first instant and then every interval it looks at the cluster as its
 // informers show it, runs one cycle and evicts through the Eviction API.
+//
+// With metricsProviders KubernetesMetrics, its collector (pkg/descheduler/metricscollector) asks every 5 s what each
+// node uses of cpu and memory, and keeps floor(0.9 · what it had + 0.1 · what it is told) of their thousandths. Nodes
+// and pods use what the pods' containers use at that moment: the delay of the metrics server is left out.
 
 #include "core/engine.hpp"
 #include "kube/api_server.hpp"
@@ -13,9 +17,10 @@ namespace kisim {
 
 class DeschedulerLoop {
  public:
-  // The kinds of event that come back: `cycle` as on_cycle(), `evict` (target: pod) as on_evict().
+  // The kinds of event that come back: `cycle` as on_cycle(), `collect` as on_collect(), `evict` (target: pod) as
+  // on_evict().
   struct Events {
-    uint16_t cycle, evict;
+    uint16_t cycle, collect, evict;
   };
 
   DeschedulerLoop(const KubeModel& model, KubeState& state, Cluster& cluster, const Kubelet& kubelet, ApiServer& api,
@@ -23,8 +28,9 @@ class DeschedulerLoop {
 
   void start();
   void on_cycle();
-  // An eviction that had to wait for the client's limit.
-  void on_evict(PodId pod);
+  void on_collect();
+  // An eviction that had to wait for the client's limit; `strategy` is the number of who wants it.
+  void on_evict(PodId pod, uint64_t strategy);
 
   // The cluster as of now, for whoever wants to try a policy on it.
   DeschedulerSnapshot snapshot() const;
@@ -34,6 +40,8 @@ class DeschedulerLoop {
   std::optional<std::string> evict_now(PodId pod, const std::string& strategy, const std::string& node);
   DeschedulerTemplate facts(TemplateId id) const;
   DeschedulerPod look(PodId id) const;
+  bool collects() const;
+  DeschedulerMetrics metrics(const IdVector<ViewPodId, DeschedulerPod>& pods) const;
 
   const KubeModel& model_;
   KubeState& state_;
@@ -43,6 +51,7 @@ class DeschedulerLoop {
   Engine& engine_;
   Events events_;
   std::optional<Descheduler> descheduler_;
+  std::vector<std::string> strategies_;  // all of the policy, by number
 };
 
 }  // namespace kisim

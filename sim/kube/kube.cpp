@@ -30,7 +30,8 @@ Kube::Kube(const KubeModel& model, KubeState& state, Cluster& cluster, Serving& 
       hpa_(model, state, cluster, metrics_, api_, controllers_, engine, kind(Code::HpaSync)),
       cluster_autoscaler_(model, state, cluster, scheduler_, api_, engine,
                           {kind(Code::AutoscalerScan), kind(Code::NodeJoined), kind(Code::NodeDeletion)}),
-      descheduler_(model, state, cluster, kubelet_, api_, engine, {kind(Code::Descheduling), kind(Code::Deschedule)}) {}
+      descheduler_(model, state, cluster, kubelet_, api_, engine,
+                   {kind(Code::Descheduling), kind(Code::DeschedulerCollect), kind(Code::Deschedule)}) {}
 
 void Kube::start() {
   scheduler_.start();
@@ -95,8 +96,10 @@ void Kube::dispatch(const Event& event) {
       return cluster_autoscaler_.deletion(NodeId(event.target));
     case Code::Descheduling:
       return descheduler_.on_cycle();
+    case Code::DeschedulerCollect:
+      return descheduler_.on_collect();
     case Code::Deschedule:
-      return descheduler_.on_evict(PodId(event.target));
+      return descheduler_.on_evict(PodId(event.target), event.payload);
   }
 }
 

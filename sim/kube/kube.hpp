@@ -47,7 +47,8 @@ class Kube {
     NodeJoined,    // target: node
     NodeDeletion,  // target: node
     Descheduling,
-    Deschedule,  // target: pod
+    DeschedulerCollect,
+    Deschedule,  // target: pod; payload: the descheduler's own
   };
   static constexpr uint8_t kSchedulerCodes = 0x40;
 
