@@ -37,15 +37,22 @@ Toleration read_toleration(ObjectReader& object) {
   return out;
 }
 
-// Volumes that live on some nodes only would restrict where the pod can go.
-void read_volumes(ObjectReader& spec) {
+// Those that stay on the node. Volumes that live on some nodes only would restrict where the pod can go.
+void read_volumes(ObjectReader& spec, PodSpec& out) {
   const Value* volumes = spec.find("volumes");
   if (!volumes || volumes->kind != Value::Kind::Sequence) return;
-  for (size_t i = 0; i < volumes->items.size(); ++i)
+  for (size_t i = 0; i < volumes->items.size(); ++i) {
+    const Value& volume = volumes->items[i];
     for (const char* source : {"persistentVolumeClaim", "ephemeral", "csi"})
-      if (const Value* found = volumes->items[i].find(source))
+      if (const Value* found = volume.find(source))
         spec.context().ignore(found->mark(), fmt::format("{}.{}", spec.path("volumes", i), source),
                               "not modelled, ignored");
+    const Value *name = volume.find("name"), *empty_dir = volume.find("emptyDir");
+    if (!empty_dir && !volume.find("hostPath")) continue;
+    const Value* medium = empty_dir ? empty_dir->find("medium") : nullptr;
+    out.local_volumes.push_back({empty_dir ? LocalVolume::Source::EmptyDir : LocalVolume::Source::HostPath,
+                                 name ? name->text : "", medium && medium->text == "Memory"});
+  }
 }
 
 void read_scheduling_gates(ObjectReader& spec, std::vector<std::string>& out) {
@@ -107,7 +114,7 @@ PodSpec read_pod_spec(ObjectReader spec, const Labels& labels) {
   out.overhead = read_resource_list(spec, "overhead");
   read_pod_resources(spec.object("resources"), out);
   read_scheduling(spec, labels, out);
-  read_volumes(spec);
+  read_volumes(spec, out);
   spec.choice("restartPolicy", {"Always", "OnFailure", "Never"}, out.restart_policy, kOptional);
   read_active_deadline(spec, out);
 

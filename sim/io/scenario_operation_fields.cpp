@@ -57,6 +57,7 @@ Fields declare(ActionSpec& action, ActionDraft& draft) {
   f.add("drain", &draft.drain, "node");
   f.add("force", &action.force, "drain: evict pods that no controller brings back, too");
   f.add("ignoreDaemonSets", &action.ignore_daemon_sets, "drain: leave the pods of DaemonSets where they are");
+  f.add("deleteEmptyDirData", &action.delete_empty_dir_data, "drain: evict pods with emptyDir volumes, too");
   f.add("gracePeriod", &action.grace_period, "drain: for pods to end; left out, their own");
   f.add("timeout", &action.timeout, "drain: when it gives up; left out, never").above(0);
   return f;

@@ -187,8 +187,9 @@ constexpr const char* kVerbs[] = {"apply", "delete", "scale", "restart", "cordon
 struct VerbField {
   const char *field, *verb;
 };
-constexpr VerbField kVerbFields[] = {{"cascade", "delete"},         {"replicas", "scale"},    {"force", "drain"},
-                                     {"ignoreDaemonSets", "drain"}, {"gracePeriod", "drain"}, {"timeout", "drain"}};
+constexpr VerbField kVerbFields[] = {
+    {"cascade", "delete"},           {"replicas", "scale"},    {"force", "drain"},  {"ignoreDaemonSets", "drain"},
+    {"deleteEmptyDirData", "drain"}, {"gracePeriod", "drain"}, {"timeout", "drain"}};
 
 bool allows(const ActionKind& kind, ActionSpec::Kind verb) {
   if (verb == ActionSpec::Kind::Scale) return kind.scalable;

@@ -1,11 +1,18 @@
 #include "kube/actions.hpp"
 
+#include <algorithm>
+
 namespace kisim {
 
 namespace {
 
 constexpr Duration kDrainRetry = 5_s;  // kubectl drain, after a refusal
 constexpr std::string_view kDrain = "kubectl drain";
+
+bool has_empty_dir(const PodSpec& spec) {
+  return std::any_of(spec.local_volumes.begin(), spec.local_volumes.end(),
+                     [](const LocalVolume& v) { return v.source == LocalVolume::Source::EmptyDir; });
+}
 
 }  // namespace
 
@@ -67,20 +74,35 @@ void Actions::cordon(NodeId node, bool on) {
                   [&] { return fmt::format("Node {} status is now: {}", api_.node_name(node), reason); });
 }
 
-// kubectl looks at the node's pods once, and does nothing where it would have to leave one without an owner.
+// kubectl looks at the node's pods once (pkg/drain/filters.go), and does nothing where one of them may not go.
 void Actions::begin_drain(uint32_t i) {
   const Action& action = model_.actions[i];
   DrainState& drain = state_.drains[i];
-  drain = {{}, engine_.now(), {}};
+  drain = {};
+  drain.since = engine_.now();
   for (PodId pod : cluster_.state.node_pods[action.node.value]) {
-    using Kind = WorkloadModel::Kind;
-    Kind kind = cluster_.model.workloads[cluster_.state.pods[pod].workload].kind;
-    if (kind == Kind::Pod && !action.force) return give_up(i, "cannot delete Pods that declare no controller");
-    if (kind == Kind::DaemonSet && !action.ignore_daemon_sets)
-      return give_up(i, "cannot delete DaemonSet-managed Pods");
-    if (kind != Kind::DaemonSet) drain.pods.push_back(pod);
+    if (std::string_view why = refusal(pod, action); !why.empty()) return give_up(i, why);
+    if (!of_daemon_set(pod)) drain.pods.push_back(pod);
   }
   on_drain(i);
+}
+
+bool Actions::declares_controller(PodId pod) const {
+  WorkloadId workload = cluster_.state.pods[pod].workload;
+  return cluster_.model.workloads[workload].kind != WorkloadModel::Kind::Pod && !state_.workloads[workload].orphaned;
+}
+
+bool Actions::of_daemon_set(PodId pod) const {
+  bool daemon = cluster_.model.workloads[cluster_.state.pods[pod].workload].kind == WorkloadModel::Kind::DaemonSet;
+  return daemon && declares_controller(pod);
+}
+
+std::string_view Actions::refusal(PodId pod, const Action& action) const {
+  if (of_daemon_set(pod)) return action.ignore_daemon_sets ? "" : "cannot delete DaemonSet-managed Pods";
+  if (!action.delete_empty_dir_data && has_empty_dir(api_.template_of(pod).spec))
+    return "cannot delete Pods with local storage";
+  if (!action.force && !declares_controller(pod)) return "cannot delete Pods that declare no controller";
+  return "";
 }
 
 void Actions::give_up(uint32_t i, std::string_view why) {
@@ -96,8 +118,10 @@ void Actions::on_drain(uint32_t i) {
     Eviction result = api_.evict(pod, kDrain, action.grace_period);
     bool refused = result == Eviction::TooManyRequests || result == Eviction::TwoBudgets;
     if (refused) state_.statistics.decisions.add("EvictionRefused", to_string(result));
-    return !refused;
+    drain.failed |= result == Eviction::TwoBudgets;
+    return result != Eviction::TooManyRequests;
   });
+  if (drain.pods.empty() && drain.failed) return give_up(i, to_string(Eviction::TwoBudgets));
   if (drain.pods.empty()) return state_.statistics.decisions.add("Drained");
   if (action.timeout && engine_.now() + kDrainRetry > drain.since + *action.timeout)
     return give_up(i, "global timeout reached");

@@ -28,7 +28,8 @@ class Actions {
 
   void start();
   void on_act(uint32_t action);
-  // Evicts what has not been evicted yet, and comes again while a budget refuses.
+  // Evicts what has not been evicted yet, and comes again while a budget refuses. An error of the API, as for two
+  // budgets over one pod (500), is not tried again: the drain goes on with the others and fails in the end.
   void on_drain(uint32_t action);
 
  private:
@@ -36,6 +37,10 @@ class Actions {
   void delete_namespace(const Action& action);
   void cordon(NodeId node, bool on);
   void begin_drain(uint32_t action);
+  bool declares_controller(PodId pod) const;
+  bool of_daemon_set(PodId pod) const;
+  // Why the drain may not delete the pod; empty: it may, or passes over it.
+  std::string_view refusal(PodId pod, const Action& action) const;
   void give_up(uint32_t action, std::string_view why);
 
   const KubeModel& model_;

@@ -59,6 +59,8 @@ const char* to_string(BlockingPod reason) {
       return "NotReplicated";
     case BlockingPod::NotSafeToEvictAnnotation:
       return "NotSafeToEvictAnnotation";
+    case BlockingPod::LocalStorageRequested:
+      return "LocalStorageRequested";
     case BlockingPod::UnmovableKubeSystemPod:
       return "UnmovableKubeSystemPod";
     case BlockingPod::NotEnoughPdb:

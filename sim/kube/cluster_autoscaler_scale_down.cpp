@@ -12,6 +12,7 @@ namespace kisim {
 namespace {
 
 constexpr const char* kSafeToEvict = "cluster-autoscaler.kubernetes.io/safe-to-evict";
+constexpr const char* kSafeToEvictVolumes = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
 constexpr const char* kScaleDownDisabled = "cluster-autoscaler.kubernetes.io/scale-down-disabled";
 constexpr const char* kEnableDsEviction = "cluster-autoscaler.kubernetes.io/enable-ds-eviction";
 constexpr const char* kMirror = "kubernetes.io/config.mirror";
@@ -27,6 +28,16 @@ constexpr Duration kEvictionRetry = 10_s;        // DefaultEvictionRetryTime
 constexpr Duration kEvictionHeadroom = 30_s;     // DefaultPodEvictionHeadroom
 constexpr Duration kGonePeriod = 5_s;            // between two looks whether pods have gone
 constexpr size_t kMaxSoftTaints = 10;            // --max-bulk-soft-taint-count
+
+// Whether the comma-separated list has the name.
+bool lists(std::string_view list, std::string_view name) {
+  for (size_t begin = 0; begin <= list.size();) {
+    size_t end = std::min(list.find(',', begin), list.size());
+    if (list.substr(begin, end - begin) == name) return true;
+    begin = end + 1;
+  }
+  return false;
+}
 
 // The first instant from `since` in steps of `period` that is not before `at`.
 Time next_tick(Time since, Duration period, Time at) {
@@ -45,6 +56,14 @@ bool ScaleDown::annotated(PodId pod, const char* key, std::string_view value) co
 }
 
 bool ScaleDown::mirrored(PodId pod) const { return find_label(c_.template_of(pod).annotations, kMirror); }
+
+// utils/drain, HasBlockingLocalStorage: memory is no storage, and the annotation names volumes that may be lost.
+bool ScaleDown::has_blocking_local_storage(PodId pod) const {
+  const PodTemplateModel& t = c_.template_of(pod);
+  const std::string* safe = find_label(t.annotations, kSafeToEvictVolumes);
+  return std::any_of(t.spec.local_volumes.begin(), t.spec.local_volumes.end(),
+                     [&](const LocalVolume& v) { return !v.in_memory && !(safe && lists(*safe, v.name)); });
+}
 
 bool ScaleDown::long_terminating(PodId id) const {
   const PodState& pod = c_.pod(id);
@@ -80,6 +99,8 @@ ScaleDown::Verdict ScaleDown::drainable(PodId pod, std::span<const int32_t> budg
     return {Block, BlockingPod::UnmovableKubeSystemPod};
   }
   if (annotated(pod, kSafeToEvict, "false")) return {Block, BlockingPod::NotSafeToEvictAnnotation};
+  if (c_.model.skip_nodes_with_local_storage && has_blocking_local_storage(pod))
+    return {Block, BlockingPod::LocalStorageRequested};
   if (exhausted) return {Block, BlockingPod::NotEnoughPdb};
   return {Move};
 }
@@ -562,6 +583,8 @@ std::string ScaleDown::blocking_text(const PodsToMove& moves) const {
       return full_name(pod) + " is not replicated";
     case BlockingPod::NotSafeToEvictAnnotation:
       return "pod annotated as not safe to evict present: " + c_.cluster.pod_name(pod);
+    case BlockingPod::LocalStorageRequested:
+      return "pod with local storage present: " + c_.cluster.pod_name(pod);
     case BlockingPod::UnmovableKubeSystemPod:
       return "non-daemonset, non-mirrored, non-pdb-assigned kube-system pod present: " + c_.cluster.pod_name(pod);
     case BlockingPod::NotEnoughPdb:

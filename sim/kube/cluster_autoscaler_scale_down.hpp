@@ -7,9 +7,8 @@
 // empty nodes up to ten at once, one other at a time. A node that goes is tainted; 5 s later its pods are evicted,
 // each attempt 10 s after the last for 2 min, and have max_graceful_termination + 30 s to end.
 //
-// Pods have no volumes here, so that --skip-nodes-with-local-storage never holds a node back. Upstream's hints of where
-// a pod fitted last time are left out: they save time. Its delay after a failure counts from failed taints alone; here,
-// where taints do not fail, from failed drains.
+// Upstream's hints of where a pod fitted last time are left out: they save time. Its delay after a failure counts from
+// failed taints alone; here, where taints do not fail, from failed drains.
 
 #include "kube/cluster_autoscaler_groups.hpp"
 
@@ -72,6 +71,7 @@ class ScaleDown {
   Unremovable eligibility(NodeId node, const SchedulerSnapshot& seen);
   bool annotated(PodId pod, const char* key, std::string_view value) const;
   bool mirrored(PodId pod) const;
+  bool has_blocking_local_storage(PodId pod) const;
   bool long_terminating(PodId pod) const;
   double share(ResourceId resource, NodeId node, const SchedulerSnapshot& seen) const;
   Verdict drainable(PodId pod, std::span<const int32_t> budgets) const;

@@ -46,6 +46,7 @@ enum class BlockingPod : uint8_t {
   ControllerNotFound,
   NotReplicated,
   NotSafeToEvictAnnotation,
+  LocalStorageRequested,
   UnmovableKubeSystemPod,
   NotEnoughPdb
 };

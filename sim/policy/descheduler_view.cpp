@@ -36,6 +36,7 @@ DeschedulerTemplate descheduler_template(const PodTemplateModel& pods) {
   DeschedulerTemplate out;
   out.priority = pods.spec.priority;
   out.qos = pods.qos;
+  out.local_storage = !pods.spec.local_volumes.empty();
   const std::string* source = find_label(pods.annotations, kSource);
   out.mirror = find_label(pods.annotations, kMirror);
   out.is_static = source && *source != "api";

@@ -35,7 +35,7 @@ struct DeschedulerTemplate {
   // Storage classes of its claims; none: they cannot be found out.
   std::optional<std::vector<std::string>> storage_classes;
 };
-// What the template itself says: priority, QoS, annotations. It has no owners and no volumes.
+// What the template itself says: priority, QoS, annotations, local volumes. It has no owners and no other volumes.
 DeschedulerTemplate descheduler_template(const PodTemplateModel& pods);
 
 struct DeschedulerContainer {

@@ -267,6 +267,7 @@ void ClusterCompiler::add_action(const ActionSpec& spec) {
       Action& action = new_action(spec, kind);
       action.node = find_node(spec.node);
       action.ignore_daemon_sets = spec.ignore_daemon_sets;
+      action.delete_empty_dir_data = spec.delete_empty_dir_data;
       action.force = spec.force;
       action.grace_period = spec.grace_period;
       action.timeout = spec.timeout;

@@ -141,6 +141,7 @@ struct ActionSpec {
   enum class Cascade : uint8_t { Background, Foreground, Orphan } cascade = Cascade::Background;  // Delete
   std::string node;                      // Cordon, Uncordon, Drain
   bool ignore_daemon_sets = true;        // Drain
+  bool delete_empty_dir_data = true;     // Drain
   bool force = false;                    // Drain: bare pods go too
   std::optional<Duration> grace_period;  // Drain
   std::optional<Duration> timeout;       // Drain; none: it tries for ever

@@ -16,6 +16,21 @@ ResourceList pod_requests(const std::string& spec) {
 
 }  // namespace
 
+TEST_CASE("volumes that stay on the node are kept") {
+  using Source = LocalVolume::Source;
+  PodSpec spec = spec_of(R"(
+containers: [{name: main}]
+volumes:
+- {name: shm, emptyDir: {medium: Memory}}
+- {name: scratch, emptyDir: {sizeLimit: 1Gi}}
+- {name: models, hostPath: {path: /models}}
+- {name: settings, configMap: {name: settings}}
+)");
+  CHECK(spec.local_volumes == std::vector<LocalVolume>{{Source::EmptyDir, "shm", true},
+                                                       {Source::EmptyDir, "scratch", false},
+                                                       {Source::HostPath, "models", false}});
+}
+
 TEST_CASE("host ports are TCP on every address unless they say otherwise") {
   PodSpec spec = spec_of(R"(
 containers:

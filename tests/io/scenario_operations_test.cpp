@@ -148,7 +148,7 @@ TEST_CASE("what is to happen after the end is told") {
 
 TEST_CASE("every kind of action, with the kinds of objects as kubectl takes them") {
   Scenario s = whole(R"(  actions:
-  - {at: 10m, drain: gpu-1, force: true, ignoreDaemonSets: false, gracePeriod: 5s, timeout: 2m}
+  - {at: 10m, drain: gpu-1, force: true, ignoreDaemonSets: false, deleteEmptyDirData: false, gracePeriod: 5s, timeout: 2m}
   - {at: 1m, scale: deploy/llama, replicas: 0}
   - {at: 2m, scale: statefulsets.apps/prod/db, replicas: 3}
   - {at: 3m, restart: ds/exporter}
@@ -174,6 +174,7 @@ TEST_CASE("every kind of action, with the kinds of objects as kubectl takes them
   CHECK(drain.node == "gpu-1");
   CHECK(drain.force);
   CHECK_FALSE(drain.ignore_daemon_sets);
+  CHECK_FALSE(drain.delete_empty_dir_data);
   CHECK(drain.grace_period == Duration{5'000'000'000});
   CHECK(drain.timeout == kMinute * 2);
   auto is = [&](size_t i, Kind kind, const std::string& object_kind, const std::string& name) {

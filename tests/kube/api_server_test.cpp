@@ -63,7 +63,7 @@ TEST_CASE("a budget that allows nothing holds a drain up until it gives up", "[e
   CHECK(run.decided("DrainFailed: global timeout reached") == 1);
 }
 
-TEST_CASE("a pod that two budgets cover is never evicted", "[eviction]") {
+TEST_CASE("a pod that two budgets cover is never evicted, and the drain fails", "[eviction]") {
   PodDisruptionBudget budget = budget_for("web");
   budget.max_unavailable = IntOrPercent{100, true};
   Drained d(budget);
@@ -71,6 +71,50 @@ TEST_CASE("a pod that two budgets cover is never evicted", "[eviction]") {
   KubeRun run(d.setup);
   run.run_until(at(200));
   CHECK(run.statistics().evicted == 0);
+  std::string why = to_string(Eviction::TwoBudgets);
+  CHECK(run.decided("EvictionRefused: " + why) == 3);  // each is asked for once
+  CHECK(run.decided("DrainFailed: " + why) == 1);
+  CHECK(run.decided("Drained") == 0);
+}
+
+TEST_CASE("what a drain may not delete stops it before it begins", "[eviction]") {
+  KubeSetup setup;
+  setup.add_node("a");
+  PodSpec spec = setup.pod();
+  spec.local_volumes = {{LocalVolume::Source::EmptyDir, "scratch", true}};
+  std::string why;
+  SECTION("data in an emptyDir") {
+    setup.add("web", 1, spec);
+    setup.kube.actions.push_back(drain(100, NodeId(0u)));
+    setup.kube.actions[0].delete_empty_dir_data = false;
+    why = "cannot delete Pods with local storage";
+  }
+  SECTION("a pod whose controller has left it") {
+    WorkloadId id = setup.add("web", 1, setup.pod());
+    Action orphan;
+    orphan.kind = Action::Kind::DeleteWorkload;
+    orphan.at = at(50);
+    orphan.workload = id;
+    orphan.cascade = Action::Cascade::Orphan;
+    setup.kube.actions = {orphan, drain(100, NodeId(0u))};
+    why = "cannot delete Pods that declare no controller";
+  }
+  KubeRun run(setup);
+  run.run_until(at(200));
+  CHECK(run.statistics().evicted == 0);
+  CHECK(run.decided("DrainFailed: " + why) == 1);
+}
+
+TEST_CASE("a drain deletes what is in an emptyDir, if it is told to", "[eviction]") {
+  KubeSetup setup;
+  setup.add_node("a");
+  PodSpec spec = setup.pod();
+  spec.local_volumes = {{LocalVolume::Source::EmptyDir, "scratch", false}};
+  setup.add("web", 1, spec);
+  setup.kube.actions.push_back(drain(100, NodeId(0u)));
+  KubeRun run(setup);
+  run.run_until(at(200));
+  CHECK(run.decided("Drained") == 1);
 }
 
 TEST_CASE("budgets count shares of the replicas that the controller wants", "[eviction]") {

@@ -526,6 +526,28 @@ TEST_CASE("pods that keep their node", "[cluster-autoscaler]") {
   CHECK(blocking(covered) == BlockingPod::NotEnoughPdb);
 }
 
+TEST_CASE("pods with data on their node keep it", "[cluster-autoscaler]") {
+  using Source = LocalVolume::Source;
+  constexpr const char* kSafe = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
+  auto with = [](std::vector<LocalVolume> volumes, Labels annotations = {}) {
+    OnePod setup;
+    PodSpec spec = setup.pod_of();
+    spec.local_volumes = std::move(volumes);
+    setup.add_pods(WorkloadModel::Kind::Deployment, "default", "web", Deployment{}, spec, std::move(annotations));
+    return setup;
+  };
+  CHECK(blocking(with({{Source::EmptyDir, "cache", false}})) == BlockingPod::LocalStorageRequested);
+  CHECK(blocking(with({{Source::HostPath, "models", false}})) == BlockingPod::LocalStorageRequested);
+  CHECK(blocking(with({{Source::EmptyDir, "shm", true}})) == BlockingPod::None);
+  std::vector<LocalVolume> two{{Source::EmptyDir, "cache", false}, {Source::HostPath, "models", false}};
+  CHECK(blocking(with(two, {{kSafe, "cache"}})) == BlockingPod::LocalStorageRequested);
+  CHECK(blocking(with(two, {{kSafe, "cache,models"}})) == BlockingPod::None);
+  CHECK(blocking(with(two, {{kSafeToEvict, "true"}})) == BlockingPod::None);
+  OnePod ignored = with(two);
+  ignored.autoscaler().skip_nodes_with_local_storage = false;
+  CHECK(blocking(ignored) == BlockingPod::None);
+}
+
 TEST_CASE("a pod that is to complete delays its node", "[cluster-autoscaler]") {
   OnePod setup;
   PodSpec once = setup.pod_of();
