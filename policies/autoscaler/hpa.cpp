@@ -52,15 +52,12 @@ int32_t to_int32(double x) {
   return static_cast<int32_t>(x);
 }
 
-// `behavior` as the API server defaults it.
 const ScalingRules& default_scale_up() {
-  static const ScalingRules rules{
-      .stabilization_window = 0_s,
-      .policies = {{ScalingPolicy::Type::Pods, 4, 15_s}, {ScalingPolicy::Type::Percent, 100, 15_s}}};
+  static const ScalingRules rules = default_scale_up_rules();
   return rules;
 }
 const ScalingRules& default_scale_down() {
-  static const ScalingRules rules{.policies = {{ScalingPolicy::Type::Percent, 100, 15_s}}};
+  static const ScalingRules rules = default_scale_down_rules();
   return rules;
 }
 
@@ -653,37 +650,37 @@ std::unique_ptr<const Autoscaler> make_hpa(const Params& params) {
 }
 
 // Defaults are those of kube-controller-manager's --horizontal-pod-autoscaler-* flags.
-KISIM_POLICY(
-    Autoscaler, "hpa", "the HorizontalPodAutoscaler controller of Kubernetes",
-    {{.name = "tolerance",
-      .type = ParamSpec::Type::Number,
-      .default_text = "0.1",
-      .doc = "smallest relative deviation from the target that scales",
-      .min = 0,
-      .max = 1},
-     {.name = "downscaleStabilization",
-      .type = ParamSpec::Type::Duration,
-      .default_text = "5m",
-      .doc = "window whose highest recommendation a scale-down respects",
-      .min = 0,
-      .max = 86400},
-     {.name = "cpuInitializationPeriod",
-      .type = ParamSpec::Type::Duration,
-      .default_text = "5m",
-      .doc = "time after a pod's start in which CPU samples need a whole ready window",
-      .min = 0,
-      .max = 86400},
-     {.name = "initialReadinessDelay",
-      .type = ParamSpec::Type::Duration,
-      .default_text = "30s",
-      .doc = "time after a pod's start in which unready means never ready yet",
-      .min = 0,
-      .max = 86400},
-     {.name = "featureGates",
-      .type = ParamSpec::Type::Text,
-      .default_text = "",
-      .doc = "gates that differ from the version's defaults: HPAScaleToZero=true,HPAConfigurableTolerance=true"}},
-    make_hpa);
+KISIM_POLICY(Autoscaler, "hpa", "the HorizontalPodAutoscaler controller of Kubernetes",
+             {{.name = "tolerance",
+               .type = ParamSpec::Type::Number,
+               .default_text = "0.1",
+               .doc = "smallest relative deviation from the target that scales",
+               .min = 0,
+               .max = 1},
+              {.name = "downscaleStabilization",
+               .type = ParamSpec::Type::Duration,
+               .default_text = "5m",
+               .doc = "window whose highest recommendation a scale-down respects",
+               .min = 0,
+               .max = 86400},
+              {.name = "cpuInitializationPeriod",
+               .type = ParamSpec::Type::Duration,
+               .default_text = "5m",
+               .doc = "time after a pod's start in which CPU samples need a whole ready window",
+               .min = 0,
+               .max = 86400},
+              {.name = "initialReadinessDelay",
+               .type = ParamSpec::Type::Duration,
+               .default_text = "30s",
+               .doc = "time after a pod's start in which unready means never ready yet",
+               .min = 0,
+               .max = 86400},
+              {.name = "featureGates",
+               .type = ParamSpec::Type::Text,
+               .default_text = "",
+               .doc = "gates that differ from the version's defaults, of HPAScaleToZero and HPAConfigurableTolerance: "
+                      "NAME=true,…"}},
+             make_hpa);
 
 }  // namespace
 }  // namespace kisim

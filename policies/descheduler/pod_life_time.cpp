@@ -50,7 +50,7 @@ class PodLifeTime : public DeschedulerPlugin {
 
   bool in_state(const DeschedulerPod& pod) const {
     bool init = args_.including_init_containers, ephemeral = args_.including_ephemeral_containers;
-    return contains(args_.states, std::string(phase_name(pod.phase))) || contains(args_.states, pod.reason) ||
+    return contains(args_.states, std::string(to_string(pod.phase))) || contains(args_.states, pod.reason) ||
            waits_for_any(pod, args_.states, init, ephemeral) || terminated_for_any(pod, args_.states, init, ephemeral);
   }
 

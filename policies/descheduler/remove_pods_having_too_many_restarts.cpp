@@ -41,7 +41,7 @@ class RemovePodsHavingTooManyRestarts : public DeschedulerPlugin {
   bool matches(DeschedulerHandle& handle, ViewPodId id) const {
     const DeschedulerPod& pod = handle.view.pod(id);
     bool enough = restarts(pod) >= args_.pod_restart_threshold;
-    bool in_state = args_.states.empty() || contains(args_.states, std::string(phase_name(pod.phase))) ||
+    bool in_state = args_.states.empty() || contains(args_.states, std::string(to_string(pod.phase))) ||
                     waits_for_any(pod, args_.states, args_.including_init_containers, false);
     if (!enough) handle.keep(id, "has fewer restarts than the threshold");
     if (enough && !in_state) handle.keep(id, "is in none of the states");

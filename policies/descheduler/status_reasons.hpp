@@ -3,14 +3,7 @@
 
 #include "pod_selection.hpp"
 
-#include <string_view>
-
 namespace kisim {
-
-inline std::string_view phase_name(DeschedulerPod::Phase phase) {
-  constexpr std::string_view kNames[] = {"Pending", "Running", "Succeeded", "Failed", "Unknown"};
-  return kNames[static_cast<size_t>(phase)];
-}
 
 inline bool looked_at(const DeschedulerContainer& container, bool init, bool ephemeral) {
   using Kind = DeschedulerContainer::Kind;

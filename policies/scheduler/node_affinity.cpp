@@ -4,7 +4,6 @@
 #include "policy/scheduler_args.hpp"
 
 #include <cctype>
-#include <charconv>
 #include <optional>
 
 namespace kisim {
@@ -58,12 +57,6 @@ bool is_label_value(const std::string& text) {
                      [&](char c) { return alphanumeric(c) || c == '-' || c == '_' || c == '.'; });
 }
 
-bool is_int64(const std::string& text) {
-  int64_t value = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc{} && end == text.data() + text.size();
-}
-
 // Whether kube-scheduler can read it (apimachinery/pkg/labels, NewRequirement). The API server refuses the others in
 // required terms, but not in preferred ones.
 bool is_readable(const SelectorRequirement& r) {
@@ -71,7 +64,7 @@ bool is_readable(const SelectorRequirement& r) {
   if (values == r.values.empty()) return false;
   if (!std::all_of(r.values.begin(), r.values.end(), is_label_value)) return false;
   if (r.op != SelectorOperator::Gt && r.op != SelectorOperator::Lt) return true;
-  return r.values.size() == 1 && is_int64(r.values[0]);
+  return r.values.size() == 1 && parse_int64(r.values[0]).has_value();
 }
 
 bool counts(const PreferredSchedulingTerm& term) {

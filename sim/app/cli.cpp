@@ -1,5 +1,6 @@
 #include "cli.hpp"
 
+#include "cluster/objects.hpp"
 #include "core/error.hpp"
 #include "io/value.hpp"
 
@@ -190,12 +191,17 @@ void print_warnings(const std::vector<std::string>& warnings) {
 }
 
 TextStyle output_style() {
+  constexpr size_t kNarrowest = 40;
   TextStyle style;
+  const char* columns = std::getenv("COLUMNS");
+  const std::optional<int64_t> wanted = parse_int64(columns ? columns : "");
+  if (wanted && *wanted > 0) style.width = std::max(static_cast<size_t>(*wanted), kNarrowest);
   if (!isatty(STDOUT_FILENO)) return style;
   const char *no_colour = std::getenv("NO_COLOR"), *terminal = std::getenv("TERM");
   style.colour = (!no_colour || *no_colour == '\0') && (!terminal || std::string(terminal) != "dumb");
   winsize size{};
-  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) style.width = std::max<size_t>(size.ws_col, 40);
+  if (!columns && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+    style.width = std::max<size_t>(size.ws_col, kNarrowest);
   return style;
 }
 

@@ -81,19 +81,29 @@ std::string explain(const std::string& type, const std::string& allowed, const s
   return out.empty() ? form : out + " (" + form + ")";
 }
 
-std::string describe_policy(const std::string& name, const TextStyle& style) {
-  const std::vector<PolicyDoc> policies = policy_docs();
-  const PolicyDoc& policy = find_named("policy", policies, name);
+std::string describe(const PolicyDoc& policy, const TextStyle& style) {
   Details details;
   details.add("Name", policy.name);
   details.add("Role", policy.role);
   details.add("Description", policy.doc);
   std::string out = details.text(style.width);
+  if (policy.role.ends_with(" plugin"))
+    return out + "\nWhat arguments it takes are upstream's own; they stand in pluginConfig.\n";
   if (policy.params.empty()) return out + "\nIt has no parameters.\n";
   TextTable table({{"PARAMETER"}, {"DEFAULT"}, {"DESCRIPTION"}});
   for (const ParamSpec& p : policy.params)
     table.row({p.name, p.default_text, explain(type_name(p.type), bounds(p), p.doc)});
   return out + '\n' + table.text(style);
+}
+
+// Policies of different roles may have one name.
+std::string describe_policy(const std::string& name, const TextStyle& style) {
+  const std::vector<PolicyDoc> policies = policy_docs();
+  find_named("policy", policies, name);
+  std::string out;
+  for (const PolicyDoc& policy : policies)
+    if (policy.name == name) out += (out.empty() ? "" : "\n") + describe(policy, style);
+  return out;
 }
 
 std::string describe_gpu(const std::string& name, const TextStyle& style) {

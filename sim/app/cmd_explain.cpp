@@ -13,12 +13,16 @@ namespace po = boost::program_options;
 
 namespace {
 
+// Beyond the end of the run, its end.
 Time parse_time(const std::string& text, const Model& model) {
   if (text.empty()) return model.end;
   std::optional<double> seconds = parse_duration_seconds(text);
   if (!seconds || *seconds < 0)
     throw UsageError(fmt::format("--at: found '{}', allowed: a time from the start such as 90s or 1h30m", text));
-  return std::min(Time{} + Duration::seconds(*seconds), model.end);
+  const double end = model.end.to_seconds();
+  if (*seconds <= end) return Time{} + Duration::seconds(*seconds);
+  print_warnings({fmt::format("--at {} is after the end of the run: this is of its end, {}", text, human_clock(end))});
+  return model.end;
 }
 
 std::string explain_pod_text(std::shared_ptr<const Model> model, const std::string& name, Time at,
@@ -31,11 +35,11 @@ std::string explain_pod_text(std::shared_ptr<const Model> model, const std::stri
 
 std::string explain_hpa_text(std::shared_ptr<const Model> model, const std::string& name, Time at,
                              const std::string& output) {
-  check_choice("--output", output, {"table", "json", "yaml"});
+  check_choice("--output", output, {"table", "wide", "json", "yaml"});
   HpaExplanation explanation = explain_hpa(std::move(model), name, at);
   if (output == "json") return hpa_explanation_json(explanation);
   if (output == "yaml") return hpa_explanation_yaml(explanation);
-  return hpa_explanation_text(explanation, output_style());
+  return hpa_explanation_text(explanation, output == "wide", output_style());
 }
 
 }  // namespace
@@ -54,7 +58,8 @@ int cmd_explain(const Arguments& arguments) {
        "  kisim explain hpa llama scenarios/quickstart.yaml --at 20m\n"});
   flags.add_to(line);
   line.flags().add_options()("at", po::value(&at)->value_name("time"), "time of the run (default: its end)")(
-      "output,o", po::value(&output)->value_name("format"), "table (default), wide or json; of an hpa also yaml");
+      "output,o", po::value(&output)->value_name("format"),
+      "table (default), wide: all there is, or json; of an hpa also yaml");
   if (!line.parse(arguments, rest)) return kOk;
   if (rest.size() < 3) throw UsageError("explain takes: pod NAME FILE... or hpa NAME FILE...");
   check_choice("explain", rest[0], {"pod", "hpa"});

@@ -5,6 +5,8 @@
 #include "kube/metrics_pipeline.hpp"
 #include "policy_docs.hpp"
 
+#include <cctype>
+
 namespace kisim::app {
 
 namespace {
@@ -26,14 +28,29 @@ constexpr SeriesDoc kSeries[] = {
     {"kisim_requests_waiting{service}", "1", "requests in queues"},
     {"kisim_requests_running{service}", "1", "requests in batches"},
     {"kisim_kv_cache_usage{service}", "1", "share of KV blocks in use, mean over replicas"},
+    {"kisim_nodes", "1", "nodes of the cluster, ready or not"},
+    {"kisim_nodes_ready", "1", "nodes that are ready"},
     {"kisim_gpu_allocated", "1", "GPUs held by pods"},
-    {"kisim_gpu_busy", "1", "GPUs computing, mean of the interval"},
+    {"kisim_gpu_busy", "1",
+     "GPUs computing for serving models, mean of the interval; what other pods compute is not known"},
 };
 
+std::string upper(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return text;
+}
+
+// A table for each role: the longest names leave no room for another column.
 std::string list_policies(const TextStyle& style) {
-  TextTable table({{"NAME"}, {"ROLE"}, {"DESCRIPTION"}});
-  for (const PolicyDoc& policy : policy_docs()) table.row({policy.name, policy.role, policy.doc});
-  return table.text(style);
+  const std::vector<PolicyDoc> policies = policy_docs();
+  std::string out;
+  for (size_t begin = 0, end = 0; begin < policies.size(); begin = end) {
+    TextTable table({{upper(policies[begin].role)}, {"DESCRIPTION"}});
+    for (; end < policies.size() && policies[end].role == policies[begin].role; ++end)
+      table.row({policies[end].name, policies[end].doc});
+    out += (out.empty() ? "" : "\n") + table.text(style);
+  }
+  return out;
 }
 
 std::string list_models(const TextStyle& style) {

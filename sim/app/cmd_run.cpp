@@ -16,8 +16,6 @@ namespace po = boost::program_options;
 
 namespace {
 
-constexpr size_t kWideTerminal = 160;
-
 std::atomic<bool> stop_requested{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "written by a signal handler");
 
@@ -52,7 +50,8 @@ bool parse(const Arguments& arguments, Flags& flags) {
   flags.scenario.add_to(line);
   line.flags().add_options()(
       "output,o", po::value(&flags.output)->value_name("format"),
-      "table (default), wide, json, yaml, or events: what the API recorded, as kubectl get events shows it")(
+      "table (default), wide, json, yaml, or events: what the API recorded, as kubectl get events shows it; "
+      "events-wide: with the times of the first and the last")(
       "record", po::value(&flags.record)->value_name("rows"),
       "requests to keep in run.h5: none, sample (default) or all")(
       "output-dir", po::value(&flags.directory)->value_name("dir"), "folder for run.h5 and report.html")(
@@ -63,7 +62,7 @@ bool parse(const Arguments& arguments, Flags& flags) {
       "check", po::bool_switch(&flags.check), "exit with 1 if a source misses the target of its SLO");
   if (!line.parse(arguments, flags.files)) return false;
   if (flags.files.empty()) throw UsageError("no file given");
-  check_choice("--output", flags.output, {"table", "wide", "json", "yaml", "events"});
+  check_choice("--output", flags.output, {"table", "wide", "json", "yaml", "events", "events-wide"});
   check_choice("--record", flags.record, {"none", "sample", "all"});
   if (flags.no_files && !flags.directory.empty()) throw UsageError("--no-files and --output-dir exclude each other");
   return true;
@@ -74,12 +73,14 @@ Record record_mode(const std::string& name) {
   return name == "all" ? Record::All : Record::Sample;
 }
 
+bool wants_events(const Flags& flags) { return flags.output.starts_with("events"); }
+
 std::string result_text(const Flags& flags, const Summary& summary, const EventLog& events) {
   if (flags.signature) return signature_text(summary.signature) + '\n';
   if (flags.output == "json") return summary_json(summary);
   if (flags.output == "yaml") return summary_yaml(summary);
-  if (flags.output == "events")
-    return events_table(events, Time{} + Duration::seconds(summary.simulated_s), output_style().width >= kWideTerminal,
+  if (wants_events(flags))
+    return events_table(events, Time{} + Duration::seconds(summary.simulated_s), flags.output == "events-wide",
                         output_style());
   return summary_table(summary, flags.output == "wide", output_style());
 }
@@ -107,10 +108,13 @@ int cmd_run(const Arguments& arguments) {
   options.recorder = files.wanted() ? &recorder : nullptr;
   options.stop = &stop_requested;
   EventLog events;
-  if (flags.output == "events") options.events = &events;
+  if (wants_events(flags)) options.events = &events;
   options.progress = [&](Time now, Time end) { progress.update(now, end); };
   const Summary summary = run(model, options);
   progress.clear();
+  // What only the run could show.
+  const auto known = static_cast<std::ptrdiff_t>(model->warnings.size());
+  if (!flags.quiet) print_warnings({summary.warnings.begin() + known, summary.warnings.end()});
 
   // Neither a broken output nor a broken file may cost the other result.
   std::vector<std::string> failures;

@@ -1,7 +1,9 @@
 #include "policy_docs.hpp"
 
+#include "kube/cluster_autoscaler_expander.hpp"
 #include "kube/scheduler_model.hpp"
 #include "policy/autoscaler.hpp"
+#include "policy/descheduler.hpp"
 #include "policy/registry.hpp"
 #include "policy/router.hpp"
 #include "policy/scheduler.hpp"
@@ -25,6 +27,9 @@ std::vector<PolicyDoc> policy_docs() {
   out.push_back(
       {"scheduler", "kube", "kube-scheduler, with the profiles of schedulerConfiguration", scheduler_params()});
   add_role<SchedulerPlugin>("scheduler plugin", out);
+  add_role<DeschedulerPlugin>("descheduler plugin", out);
+  for (const ExpanderDoc& expander : expander_docs())
+    out.push_back({"cluster-autoscaler expander", expander.name, expander.doc, {}});
   return out;
 }
 

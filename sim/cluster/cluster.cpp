@@ -140,7 +140,7 @@ int32_t whole_number(const Labels& annotations, const char* key, int32_t otherwi
 }
 
 // pkg/apis/core/v1/helper/qos: BestEffort without any cpu or memory, Guaranteed where every container limits both and
-// asks for as much.
+// asks for as much. What the pod says as a whole stands in place of its containers.
 QosClass qos_class(const PodSpec& spec) {
   bool any = false, guaranteed = true;
   auto look = [&](const ResourceList& requests, const ResourceList& limits) {
@@ -150,10 +150,12 @@ QosClass qos_class(const PodSpec& spec) {
       guaranteed &= limit > 0 && (request == limit || request == 0);
     }
   };
+  if (spec.pod_requests) look(*spec.pod_requests, spec.pod_limits);
   for (const std::vector<Container>* list : {&spec.containers, &spec.init_containers})
-    for (const Container& c : *list) look(c.requests, c.limits);
-  if (!any && !spec.pod_requests) return QosClass::BestEffort;
-  return guaranteed && any ? QosClass::Guaranteed : QosClass::Burstable;
+    for (const Container& c : *list)
+      if (!spec.pod_requests) look(c.requests, c.limits);
+  if (!any) return QosClass::BestEffort;
+  return guaranteed ? QosClass::Guaranteed : QosClass::Burstable;
 }
 
 void gpu_share(const Labels& annotations, PodTemplateModel& t) {
@@ -349,7 +351,7 @@ TemplateId ClusterBuilder::add_template(const std::string& namespace_, const Pod
   t.labels = pods.labels;
   t.annotations = pods.annotations;
   t.spec = pods.spec;
-  t.forbidden = pods.forbidden;
+  t.refusal = pods.refusal;
   t.qos = qos_class(t.spec);
   t.default_spread_selector = default_spread_selector(t, owner);
   for (const std::vector<Container>* list : {&t.spec.containers, &t.spec.init_containers})
@@ -593,14 +595,36 @@ void Cluster::reset_statistics(Time now) {
   }
 }
 
-std::string Cluster::pod_name(PodId id) const {
-  const PodState& pod = state.pods[id];
+std::string ClusterModel::owner_name(TemplateId pod_template) const {
+  const WorkloadModel& workload = workloads[templates[pod_template].workload];
+  if (workload.kind != WorkloadModel::Kind::Deployment) return workload.name;
+  return workload.name + "-" + templates[pod_template].hash;
+}
+
+ApiPhase api_phase(const PodState& pod) {
+  if (pod.phase == PodPhase::Succeeded) return ApiPhase::Succeeded;
+  if (pod.phase == PodPhase::Failed) return ApiPhase::Failed;
+  bool started = is_running(pod.phase) || (pod.phase == PodPhase::Terminating && pod.started != Time::max());
+  return started ? ApiPhase::Running : ApiPhase::Pending;
+}
+
+std::string Cluster::pod_name(PodId id) const { return name_of(state.pods[id]); }
+
+std::string Cluster::next_pod_name(WorkloadId workload, TemplateId pod_template, uint32_t index) const {
+  PodState pod;
+  pod.workload = workload;
+  pod.pod_template = pod_template;
+  pod.ordinal = state.created_pods[workload.value];
+  pod.index = index;
+  return name_of(pod);
+}
+
+std::string Cluster::name_of(const PodState& pod) const {
   const WorkloadModel& workload = model.workloads[pod.workload];
   using Kind = WorkloadModel::Kind;
   if (workload.kind == Kind::Pod) return workload.name;
   if (workload.kind == Kind::StatefulSet) return fmt::format("{}-{}", workload.name, pod.index);
-  std::string owner = workload.name;
-  if (workload.kind == Kind::Deployment) owner += "-" + model.templates[pod.pod_template].hash;
+  std::string owner = model.owner_name(pod.pod_template);
   if (workload.kind == Kind::Job && pod.index != PodState::kNoIndex) owner += fmt::format("-{}", pod.index);
   // A bijection of the ordinal onto five characters of Kubernetes' alphabet for generated names.
   constexpr char kAlphabet[] = "bcdfghjklmnpqrstvwxz2456789";

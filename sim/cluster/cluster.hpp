@@ -59,9 +59,9 @@ struct PodTemplateModel {
   std::string namespace_;
   Labels labels, annotations;
   PodSpec spec;
-  std::string hash;       // pod-template-hash
-  WorkloadId workload;    // whose pods it stamps out
-  std::string forbidden;  // why admission refuses every pod of it; empty: it does not
+  std::string hash;     // pod-template-hash
+  WorkloadId workload;  // whose pods it stamps out
+  Refusal refusal;      // of every pod of it
   QosClass qos = QosClass::BestEffort;
   std::vector<int64_t> request;  // per resource; kube-scheduler's effective pod request, without the pod itself
   int64_t nonzero_cpu = 0;       // with 100m per container where cpu is absent
@@ -116,6 +116,8 @@ struct ClusterModel {
   std::vector<PodDisruptionBudgetModel> budgets;
 
   size_t resource_count() const { return resources.size(); }
+  // What owns the pods of a template: the workload itself, or of a Deployment its ReplicaSet, "llama-6b8f7c9d4".
+  std::string owner_name(TemplateId pod_template) const;
 };
 
 // Kubernetes takes an image without a tag for the latest one (plugins/imagelocality, normalizedImageName).
@@ -199,9 +201,12 @@ struct PodState {
   Time started = Time::max();        // max() = not yet
   // When the condition Ready last became true, and when it last ceased to be; max(): it never did.
   Time ready = Time::max(), unready = Time::max();
+  Time first_ready = Time::max();  // when its cold start was over
   EventHandle timer;        // the kubelet's next step for this pod
   std::vector<GpuId> gpus;  // held while bound
 };
+
+ApiPhase api_phase(const PodState& pod);
 
 struct GpuState {
   NodeId node;
@@ -270,7 +275,8 @@ class Cluster {
   void set_busy(PodId pod, bool busy, Time now);
   void reset_statistics(Time now);        // end of warm-up
   std::string pod_name(PodId pod) const;  // "llama-6b8f7c9d4-x2b4q", as its controller names its pods
-  uint64_t pod_entity(PodId pod) const;   // hash of Pod/namespace/name, the address of its random streams
+  std::string next_pod_name(WorkloadId workload, TemplateId pod_template, uint32_t index) const;
+  uint64_t pod_entity(PodId pod) const;  // hash of Pod/namespace/name, the address of its random streams
 
   const ClusterModel& model;
   ClusterState& state;
@@ -278,6 +284,7 @@ class Cluster {
  private:
   void count_gpu(NodeId node, int64_t change);
   void count_phase(const PodState& pod, int32_t change);
+  std::string name_of(const PodState& pod) const;
   void hand_out(PodId pod, NodeId node, Time now, std::span<const uint16_t> devices);
 };
 

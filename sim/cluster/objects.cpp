@@ -7,21 +7,19 @@ namespace kisim {
 
 namespace {
 
-std::optional<int64_t> parse_int64(const std::string& text) {
-  const char* begin = text.data();
-  const char* end = begin + text.size();
-  if (text.size() > 1 && text[0] == '+' && text[1] != '-') ++begin;
-  int64_t value = 0;
-  auto [stop, error] = std::from_chars(begin, end, value);
-  if (error != std::errc{} || stop != end) return std::nullopt;
-  return value;
-}
-
 bool contains(const std::vector<std::string>& values, const std::string& value) {
   return std::find(values.begin(), values.end(), value) != values.end();
 }
 
 }  // namespace
+
+std::optional<int64_t> parse_int64(std::string_view text) {
+  if (text.size() > 1 && text[0] == '+' && text[1] != '-') text.remove_prefix(1);
+  int64_t value = 0;
+  auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || stop != text.data() + text.size()) return std::nullopt;
+  return value;
+}
 
 const std::string* find_label(const Labels& labels, const std::string& key) {
   auto at = std::lower_bound(labels.begin(), labels.end(), key,
@@ -64,5 +62,16 @@ bool HostPort::conflicts(const HostPort& other) const {
   bool every_ip = ip == "0.0.0.0" || other.ip == "0.0.0.0";
   return port == other.port && protocol == other.protocol && (every_ip || ip == other.ip);
 }
+
+std::string Refusal::message(const std::string& pod) const {
+  return (invalid ? "Pod \"" + pod + "\" is invalid: " : "pods \"" + pod + "\" is forbidden: ") + why;
+}
+
+ScalingRules default_scale_up_rules() {
+  using Type = ScalingPolicy::Type;
+  return {.stabilization_window = 0_s, .policies = {{Type::Pods, 4, 15_s}, {Type::Percent, 100, 15_s}}};
+}
+
+ScalingRules default_scale_down_rules() { return {.policies = {{ScalingPolicy::Type::Percent, 100, 15_s}}}; }
 
 }  // namespace kisim

@@ -7,12 +7,16 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 namespace kisim {
 
 using Labels = std::vector<std::pair<std::string, std::string>>;  // sorted by key, keys unique
+
+// As Go's strconv.ParseInt reads it: a sign and decimal digits; nothing on anything else.
+std::optional<int64_t> parse_int64(std::string_view text);
 
 // nullptr if absent.
 const std::string* find_label(const Labels& labels, const std::string& key);
@@ -162,6 +166,7 @@ struct PodSpec {
   std::vector<LocalVolume> local_volumes;
   ResourceList overhead;
   std::optional<ResourceList> pod_requests;  // spec.resources: pod-level requests, limits filled in
+  ResourceList pod_limits;                   // likewise its limits
   std::vector<std::pair<std::string, std::string>> node_selector;
   std::optional<std::vector<NodeSelectorTerm>> required_node_affinity;
   std::vector<PreferredSchedulingTerm> preferred_node_affinity;
@@ -197,12 +202,28 @@ struct Node {
   std::vector<ContainerImage> images;  // already on the node
 };
 
+// Why the API server creates no pod of a template, in its words; empty: it does.
+struct Refusal {
+  std::string why;
+  bool invalid = false;  // said by validation; else by an admission plugin
+
+  bool empty() const { return why.empty(); }
+  // `pods "web-x2b4q" is forbidden: exceeded quota: …`, `Pod "web-x2b4q" is invalid: …`
+  std::string message(const std::string& pod) const;
+  bool operator==(const Refusal&) const = default;
+};
+
 // What a workload stamps out.
 struct PodTemplate {
   Labels labels, annotations;
   PodSpec spec;
-  std::string forbidden;  // why admission refuses every pod of it, in the API's words; empty: it does not
+  Refusal refusal;  // of every pod of it
 };
+
+// status.phase
+enum class ApiPhase : uint8_t { Pending, Running, Succeeded, Failed, Unknown };
+inline constexpr std::string_view kApiPhases[] = {"Pending", "Running", "Succeeded", "Failed", "Unknown"};
+inline std::string_view to_string(ApiPhase phase) { return kApiPhases[static_cast<size_t>(phase)]; }
 
 struct Pod {
   ObjectMeta meta;
@@ -292,7 +313,14 @@ struct Job {
 struct ResourceQuota {
   ObjectMeta meta;
   ResourceList hard;
-  enum class Scope : uint8_t { BestEffort, NotBestEffort, Terminating, NotTerminating, PriorityClass };
+  enum class Scope : uint8_t {
+    BestEffort,
+    NotBestEffort,
+    Terminating,
+    NotTerminating,
+    PriorityClass,
+    CrossNamespacePodAffinity
+  };
   struct ScopeRequirement {
     Scope scope = Scope::BestEffort;
     SelectorRequirement requirement;  // PriorityClass: on the name of the class; else unused
@@ -341,9 +369,13 @@ struct ScalingRules {
   std::vector<ScalingPolicy> policies;
   std::optional<int64_t> tolerance_milli;
 };
+// `behavior` as the API server defaults it (apis/autoscaling/v2, GenerateHPAScaleUpRules, GenerateHPAScaleDownRules).
+ScalingRules default_scale_up_rules();
+ScalingRules default_scale_down_rules();
+
 struct HorizontalPodAutoscaler {
   ObjectMeta meta;
-  std::string target_kind, target_name;
+  std::string target_kind, target_name, target_group;  // scaleTargetRef; the group of its apiVersion
   int32_t min_replicas = 1, max_replicas = 1;
   std::vector<MetricSpec> metrics;
   std::optional<ScalingRules> scale_up, scale_down;  // `behavior`, defaults filled in when present

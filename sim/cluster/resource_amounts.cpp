@@ -64,6 +64,19 @@ ResourceList container_sum(const PodSpec& spec, ResourceList Container::*list) {
   return sum;
 }
 
+ResourceList pod_requests(const PodSpec& spec) {
+  ResourceList out = container_sum(spec, &Container::requests);
+  if (spec.pod_requests)
+    for (const auto& [resource, amount] : *spec.pod_requests) amount_at(out, resource) = amount;
+  return out;
+}
+
+ResourceList pod_limits(const PodSpec& spec) {
+  ResourceList out = container_sum(spec, &Container::limits);
+  for (const auto& [resource, amount] : spec.pod_limits) amount_at(out, resource) = amount;
+  return out;
+}
+
 std::string amount_text(std::string_view resource, int64_t amount) {
   constexpr const char* kBinary[] = {"Ki", "Mi", "Gi", "Ti", "Pi", "Ei"};
   constexpr const char* kDecimal[] = {"k", "M", "G", "T", "P", "E"};

@@ -33,6 +33,17 @@ bool is_best_effort(const PodSpec& pod) {
   return true;
 }
 
+// apis/core/v1/helper, usesCrossNamespacePodAffinity: a term that names namespaces, or selects them.
+bool looks_across_namespaces(const PodSpec& pod) {
+  auto across = [](const PodAffinityTerm& term) { return !term.namespaces.empty() || term.namespace_selector; };
+  for (const PodAffinityTerms* terms : {&pod.pod_affinity, &pod.pod_anti_affinity}) {
+    if (std::any_of(terms->required.begin(), terms->required.end(), across)) return true;
+    for (const WeightedPodAffinityTerm& preferred : terms->preferred)
+      if (across(preferred.term)) return true;
+  }
+  return false;
+}
+
 bool holds(const ResourceQuota::ScopeRequirement& scope, const PodSpec& pod) {
   switch (scope.scope) {
     case Scope::BestEffort:
@@ -45,6 +56,8 @@ bool holds(const ResourceQuota::ScopeRequirement& scope, const PodSpec& pod) {
       return !pod.active_deadline.has_value();
     case Scope::PriorityClass:
       return scope.requirement.matches(pod.priority_class_name.empty() ? nullptr : &pod.priority_class_name);
+    case Scope::CrossNamespacePodAffinity:
+      return looks_across_namespaces(pod);
   }
   return false;
 }
@@ -77,9 +90,7 @@ bool covers(const ResourceQuota& quota, const PodSpec& pod) {
 }
 
 ResourceList quota_usage(const PodSpec& pod) {
-  ResourceList requests = container_sum(pod, &Container::requests), limits = container_sum(pod, &Container::limits);
-  if (pod.pod_requests)
-    for (const auto& [resource, amount] : *pod.pod_requests) amount_at(requests, resource) = amount;
+  ResourceList requests = pod_requests(pod), limits = pod_limits(pod);
   add_amounts(requests, pod.overhead);
   for (const auto& [resource, amount] : pod.overhead)
     if (find_amount(limits, resource)) add_amounts(limits, {{resource, amount}});

@@ -180,7 +180,7 @@ std::shared_ptr<const Model> Sequence::model() const {
 
   auto model = std::make_shared<Model>(*compile(scenario));
   WorkloadId workload(0u);
-  model->kube.workloads[workload].autoscaler.recorded = std::make_shared<RecordedTarget>(target_);
+  model->kube.autoscalers[AutoscalerId(0u)].recorded = std::make_shared<RecordedTarget>(target_);
   for (size_t i = 1; i < size(); ++i) {
     if (replicas(i) == at(at(step(i - 1), "expect"), "replicas").get<int32_t>()) continue;
     Action scale;
@@ -198,7 +198,7 @@ void Sequence::run(Differences& differences) const {
   for (size_t i = 0; i < size() && differences.none(); ++i) {
     Time now = target_.syncs[i].at;
     world.run_until(now);
-    const AutoscalerState& state = world.state().kube.autoscalers[WorkloadId(0u)];
+    const AutoscalerState& state = world.state().kube.autoscalers[AutoscalerId(0u)];
     Outcome outcome{.replicas = world.state().cluster.replicas[0],
                     .rescaled = state.last_scale == now,
                     .error = state.decision.error};

@@ -1,5 +1,7 @@
 #include "io/events_text.hpp"
 
+#include "io/humanize.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -53,24 +55,25 @@ std::string events_table(const EventLog& log, Time now, bool wide, const TextSty
   bool spaces = namespaces.size() > 1;
   std::vector<TextColumn> columns;
   if (spaces) columns.push_back({"NAMESPACE"});
-  for (const char* header : {"LAST SEEN", "TYPE", "REASON", "OBJECT"}) columns.push_back({header});
   if (wide)
-    for (const char* header : {"SOURCE", "FIRST SEEN", "COUNT"}) columns.push_back({header});
+    for (const char* header : {"FIRST", "LAST", "COUNT"}) columns.push_back({header, true});
+  else
+    columns.push_back({"LAST SEEN"});
+  for (const char* header : {"TYPE", "REASON", "OBJECT"}) columns.push_back({header});
+  if (wide) columns.push_back({"SOURCE"});
   columns.push_back({"MESSAGE"});
   TextTable table(columns);
   for (const EventLog::Entry* entry : entries) {
     const KubeEvent& e = entry->event;
     std::vector<std::string> cells;
     if (spaces) cells.emplace_back(e.namespace_);
-    cells.push_back(wide ? age_text(now - e.at) : last_seen(*entry, now));
+    if (wide)
+      for (Time t : {entry->first, e.at}) cells.push_back(human_clock(t.to_seconds()));
+    cells.push_back(wide ? fmt::to_string(entry->count) : last_seen(*entry, now));
     cells.push_back(e.type == KubeEvent::Type::Normal ? "Normal" : "Warning");
     cells.emplace_back(e.reason);
     cells.push_back(fmt::format("{}/{}", lower(e.kind), e.name));
-    if (wide) {
-      cells.push_back(std::string(e.component));
-      cells.push_back(age_text(now - entry->first));
-      cells.push_back(fmt::to_string(entry->count));
-    }
+    if (wide) cells.emplace_back(e.component);
     cells.emplace_back(e.message);
     table.row(std::move(cells));
   }

@@ -12,7 +12,8 @@ namespace kisim {
 std::string age_text(Duration age);
 
 // LAST SEEN, TYPE, REASON, OBJECT and MESSAGE, in the order last seen; ages are those at `now`. NAMESPACE where there
-// is more than one; `wide`: also SOURCE, FIRST SEEN and COUNT.
+// is more than one. `wide`: also SOURCE, and in place of LAST SEEN the times of FIRST and LAST, from the start of the
+// run, and COUNT.
 std::string events_table(const EventLog& log, Time now, bool wide, const TextStyle& style);
 
 }  // namespace kisim

@@ -12,6 +12,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr size_t kScalingsTold = 10;
+
 std::string clock(Time t) { return human_clock(t.to_seconds()); }
 
 // A quantity in milli-units as the API writes it: "250m", "12", "64Mi".
@@ -97,21 +99,32 @@ std::string verdict(const HpaExplanation& e) {
   return out + ".";
 }
 
-std::string table(const HpaExplanation& e, const TextStyle& style) {
+std::string scalings_text(const HpaExplanation& e, bool wide, const TextStyle& style) {
+  const size_t earlier = wide || e.scalings.size() <= kScalingsTold ? 0 : e.scalings.size() - kScalingsTold;
+  TextTable table({{"SCALED", true}, {"FROM", true}, {"TO", true}, {"REASON"}});
+  for (size_t i = earlier; i < e.scalings.size(); ++i) {
+    const ScalingExplanation& s = e.scalings[i];
+    table.row({clock(s.at), std::to_string(s.from), std::to_string(s.to), s.reason});
+  }
+  return table.text(style) + (earlier > 0 ? fmt::format("… and {} earlier; -o wide lists them\n", earlier) : "");
+}
+
+std::string table(const HpaExplanation& e, bool wide, const TextStyle& style) {
   std::string out = bold(fmt::format("HorizontalPodAutoscaler {} of {} at {}",
                                      e.autoscaler.empty() ? "(none)" : e.autoscaler, e.workload, clock(e.at)),
                          style) +
                     '\n';
-  out += fmt::format("{} replicas, {} to {} allowed", e.replicas, e.min_replicas, e.max_replicas);
+  std::string status = fmt::format("{} replicas, {} to {} allowed", e.replicas, e.min_replicas, e.max_replicas);
   if (e.synced)
-    out += fmt::format("; at its last sync, {}, it saw {} and wanted {}", clock(*e.synced), e.current, e.desired);
-  out += e.last_scale ? fmt::format("; it last scaled at {}.\n", clock(*e.last_scale)) : "; it has not scaled yet.\n";
+    status += fmt::format("; at its last sync, {}, it saw {} and wanted {}", clock(*e.synced), e.current, e.desired);
+  status += e.last_scale ? fmt::format("; it last scaled at {}.", clock(*e.last_scale)) : "; it has not scaled yet.";
+  for (const std::string& line : wrap_text(status, style.width)) out += line + '\n';
 
   if (!e.metrics.empty()) {
-    TextTable metrics({{"METRIC"}, {"CURRENT", true}, {"TARGET", true}, {"REPLICAS", true}, {"PODS"}});
+    TextTable metrics({{"CURRENT", true}, {"TARGET", true}, {"REPLICAS", true}, {"PODS"}, {"METRIC"}});
     for (const MetricExplanation& m : e.metrics)
-      metrics.row({m.name, value_text(m), target_text(m.spec),
-                   m.failure.empty() ? std::to_string(m.status.replicas) : "none", pods_text(m.status)});
+      metrics.row({value_text(m), target_text(m.spec), m.failure.empty() ? std::to_string(m.status.replicas) : "none",
+                   pods_text(m.status), m.name});
     out += '\n' + metrics.text(style);
     for (const MetricExplanation& m : e.metrics)
       if (!m.failure.empty())
@@ -126,12 +139,7 @@ std::string table(const HpaExplanation& e, const TextStyle& style) {
       conditions.row({c.type, c.status ? "True" : "False", c.reason, clock(c.since), c.message});
     out += '\n' + conditions.text(style);
   }
-  if (!e.scalings.empty()) {
-    TextTable scalings({{"SCALED", true}, {"FROM", true}, {"TO", true}, {"REASON"}});
-    for (const ScalingExplanation& s : e.scalings)
-      scalings.row({clock(s.at), std::to_string(s.from), std::to_string(s.to), s.reason});
-    out += '\n' + scalings.text(style);
-  }
+  if (!e.scalings.empty()) out += '\n' + scalings_text(e, wide, style);
   return out;
 }
 
@@ -215,8 +223,8 @@ Json document(const HpaExplanation& e) {
 
 }  // namespace
 
-std::string hpa_explanation_text(const HpaExplanation& explanation, const TextStyle& style) {
-  return table(explanation, style);
+std::string hpa_explanation_text(const HpaExplanation& explanation, bool wide, const TextStyle& style) {
+  return table(explanation, wide, style);
 }
 
 std::string hpa_explanation_json(const HpaExplanation& explanation) { return document(explanation).dump(2) + '\n'; }

@@ -4,8 +4,6 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
-
 namespace kisim {
 
 namespace {
@@ -42,12 +40,6 @@ class Tokens {
 
 bool is_word(std::string_view token) { return !token.empty() && kSymbols.find(token[0]) == kSymbols.npos; }
 
-bool is_integer(const std::string& text) {
-  int64_t number = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc{} && end == text.data() + text.size();
-}
-
 // An absent value is an empty one: "key=".
 std::string read_value(Tokens& tokens) { return is_word(tokens.peek()) ? std::string(tokens.next()) : std::string(); }
 
@@ -81,7 +73,7 @@ bool check(const SelectorRequirement& r, std::string& problem) {
   NameProblems problems = check_qualified_name(r.key);
   bool compares = r.op == SelectorOperator::Gt || r.op == SelectorOperator::Lt;
   for (const std::string& value : r.values) {
-    if (compares && !is_integer(value)) problems.push_back(fmt::format("'{}' is no integer", value));
+    if (compares && !parse_int64(value)) problems.push_back(fmt::format("'{}' is no integer", value));
     for (std::string& more : check_label_value(value)) problems.push_back(std::move(more));
   }
   if (!problems.empty()) problem = problems[0];

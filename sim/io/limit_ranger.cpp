@@ -92,15 +92,6 @@ class Enforcer {
   std::vector<std::string>& messages_;
 };
 
-// Requests of the pod as a whole stand in place of those of its containers.
-ResourceList pod_requests(const PodSpec& pod) {
-  ResourceList out = container_sum(pod, &Container::requests);
-  for (const char* resource : {"cpu", "memory"})
-    if (const int64_t* amount = pod.pod_requests ? find_amount(*pod.pod_requests, resource) : nullptr)
-      amount_at(out, resource) = *amount;
-  return out;
-}
-
 void check_container(const Container& container, const std::string& path, std::vector<std::string>& messages) {
   for (const auto& [resource, request] : container.requests) {
     const int64_t* limit = find_amount(container.limits, resource);
@@ -134,8 +125,7 @@ std::string limit_violations(const LimitRange& range, const PodSpec& pod) {
   for (const LimitRange::Item& item : range.limits) {
     Enforcer enforcer(item, messages);
     if (item.type == Type::Pod) {
-      // A PodSpec keeps no limits of the pod as a whole.
-      enforcer.check(pod_requests(pod), container_sum(pod, &Container::limits));
+      enforcer.check(pod_requests(pod), pod_limits(pod));
       continue;
     }
     for (const std::vector<Container>* list : {&pod.containers, &pod.init_containers})

@@ -1,5 +1,6 @@
 // What the API server adds to objects when they are admitted.
 
+#include "cluster/resource_amounts.hpp"
 #include "cluster/resource_quota.hpp"
 #include "io/limit_ranger.hpp"
 #include "io/manifest_kinds.hpp"
@@ -124,19 +125,22 @@ class NamespaceLimits {
 
   // Why such a pod is never created; empty if it may be. Validation comes before the plugins that only validate, and
   // quotas are the last of those.
-  std::string refusal(const std::string& namespace_, const PodSpec& spec) const {
+  Refusal refusal(const std::string& namespace_, const PodSpec& spec) const {
     std::vector<const LimitRange*> ranges;
     for (const LimitRange* range : ranges_)
       if (range->meta.namespace_ == namespace_) ranges.push_back(range);
     if (!ranges.empty())
-      if (std::string text = invalid_resources(spec); !text.empty()) return text;
+      if (std::string text = invalid_resources(spec); !text.empty()) return {text, true};
     for (const LimitRange* range : ranges)
-      if (std::string text = limit_violations(*range, spec); !text.empty()) return text;
+      if (std::string text = limit_violations(*range, spec); !text.empty()) return {text};
     for (const ResourceQuota* quota : covering(namespace_, spec))
       if (std::string text = unspecified(*quota, spec); !text.empty())
-        return fmt::format("failed quota: {}: {}", quota->meta.name, text);
+        return {fmt::format("failed quota: {}: {}", quota->meta.name, text)};
     return {};
   }
+
+  const std::vector<const LimitRange*>& ranges() const { return ranges_; }
+  const std::vector<const ResourceQuota*>& quotas() const { return quotas_; }
 
   // Which quota is too small for a single such pod; empty if none is.
   std::string too_large(const std::string& namespace_, const PodSpec& spec) const {
@@ -157,6 +161,27 @@ class NamespaceLimits {
   std::vector<const ResourceQuota*> quotas_;
 };
 
+// Where the smallest pod that a LimitRange lets in is more than a quota of every pod grants, there will never be one.
+void warn_of_narrow_quotas(Diagnostics& diagnostics, const std::vector<const ResourceQuota*>& quotas,
+                           const std::vector<const LimitRange*>& ranges) {
+  auto warn = [&](const ResourceQuota& quota, const LimitRange& range, const std::string& name, int64_t hard,
+                  const std::string& resource, int64_t least) {
+    diagnostics.warn(
+        quota.meta.mark, "spec.hard[" + name + "]",
+        fmt::format("found {}, and LimitRange {} wants at least {} {} of every pod: the quota lets none in",
+                    amount_text(name, hard), range.meta.name, amount_text(resource, least), resource));
+  };
+  for (const ResourceQuota* quota : quotas)
+    for (const LimitRange* range : ranges) {
+      if (!quota->scopes.empty() || quota->meta.namespace_ != range->meta.namespace_) continue;
+      for (const LimitRange::Item& item : range->limits)
+        for (const auto& [resource, least] : item.min)
+          for (const std::string& name : {resource, "requests." + resource})
+            if (const int64_t* hard = find_amount(quota->hard, name); hard && *hard < least)
+              warn(*quota, *range, name, *hard, resource, least);
+    }
+}
+
 // A workload whose pods are refused stays, and says so; a pod by itself is never there.
 class PodAdmission {
  public:
@@ -172,23 +197,23 @@ class PodAdmission {
   }
 
   void validate() {
+    warn_of_narrow_quotas(diagnostics_, limits_.quotas(), limits_.ranges());
     for_each_template(manifests_, [&](const std::string& name, const ObjectMeta& meta, PodTemplate& pods) {
-      pods.forbidden = limits_.refusal(meta.namespace_, pods.spec);
-      tell(name, meta, "spec.template.spec", pods.spec, pods.forbidden);
+      pods.refusal = limits_.refusal(meta.namespace_, pods.spec);
+      tell(name, meta, "spec.template.spec", pods.spec, pods.refusal);
     });
     std::erase_if(manifests_.pods, [&](const Pod& pod) {
       if (!is_new(pod)) return false;
-      std::string refusal = limits_.refusal(pod.meta.namespace_, pod.spec);
-      return tell(pod.meta.name, pod.meta, "spec", pod.spec, std::move(refusal));
+      return tell(pod.meta.name, pod.meta, "spec", pod.spec, limits_.refusal(pod.meta.namespace_, pod.spec));
     });
   }
 
  private:
   // Whether no such pod will ever be.
-  bool tell(const std::string& name, const ObjectMeta& meta, const char* field, const PodSpec& spec, std::string why) {
-    if (why.empty()) why = limits_.too_large(meta.namespace_, spec);
-    if (!why.empty()) diagnostics_.warn(meta.mark, field, fmt::format("pods \"{}\" is forbidden: {}", name, why));
-    return !why.empty();
+  bool tell(const std::string& name, const ObjectMeta& meta, const char* field, const PodSpec& spec, Refusal refusal) {
+    if (refusal.empty()) refusal.why = limits_.too_large(meta.namespace_, spec);
+    if (!refusal.empty()) diagnostics_.warn(meta.mark, field, refusal.message(name));
+    return !refusal.empty();
   }
 
   Diagnostics& diagnostics_;

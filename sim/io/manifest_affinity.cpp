@@ -4,7 +4,6 @@
 #include "io/manifest_kinds.hpp"
 
 #include <algorithm>
-#include <charconv>
 
 namespace kisim {
 
@@ -52,18 +51,11 @@ SelectorRequirement read_label_requirement(ObjectReader& object, std::vector<std
   return out;
 }
 
-bool is_int64(const std::string& text) {
-  int64_t number = 0;
-  const char* begin = text.data() + (text.size() > 1 && text[0] == '+' && text[1] != '-');
-  auto [end, error] = std::from_chars(begin, text.data() + text.size(), number);
-  return error == std::errc{} && end == text.data() + text.size();
-}
-
 // kube-scheduler, not the API server, asks for integers.
 void check_integers(ObjectReader& object, const SelectorRequirement& r) {
   if (r.op != SelectorOperator::Gt && r.op != SelectorOperator::Lt) return;
   for (size_t i = 0; i < r.values.size(); ++i)
-    if (!is_int64(r.values[i]))
+    if (!parse_int64(r.values[i]))
       object.invalid_item("values", i, "for 'Gt', 'Lt' operators, the value must be an integer");
 }
 

@@ -10,7 +10,6 @@ namespace kisim {
 namespace {
 
 constexpr int32_t kDefaultCpuUtilization = 80;
-constexpr Duration kDefaultPeriod{15'000'000'000};
 
 MetricSpec cpu_utilization(int32_t per_cent, const SourceMark& mark) {
   MetricSpec out;
@@ -160,13 +159,8 @@ ScalingRules read_rules(ObjectReader rules, ScalingRules defaults) {
 }
 
 void read_behavior(ObjectReader behavior, HorizontalPodAutoscaler& out) {
-  using Of = ScalingPolicy::Type;
-  ScalingRules up, down;
-  up.stabilization_window = Duration{0};
-  up.policies = {{Of::Pods, 4, kDefaultPeriod}, {Of::Percent, 100, kDefaultPeriod}};
-  down.policies = {{Of::Percent, 100, kDefaultPeriod}};
-  out.scale_up = read_rules(behavior.object("scaleUp"), up);
-  out.scale_down = read_rules(behavior.object("scaleDown"), down);
+  out.scale_up = read_rules(behavior.object("scaleUp"), default_scale_up_rules());
+  out.scale_down = read_rules(behavior.object("scaleDown"), default_scale_down_rules());
   behavior.finish();
 }
 
@@ -179,7 +173,8 @@ HorizontalPodAutoscaler read_common(ObjectReader& object, ObjectReader& spec) {
   out.target_name = ref.text("name");
   if (out.target_kind.empty()) ref.required("kind");
   if (out.target_name.empty()) ref.required("name");
-  ref.harmless({"apiVersion"});
+  const std::string version = ref.text("apiVersion");
+  out.target_group = version.substr(0, version.find('/') == version.npos ? 0 : version.find('/'));
   ref.finish();
 
   // 0 asks for the feature gate HPAScaleToZero and a metric that exists without pods.

@@ -13,11 +13,11 @@ namespace {
 
 // ------------------------------------------------------------------------------------------------------------ quotas
 
-// In the order of ResourceQuota::Scope, but for the last two: one looks at affinity terms, the other at volumes.
+// In the order of ResourceQuota::Scope, but for the last one, which looks at volumes.
 constexpr std::string_view kScopes[] = {"BestEffort",           "NotBestEffort", "Terminating",
                                         "NotTerminating",       "PriorityClass", "CrossNamespacePodAffinity",
                                         "VolumeAttributesClass"};
-constexpr size_t kCrossNamespace = 5, kVolumes = 6, kUnknown = std::size(kScopes);
+constexpr size_t kVolumes = 6, kUnknown = std::size(kScopes);
 
 size_t find_scope(std::string_view name) {
   return static_cast<size_t>(std::find(std::begin(kScopes), std::end(kScopes), name) - std::begin(kScopes));
@@ -71,8 +71,7 @@ struct Scopes {
 
 void add_scope(size_t scope, SelectorRequirement requirement, Scopes& out) {
   out.seen.insert(scope);
-  if (scope < kCrossNamespace)
-    out.of_pods.push_back({static_cast<ResourceQuota::Scope>(scope), std::move(requirement)});
+  if (scope < kVolumes) out.of_pods.push_back({static_cast<ResourceQuota::Scope>(scope), std::move(requirement)});
 }
 
 void read_scope_list(ObjectReader& spec, const NamedQuantities& hard, Scopes& out) {
@@ -288,8 +287,6 @@ void read_resource_quota(ObjectReader& object, Manifests& out) {
   spec.finish();
   object.finish();
   if (scopes.seen.contains(kVolumes)) return;
-  if (scopes.seen.contains(kCrossNamespace))
-    return object.context().ignore(quota.meta.mark, "", "ResourceQuotas of scope CrossNamespacePodAffinity");
   out.resource_quotas.push_back(std::move(quota));
 }
 

@@ -204,7 +204,6 @@ NameProblems check_container_resource(std::string_view text) {
 NameProblems check_quota_resource(std::string_view name) {
   NameProblems out = check_qualified_name(name);
   if (!out.empty() || name.find('/') != name.npos) return out;
-  if (!is_standard(name)) out.push_back("must be a standard resource type or fully qualified");
   if (!is_standard(name) || name == "storage") out.push_back("must be a standard resource for quota");
   return out;
 }
@@ -255,6 +254,7 @@ void read_pod_resources(ObjectReader resources, PodSpec& out) {
   for (const NamedQuantity& limit : own.limits)
     if (!find_amount(requests, limit.name)) amount_at(requests, limit.name) = amount_of(limit);
   if (!requests.empty()) out.pod_requests = std::move(requests);
+  out.pod_limits = amounts(own.limits);
 }
 
 }  // namespace kisim

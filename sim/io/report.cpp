@@ -73,6 +73,10 @@ bool ever_positive(const Series& series) {
   return std::any_of(series.value.begin(), series.value.end(), [](double v) { return v > 0; });
 }
 
+bool changes(const Series& series) {
+  return std::any_of(series.value.begin(), series.value.end(), [&](double v) { return v != series.value.front(); });
+}
+
 class Charts {
  public:
   Charts(const Scenario& scenario, const std::vector<Series>& series) : scenario_(scenario), series_(series) {
@@ -84,6 +88,7 @@ class Charts {
     latency("Time per output token", "after the first, per scrape interval", "kisim_tpot_seconds", &SloSpec::tpot);
     queue();
     gpus();
+    nodes();
     kv_cache();
   }
   const std::vector<Chart>& all() const { return charts_; }
@@ -141,6 +146,15 @@ class Charts {
     add(chart, "kisim_gpu_allocated", "", {"allocated", "c7", "", true});
     add(chart, "kisim_gpu_busy", "", {"busy", "c2", "", false, true});
     keep(std::move(chart));
+  }
+
+  // Where they never change there is nothing to see.
+  void nodes() {
+    Chart chart{"Nodes", "of the cluster, and of these ready", "count", true};
+    add(chart, "kisim_nodes", "", {"present", "c7", "", true});
+    add(chart, "kisim_nodes_ready", "", {"ready", "c0", "", true, true});
+    if (std::any_of(chart.lines.begin(), chart.lines.end(), [](const Line& line) { return changes(*line.series); }))
+      keep(std::move(chart));
   }
 
   void kv_cache() {
@@ -329,10 +343,15 @@ std::string tiles_html(const Summary& s) {
   if (s.tokens)
     tiles.add("Tokens per second", human_number(s.tokens->per_s),
               human_number(static_cast<double>(s.tokens->generated)) + " generated");
-  if (s.gpu)
+  if (s.gpu && s.gpu->hours_busy == 0)
+    tiles.add("GPU-hours", human_number(s.gpu->hours_allocated), "held by pods; no serving model computed on them");
+  else if (s.gpu)
     tiles.add(
         "GPU utilization", human_percent(s.gpu->utilization),
         fmt::format("{} of {} GPU-hours busy", human_number(s.gpu->hours_busy), human_number(s.gpu->hours_allocated)));
+  if (s.nodes.mean != static_cast<double>(s.nodes.max))
+    tiles.add("Node-hours", human_number(s.nodes.hours),
+              fmt::format("{:.1f} nodes on average, {} at most", s.nodes.mean, s.nodes.max));
   if (s.energy_kwh) tiles.add("Energy", human_number(*s.energy_kwh) + " kWh", "of the GPUs");
   if (s.cost) tiles.add("Cost", fmt::format("{:.2f}", *s.cost), "at the scenario's prices");
   return tiles.html();

@@ -2,6 +2,7 @@
 // evicts.
 
 #include "io/scenario_fields.hpp"
+#include "kube/cluster_autoscaler_expander.hpp"
 
 namespace kisim {
 
@@ -135,10 +136,11 @@ void declare_scale_down(ClusterAutoscalerSpec& a, Fields& f) {
 }
 
 Fields declare(ScenarioDraft& draft, ClusterAutoscalerSpec& a) {
+  std::vector<std::string> expanders;
+  for (const ExpanderDoc& expander : expander_docs()) expanders.push_back(expander.name);
   Fields f;
   f.add("nodeGroups", declare_node_groups(draft, a), "groups of equal nodes, by name").required();
-  f.add("expander", &a.expander, "which group grows: each narrows what the one before left")
-      .one_of({"random", "most-pods", "least-waste", "least-nodes", "price", "priority"});
+  f.add("expander", &a.expander, "which group grows: each narrows what the one before left").one_of(expanders);
   f.add("scanInterval", &a.scan_interval, "from look to look at the cluster").min(1e-3);
   f.add("newPodScaleUpDelay", &a.new_pod_scale_up_delay, "younger pods call for no node");
   f.add("maxNodeProvisionTime", &a.max_node_provision_time, "when a request for a node has failed");

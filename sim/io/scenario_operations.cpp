@@ -316,7 +316,8 @@ void check_cluster_autoscaler(SpecPlaces& places, const ScenarioDraft& draft) {
     if (contains(autoscaler.expander, "price") && !places.given(below(at, "price")))
       places.error(below(at, "price"), "missing, needed with the expander price: a rate such as 2.5/h");
   }
-  if (autoscaler.node_groups.empty()) places.error(below(path, "nodeGroups"), "found none, allowed: at least one");
+  if (autoscaler.node_groups.empty() && places.given(below(path, "nodeGroups")))
+    places.error(below(path, "nodeGroups"), "found none, allowed: at least one");
   if (autoscaler.expander.empty()) places.error(below(path, "expander"), "found none, allowed: at least one");
 }
 

@@ -113,7 +113,7 @@ std::string headline(const Summary& summary) {
     parts.push_back(fmt::format("none of {} requests lost", human_count(r.arrived)));
   else
     parts.push_back(fmt::format("{} of {} requests lost", human_count(lost), human_count(r.arrived)));
-  if (summary.gpu && summary.gpu->hours_allocated > 0)
+  if (summary.gpu && summary.gpu->hours_busy > 0)
     parts.push_back("GPUs " + human_percent(summary.gpu->utilization) + " busy");
   std::string out = fmt::format("{}", fmt::join(parts, ", "));
   return summary.interrupted ? "interrupted: " + out : out;
@@ -147,6 +147,7 @@ class SummaryTable {
     replicas();
     gpu();
     pods();
+    nodes();
     if (wide_) decisions();
     run();
     return out_;
@@ -231,9 +232,11 @@ class SummaryTable {
     std::vector<std::string> headers, cells = {"after warm-up"};
     if (s_.gpu) {
       headers = {"ALLOCATED", "BUSY", "UTILIZED"};
+      // What pods compute is known of serving models only.
+      const bool known = s_.gpu->hours_busy > 0;
       cells.push_back(human_number(s_.gpu->hours_allocated) + " h");
-      cells.push_back(human_number(s_.gpu->hours_busy) + " h");
-      cells.push_back(human_percent(s_.gpu->utilization));
+      cells.push_back(known ? human_number(s_.gpu->hours_busy) + " h" : "-");
+      cells.push_back(known ? human_percent(s_.gpu->utilization) : "-");
     }
     if (s_.energy_kwh) {
       headers.push_back("ENERGY");
@@ -253,6 +256,15 @@ class SummaryTable {
     TextTable part = section("PODS", {"SCHEDULED", "PREEMPTED", "EVICTED", "PENDING-MAX"});
     add(part, {"whole run", short_count(p.scheduled), short_count(p.preempted), short_count(p.evicted),
                fmt::format("{}", p.pending_max)});
+    finish(part);
+  }
+
+  // Of a cluster whose nodes come or go.
+  void nodes() {
+    const Summary::Nodes& n = s_.nodes;
+    if (n.mean == static_cast<double>(n.max)) return;
+    TextTable part = section("NODES", {"MEAN", "MAX", "NODE-HOURS"});
+    add(part, {"after warm-up", fmt::format("{:.2f}", n.mean), fmt::format("{}", n.max), human_number(n.hours)});
     finish(part);
   }
 

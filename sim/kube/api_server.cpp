@@ -36,16 +36,21 @@ void ApiServer::start() {
   state_.quotas.clear();
   for (const QuotaModel& quota : model_.quotas)
     state_.quotas.push_back({std::vector<int64_t>(quota.object.hard.size())});
+  const std::vector<uint8_t>& nodes = cluster_.state.node_present;
+  state_.statistics.nodes.set(engine_.now(), std::count(nodes.begin(), nodes.end(), 1));
 }
 
 // --- pods
 
 std::optional<PodId> ApiServer::create_pod(const NewPod& wanted, std::string& refusal) {
   const PodTemplateModel& t = cluster_.model.templates[wanted.pod_template];
-  refusal = t.forbidden;
-  if (refusal.empty())
-    if (auto exceeded = over_quota(wanted.pod_template)) refusal = std::move(*exceeded);
-  if (!refusal.empty()) return std::nullopt;
+  Refusal refused = t.refusal;
+  if (refused.empty()) refused.why = over_quota(wanted.pod_template).value_or("");
+  if (!refused.empty()) {
+    // Validation and the plugins that only validate see the generated name.
+    refusal = refused.message(cluster_.next_pod_name(wanted.workload, wanted.pod_template, wanted.index));
+    return std::nullopt;
+  }
   charge(wanted.pod_template, 1);
   PodId id = cluster_.create_pod(wanted.workload, wanted.pod_template, engine_.now());
   PodState& pod = cluster_.state.pods[id];
@@ -147,6 +152,7 @@ void ApiServer::set_phase(PodId id, PodPhase phase) {
   if (phase == PodPhase::Loading && pod.started == Time::max()) pod.started = engine_.now();
   if (phase == PodPhase::Ready) {
     pod.ready = engine_.now();
+    pod.first_ready = std::min(pod.first_ready, pod.ready);
     state_.statistics.workloads[pod.workload].ready.add(engine_.now(), 1);
   }
   if (was_ready || phase == PodPhase::Ready) enqueue(pod.workload);
@@ -239,6 +245,7 @@ void ApiServer::set_condition(NodeId node, uint16_t condition, bool on) {
 
 void ApiServer::add_node(NodeId node) {
   cluster_.add_node(node);
+  state_.statistics.nodes.add(engine_.now(), 1);
   scheduler_.node_added(node);
   state_.changes.push_back({Change::Kind::NodeAdded, {}, node});
   node_changed();
@@ -256,6 +263,7 @@ void ApiServer::forget_node(NodeId node) {
   std::vector<PodId> pods = cluster_.state.node_pods[node.value];
   for (PodId pod : pods) remove_pod(pod);
   cluster_.remove_node(node);
+  state_.statistics.nodes.add(engine_.now(), -1);
   scheduler_.node_removed(node);
   node_changed();
 }

@@ -47,7 +47,7 @@ class ApiServer {
     uint32_t index = PodState::kNoIndex;
     NodeId pinned;
   };
-  // Nothing if admission refuses; `refusal` then has the API's message ("exceeded quota: …").
+  // Nothing if admission refuses; `refusal` then has the API's message ("pods … is forbidden: exceeded quota: …").
   std::optional<PodId> create_pod(const NewPod& pod, std::string& refusal);
   // Sets the deletionTimestamp. A pod that no kubelet has is gone at once; else its kubelet ends it within `grace`, or
   // the template's own grace period. Nothing happens to a pod that is being deleted already.
@@ -100,9 +100,7 @@ class ApiServer {
   void pod_event(PodId pod, KubeEvent::Type type, std::string_view reason, std::string_view component,
                  Message&& message) {
     state_.statistics.decisions.add(reason);
-    if (sink)
-      record({type, engine_.now(), std::string(reason), "Pod", namespace_of(pod), cluster_.pod_name(pod), message(),
-              component});
+    note(pod, type, reason, component, message);
   }
   template <class Message>
   void workload_event(WorkloadId workload, KubeEvent::Type type, std::string_view reason, std::string_view component,
@@ -110,7 +108,9 @@ class ApiServer {
     state_.statistics.decisions.add(reason);
     if (!sink) return;
     const WorkloadModel& w = cluster_.model.workloads[workload];
-    record({type, engine_.now(), std::string(reason), to_string(w.kind), w.namespace_, w.name, message(), component});
+    auto created = static_cast<uint64_t>(state_.workloads[workload].created.ns);
+    record({type, engine_.now(), std::string(reason), to_string(w.kind), w.namespace_, w.name, message(), component,
+            created});
   }
   template <class Message>
   void node_event(NodeId node, KubeEvent::Type type, std::string_view reason, std::string_view component,
@@ -124,7 +124,7 @@ class ApiServer {
   void note(PodId pod, KubeEvent::Type type, std::string_view reason, std::string_view component, Message&& message) {
     if (sink)
       record({type, engine_.now(), std::string(reason), "Pod", namespace_of(pod), cluster_.pod_name(pod), message(),
-              component});
+              component, pod.value});
   }
   // Of any other object.
   template <class Message>

@@ -1,5 +1,5 @@
 #pragma once
-// What the autoscaler of a workload remembers, and the status of its HorizontalPodAutoscaler.
+// What an autoscaler remembers, and the status of its HorizontalPodAutoscaler.
 
 #include "core/random.hpp"
 #include "policy/autoscaler.hpp"
@@ -29,6 +29,7 @@ struct AutoscalerState {
   Decision decision;
   Time synced = Time::max();  // max(): never
   uint32_t syncs = 0;
+  bool selects = false;  // its controller knows the selector of its target: from its first look at metrics on
 
   // status
   int32_t current_replicas = 0, desired_replicas = 0;

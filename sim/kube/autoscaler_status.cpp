@@ -2,7 +2,9 @@
 
 #include "kube/resource_request.hpp"
 
-#include <variant>
+#include <fmt/ranges.h>
+
+#include <algorithm>
 
 namespace kisim {
 
@@ -39,43 +41,68 @@ std::string selector_text(const LabelSelector& selector) {
   return out;
 }
 
-std::string selector_of(const KubeModel& model, const WorkloadControl& control) {
-  if (!control.spec.valid()) return {};
-  return std::visit(
-      [](const auto& object) {
-        if constexpr (requires { object.selector; })
-          return selector_text(object.selector);
-        else
-          return std::string();
-      },
-      model.specs[control.spec].object);
+// Of its target as it is now; nullptr: there is none.
+const LabelSelector* selector_of(const KubeModel& model, const KubeState& state, const AutoscalerBinding& binding) {
+  if (!binding.workload.valid() || !state.workloads[binding.workload].spec.valid()) return nullptr;
+  return model.specs[state.workloads[binding.workload].spec].selector();
 }
 
-// Of two objects at most: the controller looks for no more.
-std::string rivals_text(const AutoscalerBinding& binding) {
-  if (binding.rivals.empty()) return {};
-  return binding.object->meta.full_name() + " " + binding.rivals.front();
-}
+bool has_pods(const PodCounts& counts) { return counts.active + counts.terminating + counts.ended > 0; }
 
 }  // namespace
 
-std::string scale_error(const WorkloadModel& workload) {
-  switch (workload.kind) {
-    case WorkloadModel::Kind::Deployment:
-      return fmt::format("deployments.apps \"{}\" not found", workload.name);
-    case WorkloadModel::Kind::ReplicaSet:
-      return fmt::format("replicasets.apps \"{}\" not found", workload.name);
-    case WorkloadModel::Kind::StatefulSet:
-      return fmt::format("statefulsets.apps \"{}\" not found", workload.name);
-    default:
-      return "the server could not find the requested resource";
-  }
+std::string target_text(const AutoscalerBinding& binding, const ClusterModel& cluster) {
+  if (!binding.workload.valid())
+    return fmt::format("{} {}/{}", binding.object->target_kind, binding.object->meta.namespace_,
+                       binding.object->target_name);
+  const WorkloadModel& workload = cluster.workloads[binding.workload];
+  return fmt::format("{} {}", to_string(workload.kind), workload.full_name());
 }
 
-FailurePlace failure_place(const KubeModel& model, const Cluster& cluster, WorkloadId workload, const MetricSpec& spec,
+std::string scale_error(const AutoscalerBinding& binding, const ClusterModel& cluster) {
+  const WorkloadModel* workload = binding.workload.valid() ? &cluster.workloads[binding.workload] : nullptr;
+  std::string kind = workload ? to_string(workload->kind) : binding.object->target_kind;
+  const std::string& name = workload ? workload->name : binding.object->target_name;
+  if (kind == "Deployment") return fmt::format("deployments.apps \"{}\" not found", name);
+  if (kind == "ReplicaSet") return fmt::format("replicasets.apps \"{}\" not found", name);
+  if (kind == "StatefulSet") return fmt::format("statefulsets.apps \"{}\" not found", name);
+  if (kind == "ReplicationController") return fmt::format("replicationcontrollers \"{}\" not found", name);
+  // Kinds of the API that have no scale.
+  if (kind == "DaemonSet" || kind == "Job" || kind == "CronJob" || kind == "Pod")
+    return "the server could not find the requested resource";
+  return fmt::format("no matches for kind \"{}\" in group \"{}\"", kind, binding.object->target_group);
+}
+
+std::vector<AutoscalerId> selecting_autoscalers(const KubeModel& model, const KubeState& state, const Cluster& cluster,
+                                                AutoscalerId id) {
+  std::vector<AutoscalerId> out;
+  const AutoscalerBinding& binding = model.autoscalers[id];
+  const LabelSelector* selector = selector_of(model, state, binding);
+  if (model.autoscalers.size() == 1 || !binding.object || !selector) return {id};
+  const std::string& space = binding.object->meta.namespace_;
+  for (size_t a = 0; a < model.autoscalers.size(); ++a) {
+    const AutoscalerBinding& other = model.autoscalers[AutoscalerId(a)];
+    const LabelSelector* others = selector_of(model, state, other);
+    bool known = AutoscalerId(a) == id || state.autoscalers[AutoscalerId(a)].selects;
+    if (!known || !other.object || !others || other.object->meta.namespace_ != space) continue;
+    for (size_t t = 0; t < cluster.model.templates.size(); ++t) {
+      const PodTemplateModel& pods = cluster.model.templates[TemplateId(t)];
+      if (pods.namespace_ != space || !has_pods(cluster.state.counts[TemplateId(t)])) continue;
+      if (!pods.matches(*selector) || !pods.matches(*others)) continue;
+      out.push_back(AutoscalerId(a));
+      break;
+    }
+  }
+  std::sort(out.begin(), out.end(), [&](AutoscalerId a, AutoscalerId b) {
+    return model.autoscalers[a].object->meta.name < model.autoscalers[b].object->meta.name;
+  });
+  return out;
+}
+
+FailurePlace failure_place(const AutoscalerBinding& binding, const Cluster& cluster, const MetricSpec& spec,
                            MetricFailure failure, PodId pod) {
   FailurePlace place;
-  place.namespace_ = model.workloads[workload].autoscaler.object->meta.namespace_;
+  place.namespace_ = binding.object->meta.namespace_;
   bool of_pod = failure == MetricFailure::NoRequest || failure == MetricFailure::NoPodRequest ||
                 failure == MetricFailure::NoContainer;
   if (!of_pod || !pod.valid()) return place;
@@ -84,18 +111,22 @@ FailurePlace failure_place(const KubeModel& model, const Cluster& cluster, Workl
   return place;
 }
 
-std::string condition_message(const KubeModel& model, const KubeState& state, const Cluster& cluster,
-                              WorkloadId workload, const ScalingCondition& condition) {
-  const AutoscalerBinding& binding = model.workloads[workload].autoscaler;
+std::string condition_message(const KubeModel& model, const KubeState& state, const Cluster& cluster, AutoscalerId id,
+                              const ScalingCondition& condition) {
+  const AutoscalerBinding& binding = model.autoscalers[id];
   ConditionPlace place;
   place.object = binding.object ? &*binding.object : nullptr;
-  place.scale_error = scale_error(cluster.model.workloads[workload]);
-  place.selector = selector_of(model, state.workloads[workload]);
-  place.autoscalers = rivals_text(binding);
+  if (condition.reason == "FailedGetScale") place.scale_error = scale_error(binding, cluster.model);
+  if (condition.reason == "AmbiguousSelector") {
+    place.selector = selector_text(*selector_of(model, state, binding));
+    std::vector<std::string> names;
+    for (AutoscalerId a : selecting_autoscalers(model, state, cluster, id))
+      names.push_back(model.autoscalers[a].object->meta.full_name());
+    place.autoscalers = fmt::format("{}", fmt::join(names, " "));
+  }
   if (condition.failure != MetricFailure::None)
-    place.failure =
-        failure_place(model, cluster, workload, binding.object->metrics[static_cast<size_t>(condition.detail)],
-                      condition.failure, PodId(size_t{condition.pod}));
+    place.failure = failure_place(binding, cluster, binding.object->metrics[static_cast<size_t>(condition.detail)],
+                                  condition.failure, PodId(size_t{condition.pod}));
   return condition_text(condition, place);
 }
 

@@ -6,18 +6,27 @@
 #include "policy/autoscaler_text.hpp"
 
 #include <string>
+#include <vector>
 
 namespace kisim {
 
-// Why the target's scale cannot be read, as the API answers: it does not exist, or there is no such thing.
-std::string scale_error(const WorkloadModel& workload);
+// "Deployment ml/llama": what it scales, or is to scale.
+std::string target_text(const AutoscalerBinding& binding, const ClusterModel& cluster);
 
-// Where a metric of the workload's autoscaler failed.
-FailurePlace failure_place(const KubeModel& model, const Cluster& cluster, WorkloadId workload, const MetricSpec& spec,
+// Why the target's scale cannot be read, as the API answers: it does not exist, or there is no such thing.
+std::string scale_error(const AutoscalerBinding& binding, const ClusterModel& cluster);
+
+// The objects that select pods of this one's target, it itself among them, by name: those whose selectors their
+// controller knows. More than one: nobody computes anything for those pods (hpasControllingPodsUnderSelector).
+std::vector<AutoscalerId> selecting_autoscalers(const KubeModel& model, const KubeState& state, const Cluster& cluster,
+                                                AutoscalerId id);
+
+// Where a metric failed.
+FailurePlace failure_place(const AutoscalerBinding& binding, const Cluster& cluster, const MetricSpec& spec,
                            MetricFailure failure, PodId pod);
 
-// The message of a condition of the workload's autoscaler.
-std::string condition_message(const KubeModel& model, const KubeState& state, const Cluster& cluster,
-                              WorkloadId workload, const ScalingCondition& condition);
+// The message of a condition.
+std::string condition_message(const KubeModel& model, const KubeState& state, const Cluster& cluster, AutoscalerId id,
+                              const ScalingCondition& condition);
 
 }  // namespace kisim

@@ -341,22 +341,7 @@ std::string ClusterAutoscaler::group_reason(size_t group) const {
   if (!parts_) return "";
   const AutoscalingContext& c = parts_->context;
   const ClusterAutoscalerState::Group& state = c.state.groups[group];
-  switch (state.reason) {
-    case NoScaleUp::None:
-      return "";
-    case NoScaleUp::NotReady:
-      return "not ready for scale-up";
-    case NoScaleUp::Backoff:
-      return "in backoff after failed scale-up";
-    case NoScaleUp::MaxSize:
-      return "max node group size reached";
-    case NoScaleUp::NotChosen:
-      return "the expander chose another group";
-    case NoScaleUp::MaxNodesTotal:
-      return "max total nodes in cluster reached";
-    case NoScaleUp::NoPodFits:
-      break;
-  }
+  if (state.reason != NoScaleUp::NoPodFits) return to_string(state.reason);
   std::vector<std::string> reasons;
   for (uint32_t r : state.rejected_by) reasons.push_back(c.scheduler.reasons()[r]);
   return fmt::format("{}", fmt::join(reasons, ", "));

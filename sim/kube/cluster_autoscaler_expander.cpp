@@ -47,7 +47,20 @@ std::vector<size_t> smallest(const std::vector<size_t>& left, Value&& value) {
   return out;
 }
 
+constexpr ExpanderDoc kDocs[] = {
+    {ClusterAutoscalerModel::Expander::Random, "random", "one group, each equally likely"},
+    {ClusterAutoscalerModel::Expander::MostPods, "most-pods", "the group whose new nodes take the most pods"},
+    {ClusterAutoscalerModel::Expander::LeastWaste, "least-waste",
+     "the smallest idle share of cpu plus idle share of memory of the new nodes"},
+    {ClusterAutoscalerModel::Expander::LeastNodes, "least-nodes", "the fewest new nodes"},
+    {ClusterAutoscalerModel::Expander::Price, "price",
+     "the cheapest nodes for what their pods would cost, of a size that suits the cluster"},
+    {ClusterAutoscalerModel::Expander::Priority, "priority", "the groups of the highest priority"},
+};
+
 }  // namespace
+
+std::span<const ExpanderDoc> expander_docs() { return kDocs; }
 
 size_t Expander::best_option(std::span<const ExpansionOption> options, Stream& stream) const {
   std::vector<size_t> left(options.size());

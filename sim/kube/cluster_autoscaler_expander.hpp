@@ -2,15 +2,9 @@
 // Which of several node groups grows (cluster-autoscaler/expander). The expanders of a chain each keep the best of what
 // the one before left; what is left in the end is drawn from.
 //
-//   random       one of them, each equally likely
-//   most-pods    the most pods helped
-//   least-waste  the smallest idle share of cpu plus idle share of memory, of the capacity of the new nodes
-//   least-nodes  the fewest nodes
-//   price        the smallest (price of the nodes + s) / (price of the pods + s), times how unlike the nodes are the
-//                size that suits the cluster; s = price of a pod of 0.5 cores and 500 MiB. What a pod costs is the
-//                cloud's to say: here the dominant share that it takes of a node, at the price of the group where that
-//                is cheapest
-//   priority     the groups of the highest priority
+// price: the smallest (price of the nodes + s) / (price of the pods + s), times how unlike the nodes are the size that
+// suits the cluster; s = price of a pod of 0.5 cores and 500 MiB. What a pod costs is the cloud's to say: here the
+// dominant share that it takes of a node, at the price of the group where that is cheapest.
 
 #include "core/random.hpp"
 #include "kube/model.hpp"
@@ -20,6 +14,13 @@
 #include <vector>
 
 namespace kisim {
+
+struct ExpanderDoc {
+  ClusterAutoscalerModel::Expander kind;
+  const char *name, *doc;
+};
+// Every expander, under the name of the flag --expander.
+std::span<const ExpanderDoc> expander_docs();
 
 // One way to grow: nodes of one group, and the pods that they would take.
 struct ExpansionOption {

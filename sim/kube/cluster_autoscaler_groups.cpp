@@ -1,8 +1,7 @@
 #include "kube/cluster_autoscaler_groups.hpp"
 
-#include "cluster/node_selector.hpp"
-#include "cluster/tolerations.hpp"
 #include "core/hash.hpp"
+#include "kube/daemon_set_controller.hpp"
 
 #include <algorithm>
 
@@ -16,15 +15,6 @@ constexpr double kMaxTotalUnreadyPercentage = 45;    // --max-total-unready-perc
 constexpr Duration kInitialBackoff = 300_s;          // --initial-node-group-backoff-duration
 constexpr Duration kMaxBackoff = 1800_s;             // --max-node-group-backoff-duration
 constexpr Duration kBackoffResetTimeout = 10'800_s;  // --node-group-backoff-reset-timeout
-
-// A DaemonSet runs a pod there (pkg/controller/daemon, NodeShouldRunDaemonPod).
-bool runs_on(const PodSpec& spec, const Node& node) {
-  if (!spec.node_name.empty() && spec.node_name != node.meta.name) return false;
-  if (!matches_required(spec, node)) return false;
-  return std::all_of(node.taints.begin(), node.taints.end(), [&](const Taint& taint) {
-    return taint.effect == TaintEffect::PreferNoSchedule || tolerated(spec, taint);
-  });
-}
 
 bool too_many(int32_t unready, int32_t nodes) {
   return unready > kOkTotalUnreadyCount && unready > kMaxTotalUnreadyPercentage / 100.0 * nodes;
@@ -153,7 +143,8 @@ std::vector<TemplateId> NodeGroups::daemons(size_t group) const {
     const WorkloadControl& control = c_.kube_state.workloads[WorkloadId(w)];
     if (c_.cluster.model.workloads[WorkloadId(w)].kind != WorkloadModel::Kind::DaemonSet) continue;
     if (!control.exists || control.deleting) continue;
-    if (runs_on(c_.cluster.model.templates[control.pod_template].spec, node)) out.push_back(control.pod_template);
+    const PodSpec& spec = c_.cluster.model.templates[control.pod_template].spec;
+    if (daemon_verdict(spec, node, {}) == DaemonVerdict::Run) out.push_back(control.pod_template);
   }
   return out;
 }

@@ -576,9 +576,8 @@ std::string ScaleDown::blocking_text(const PodsToMove& moves) const {
       if (workload.kind == Kind::DaemonSet)
         return fmt::format("daemonset for {} is not present, err: daemonset.apps \"{}\" not found", full_name(pod),
                            workload.name);
-      return fmt::format(
-          "replication controller for {} is not available, err: replicaset.apps \"{}\" not found", full_name(pod),
-          workload.kind == Kind::Deployment ? workload.name + "-" + c_.template_of(pod).hash : workload.name);
+      return fmt::format("replication controller for {} is not available, err: replicaset.apps \"{}\" not found",
+                         full_name(pod), c_.cluster.model.owner_name(c_.pod(pod).pod_template));
     case BlockingPod::NotReplicated:
       return full_name(pod) + " is not replicated";
     case BlockingPod::NotSafeToEvictAnnotation:

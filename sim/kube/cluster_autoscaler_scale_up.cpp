@@ -15,17 +15,9 @@ constexpr size_t kMaxPodGroupsPerOwner = 10;   // maxEquivalenceGroupsByControll
 constexpr const char* kHostname = "kubernetes.io/hostname";
 constexpr const char* kSpreadNotMet = "node(s) didn't match pod topology spread constraints";
 
-const char* text_of(NoScaleUp reason) {
-  switch (reason) {
-    case NoScaleUp::NotReady:
-      return "not ready for scale-up";
-    case NoScaleUp::Backoff:
-      return "in backoff after failed scale-up";
-    case NoScaleUp::MaxSize:
-      return "max node group size reached";
-    default:
-      return "";
-  }
+// Rather than found wanting: the event NotTriggerScaleUp counts these.
+bool was_skipped(NoScaleUp reason) {
+  return reason == NoScaleUp::NotReady || reason == NoScaleUp::Backoff || reason == NoScaleUp::MaxSize;
 }
 
 bool spreads_over_hosts(const PodSpec& spec) {
@@ -109,6 +101,25 @@ class Binpacking {
 };
 
 }  // namespace
+
+const char* to_string(NoScaleUp reason) {
+  switch (reason) {
+    case NoScaleUp::NotReady:
+      return "not ready for scale-up";
+    case NoScaleUp::Backoff:
+      return "in backoff after failed scale-up";
+    case NoScaleUp::MaxSize:
+      return "max node group size reached";
+    case NoScaleUp::NotChosen:
+      return "the expander chose another group";
+    case NoScaleUp::MaxNodesTotal:
+      return "max total nodes in cluster reached";
+    case NoScaleUp::None:
+    case NoScaleUp::NoPodFits:
+      break;
+  }
+  return "";
+}
 
 bool ScaleUp::run(const std::vector<PodId>& pods) {
   const std::vector<uint8_t>& present = c_.simulation.snapshot().present;
@@ -286,7 +297,7 @@ void ScaleUp::tell_no_scale_up(const std::vector<PodGroup>& pods) {
 void ScaleUp::refuse_for_max_nodes(const std::vector<PodId>& pods) {
   tell_max_nodes();
   for (ClusterAutoscalerState::Group& group : c_.state.groups) group.reason = NoScaleUp::MaxNodesTotal;
-  for (PodId pod : pods) not_triggered(pod, [] { return std::string("max total nodes in cluster reached"); });
+  for (PodId pod : pods) not_triggered(pod, [] { return std::string(to_string(NoScaleUp::MaxNodesTotal)); });
 }
 
 // How many groups there are for each reason.
@@ -294,7 +305,7 @@ std::string ScaleUp::reasons_text(const PodGroup& pods) const {
   std::map<std::string, uint32_t> counts;
   for (uint32_t reason : pods.rejected_by) ++counts[c_.scheduler.reasons()[reason]];
   for (const ClusterAutoscalerState::Group& group : c_.state.groups)
-    if (std::string text = text_of(group.reason); !text.empty()) ++counts[text];
+    if (was_skipped(group.reason)) ++counts[to_string(group.reason)];
   std::vector<std::string> parts;
   for (const auto& [text, count] : counts) parts.push_back(fmt::format("{} {}", count, text));
   return fmt::format("{}", fmt::join(parts, ", "));

@@ -22,6 +22,8 @@ enum class NoScaleUp : uint8_t {
   NotChosen,      // by the expander
   MaxNodesTotal,  // of the cluster
 };
+// As it words them; empty for None and NoPodFits, whose reasons are the scheduler's.
+const char* to_string(NoScaleUp reason);
 
 // Why a node stays (simulator/cluster.go, UnremovableReason).
 enum class Unremovable : uint8_t {

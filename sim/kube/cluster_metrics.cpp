@@ -59,20 +59,6 @@ constexpr MetricDoc kDocs[] = {
 
 double number(bool value) { return value ? 1 : 0; }
 
-// The phase in the API.
-const char* api_phase(const PodState& pod) {
-  switch (pod.phase) {
-    case PodPhase::Succeeded:
-      return "Succeeded";
-    case PodPhase::Failed:
-      return "Failed";
-    case PodPhase::Terminating:
-      return pod.started != Time::max() ? "Running" : "Pending";
-    default:
-      return is_running(pod.phase) ? "Running" : "Pending";
-  }
-}
-
 // A condition is one series per status that it may have.
 template <class Callback>
 void for_each_status(std::string_view status, Callback&& callback) {
@@ -138,7 +124,7 @@ void ClusterMetrics::for_each_cluster_metric(Time now, const MetricCallback& cal
         break;
     }
   }
-  for (size_t w = 0; w < cluster_.model.workloads.size(); ++w) autoscaler(WorkloadId(w), callback);
+  for (size_t a = 0; a < model_.autoscalers.size(); ++a) autoscaler(AutoscalerId(a), callback);
   nodes(callback);
   scheduler(callback);
   autoscaler_controller(callback);
@@ -208,9 +194,9 @@ void ClusterMetrics::job(WorkloadId id, const MetricCallback& callback) const {
   callback("kube_job_status_failed", {name, space}, failed);
 }
 
-void ClusterMetrics::autoscaler(WorkloadId id, const MetricCallback& callback) const {
-  const AutoscalerBinding& binding = model_.workloads[id].autoscaler;
-  if (!binding.policy || !binding.object) return;
+void ClusterMetrics::autoscaler(AutoscalerId id, const MetricCallback& callback) const {
+  const AutoscalerBinding& binding = model_.autoscalers[id];
+  if (!binding.object) return;
   const AutoscalerState& state = state_.autoscalers[id];
   const ObjectMeta& meta = binding.object->meta;
   MetricLabel space{"namespace", meta.namespace_}, name{"horizontalpodautoscaler", meta.name};
@@ -295,8 +281,8 @@ void ClusterMetrics::for_each_pod_metric(Time now, const MetricCallback& callbac
       const PodTemplateModel& t = cluster_.model.templates[pod.pod_template];
       std::string full = cluster_.pod_name(id);
       MetricLabel space{"namespace", t.namespace_}, name{"pod", full};
-      std::string_view phase = api_phase(pod);
-      for (std::string_view each : {"Pending", "Running", "Succeeded", "Failed", "Unknown"})
+      std::string_view phase = to_string(api_phase(pod));
+      for (std::string_view each : kApiPhases)
         callback("kube_pod_status_phase", {space, {"phase", each}, name}, number(each == phase));
       std::string_view ready = pod.phase == PodPhase::Ready ? "true" : "false";
       for (std::string_view each : {"true", "false", "unknown"})

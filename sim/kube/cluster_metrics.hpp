@@ -40,7 +40,7 @@ class ClusterMetrics {
   void stateful_set(WorkloadId id, Time now, const MetricCallback& callback) const;
   void daemon_set(WorkloadId id, Time now, const MetricCallback& callback) const;
   void job(WorkloadId id, const MetricCallback& callback) const;
-  void autoscaler(WorkloadId id, const MetricCallback& callback) const;
+  void autoscaler(AutoscalerId id, const MetricCallback& callback) const;
   void nodes(const MetricCallback& callback) const;
   void scheduler(const MetricCallback& callback) const;
   void autoscaler_controller(const MetricCallback& callback) const;

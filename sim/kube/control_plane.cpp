@@ -2,11 +2,6 @@
 
 namespace kisim {
 
-std::string ControlPlane::replica_set_name(WorkloadId id, TemplateId pod_template) const {
-  if (workload(id).kind != WorkloadModel::Kind::Deployment) return workload(id).name;
-  return workload(id).name + "-" + cluster.model.templates[pod_template].hash;
-}
-
 // As the controllers say it of a pod that they made or deleted.
 std::string ControlPlane::done(const char* verb, const char* past, WorkloadId id, PodId pod) const {
   if (workload(id).kind == WorkloadModel::Kind::StatefulSet)
@@ -31,11 +26,11 @@ bool ControlPlane::create_pod(const ApiServer::NewPod& pod, std::string_view com
     return true;
   }
   owner_event(pod.workload, pod.pod_template, KubeEvent::Type::Warning, "FailedCreate", component, [&] {
-    return fmt::format("Error creating: pods \"{}-\" is forbidden: {}",
-                       replica_set_name(pod.workload, pod.pod_template), refusal);
+    const WorkloadModel& owner = workload(pod.workload);
+    if (owner.kind != WorkloadModel::Kind::StatefulSet) return "Error creating: " + refusal;
+    return fmt::format("create Pod {0}-{1} in StatefulSet {0} failed error: {2}", owner.name, pod.index, refusal);
   });
-  set_condition(control(pod.workload), "ReplicaFailure", true, "FailedCreate",
-                [&] { return fmt::format("pods is forbidden: {}", refusal); });
+  set_condition(control(pod.workload), "ReplicaFailure", true, "FailedCreate", [&] { return refusal; });
   return false;
 }
 

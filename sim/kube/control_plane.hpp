@@ -24,8 +24,7 @@ struct ControlPlane {
   const Object& object(WorkloadId id) const {
     return std::get<Object>(model.specs[control(id).spec].object);
   }
-  // "llama" of a Deployment's ReplicaSet: "llama-6b8f7c9d4".
-  std::string replica_set_name(WorkloadId id, TemplateId pod_template) const;
+  std::string replica_set_name(TemplateId pod_template) const { return cluster.model.owner_name(pod_template); }
 
   // --- what controllers do with pods, within the limit of their client
 
@@ -46,7 +45,7 @@ struct ControlPlane {
     ObjectMeta meta;
     if (api.sink) {
       meta.namespace_ = workload(id).namespace_;
-      meta.name = replica_set_name(id, pod_template);
+      meta.name = replica_set_name(pod_template);
     }
     api.event(type, reason, "ReplicaSet", meta, component, message);
   }

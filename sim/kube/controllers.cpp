@@ -51,9 +51,7 @@ void Controllers::apply(WorkloadId id, SpecId spec) {
   std::string refusal;
   if (!plane_.api.create_pod({id, control.pod_template}, refusal)) {
     control.exists = false;
-    plane_.api.workload_event(id, KubeEvent::Type::Warning, "Forbidden", "kube-apiserver", [&] {
-      return fmt::format("pods \"{}\" is forbidden: {}", plane_.workload(id).name, refusal);
-    });
+    plane_.api.workload_event(id, KubeEvent::Type::Warning, "Forbidden", "kube-apiserver", [&] { return refusal; });
   }
 }
 

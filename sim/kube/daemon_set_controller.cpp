@@ -25,9 +25,8 @@ std::vector<Toleration> daemon_tolerations() {
   return out;
 }
 
-DaemonSetController::Verdict DaemonSetController::judge(WorkloadId workload, NodeId id) const {
-  const PodSpec& spec = plane_.cluster.model.templates[plane_.control(workload).pod_template].spec;
-  const Node& node = plane_.cluster.node(id).object;
+DaemonVerdict daemon_verdict(const PodSpec& spec, const Node& node, NodeConditions conditions) {
+  using Verdict = DaemonVerdict;
   if (!spec.node_name.empty() && spec.node_name != node.meta.name) return Verdict::Leave;
   if (!matches_required(spec, node)) return Verdict::Leave;
   Verdict verdict = Verdict::Run;
@@ -36,7 +35,7 @@ DaemonSetController::Verdict DaemonSetController::judge(WorkloadId workload, Nod
     verdict = taint.effect == TaintEffect::NoExecute ? Verdict::Leave : Verdict::Keep;
   };
   for (const Taint& taint : node.taints) look(taint);
-  for_each_taint(plane_.cluster.state.node_conditions[id.value], look);
+  for_each_taint(conditions, look);
   return verdict;
 }
 
@@ -46,8 +45,10 @@ void DaemonSetController::collect(WorkloadId workload) {
   verdicts_.assign(cluster.node_present.size(), Verdict::Leave);
   for (std::vector<PodId>& pods : on_node_) pods.clear();
   for (PodId id : cluster.workload_pods[workload.value]) on_node_[cluster.pods[id].pinned.value].push_back(id);
+  const PodSpec& spec = plane_.cluster.model.templates[plane_.control(workload).pod_template].spec;
   for (size_t n = 0; n < verdicts_.size(); ++n)
-    if (cluster.node_present[n]) verdicts_[n] = judge(workload, NodeId(n));
+    if (cluster.node_present[n])
+      verdicts_[n] = daemon_verdict(spec, plane_.cluster.node(NodeId(n)).object, cluster.node_conditions[n]);
 }
 
 void DaemonSetController::sync(WorkloadId workload) {

@@ -8,6 +8,11 @@
 
 namespace kisim {
 
+// NodeShouldRunDaemonPod. Run: a pod belongs there. Keep: one that is there may stay (NoSchedule taints). Leave: it
+// must go.
+enum class DaemonVerdict : uint8_t { Run, Keep, Leave };
+DaemonVerdict daemon_verdict(const PodSpec& spec, const Node& node, NodeConditions conditions);
+
 class DaemonSetController {
  public:
   explicit DaemonSetController(const ControlPlane& plane) : plane_(plane) {}
@@ -15,10 +20,8 @@ class DaemonSetController {
   void sync(WorkloadId workload);
 
  private:
-  enum class Verdict : uint8_t { Run, Keep, Leave };
+  using Verdict = DaemonVerdict;
 
-  // Run: a pod belongs there. Keep: one that is there may stay (NoSchedule taints). Leave: it must go.
-  Verdict judge(WorkloadId workload, NodeId node) const;
   void collect(WorkloadId workload);
   // False: a refusal or the client's limit stopped it.
   bool manage(WorkloadId workload);

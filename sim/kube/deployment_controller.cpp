@@ -58,8 +58,7 @@ bool DeploymentController::ensure_new_set(Turn& turn) {
   if (turn.object.strategy == Deployment::Strategy::Recreate && !empty_old_sets(turn)) return false;
   sets.push_back({turn.control.pod_template, 0, turn.replicas, turn.replicas + turn.max_surge, plane_.now()});
   plane_.set_condition(turn.control, "Progressing", true, "NewReplicaSetCreated", [&] {
-    return fmt::format("Created new replica set \"{}\"",
-                       plane_.replica_set_name(turn.workload, turn.control.pod_template));
+    return fmt::format("Created new replica set \"{}\"", plane_.replica_set_name(turn.control.pod_template));
   });
   turn.control.rollout = {};
   turn.control.rollout.moved = plane_.now();
@@ -92,7 +91,7 @@ bool DeploymentController::set_replicas(Turn& turn, ReplicaSetState& set, int32_
   int32_t before = std::exchange(set.replicas, replicas);
   plane_.api.workload_event(turn.workload, KubeEvent::Type::Normal, "ScalingReplicaSet", kComponent, [&] {
     return fmt::format("Scaled {} replica set {} from {} to {}", replicas > before ? "up" : "down",
-                       plane_.replica_set_name(turn.workload, set.pod_template), before, replicas);
+                       plane_.replica_set_name(set.pod_template), before, replicas);
   });
   return true;
 }
@@ -255,7 +254,7 @@ void DeploymentController::tell_progress(Turn& turn, const RolloutProgress& befo
   bool moved = now.updated > before.updated || now.old < before.old || now.ready > before.ready ||
                now.available > before.available;
   if (moved) now.moved = plane_.now();
-  auto name = [&] { return plane_.replica_set_name(turn.workload, control.pod_template); };
+  auto name = [&] { return plane_.replica_set_name(control.pod_template); };
   bool complete = now.updated == turn.replicas && now.old == 0 && now.available >= turn.replicas;
   if (complete) {
     now.complete = true;

@@ -22,14 +22,6 @@ int64_t averaged(int64_t before, int64_t milli) {
   return static_cast<int64_t>(std::floor(average));
 }
 
-DeschedulerPod::Phase api_phase(const PodState& pod) {
-  using Phase = DeschedulerPod::Phase;
-  if (pod.phase == PodPhase::Succeeded) return Phase::Succeeded;
-  if (pod.phase == PodPhase::Failed) return Phase::Failed;
-  bool started = is_running(pod.phase) || (pod.phase == PodPhase::Terminating && pod.started != Time::max());
-  return started ? Phase::Running : Phase::Pending;
-}
-
 }  // namespace
 
 DeschedulerLoop::DeschedulerLoop(const KubeModel& model, KubeState& state, Cluster& cluster, const Kubelet& kubelet,
@@ -127,9 +119,8 @@ DeschedulerTemplate DeschedulerLoop::facts(TemplateId id) const {
   WorkloadId workload = cluster_.model.templates[id].workload;
   const WorkloadModel& w = cluster_.model.workloads[workload];
   if (w.kind == WorkloadModel::Kind::Pod) return out;
-  bool deployment = w.kind == WorkloadModel::Kind::Deployment;
-  std::string kind = deployment ? "ReplicaSet" : to_string(w.kind);
-  std::string name = deployment ? w.name + "-" + cluster_.model.templates[id].hash : w.name;
+  std::string kind = w.kind == WorkloadModel::Kind::Deployment ? "ReplicaSet" : to_string(w.kind);
+  std::string name = cluster_.model.owner_name(id);
   out.owners.push_back({kind, name, fmt::format("{}/{}/{}", kind, w.namespace_, name)});
   return out;
 }

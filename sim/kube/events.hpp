@@ -3,6 +3,7 @@
 
 #include "core/time.hpp"
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -17,6 +18,7 @@ struct KubeEvent {
   std::string name;        // of the object
   std::string message;
   std::string_view component;  // that recorded it: "kubelet"; likewise
+  uint64_t uid = 0;            // tells apart objects that have the same name one after the other
 };
 
 // Who wants to hear of them. A run without one forms no text.

@@ -24,26 +24,27 @@ class HpaLoop {
 
   // The first sync is one period away, as the controller's queue has it.
   void start();
-  void sync(WorkloadId workload);
+  void sync(AutoscalerId id);
 
  private:
-  const AutoscalerBinding& binding(WorkloadId workload) const { return model_.workloads[workload].autoscaler; }
-  bool has_scale(WorkloadId workload) const;
-  void schedule_next(WorkloadId workload);
-  void observe_cluster(WorkloadId workload);
-  void observe_record(WorkloadId workload);
-  void observe_metrics(WorkloadId workload);
-  void observe_requests(WorkloadId workload, const MetricSpec& spec, std::vector<int64_t>& out) const;
+  const AutoscalerBinding& binding(AutoscalerId id) const { return model_.autoscalers[id]; }
+  std::string address_of(AutoscalerId id) const;
+  bool has_scale(AutoscalerId id) const;
+  void schedule_next(AutoscalerId id);
+  void observe_cluster(AutoscalerId id);
+  void observe_record(AutoscalerId id);
+  void observe_metrics(AutoscalerId id);
+  void observe_requests(AutoscalerId id, const MetricSpec& spec, std::vector<int64_t>& out) const;
   ObservedPod observe(PodId pod) const;
-  void decide(WorkloadId workload);
-  void apply(WorkloadId workload);
-  void scale(WorkloadId workload, int32_t replicas);
-  void name_pods(WorkloadId workload);
-  void keep_status(WorkloadId workload, int32_t replicas, int32_t desired);
-  void count(WorkloadId workload, int32_t replicas, int32_t desired);
-  void tell_failures(WorkloadId workload);
+  void decide(AutoscalerId id);
+  void apply(AutoscalerId id);
+  void scale(AutoscalerId id, int32_t replicas);
+  void name_pods(AutoscalerId id);
+  void keep_status(AutoscalerId id, int32_t replicas, int32_t desired);
+  void count(AutoscalerId id, int32_t replicas, int32_t desired);
+  void tell_failures(AutoscalerId id);
   template <class Message>
-  void tell(WorkloadId workload, KubeEvent::Type type, std::string_view reason, Message&& message);
+  void tell(AutoscalerId id, KubeEvent::Type type, std::string_view reason, Message&& message);
 
   const KubeModel& model_;
   KubeState& state_;
@@ -54,12 +55,12 @@ class HpaLoop {
   Engine& engine_;
   uint16_t sync_;
 
-  // What each workload's policy asks for, looked up once.
+  // What each policy asks for, looked up once.
   struct Required {
     std::span<const MetricSpec> specs;
     std::vector<MetricsPipeline::Query> queries;
   };
-  IdVector<WorkloadId, Required> required_;
+  IdVector<AutoscalerId, Required> required_;
 
   // Scratch for one observation.
   Observation seen_;

@@ -87,7 +87,7 @@ void Kube::dispatch(const Event& event) {
     case Code::UsageSample:
       return metrics_.sample_usage(WorkloadId(event.target));
     case Code::HpaSync:
-      return hpa_.sync(WorkloadId(event.target));
+      return hpa_.sync(AutoscalerId(event.target));
     case Code::AutoscalerScan:
       return cluster_autoscaler_.scan();
     case Code::NodeJoined:
@@ -181,9 +181,9 @@ void Kube::take_scheduled() {
   for (const SchedulerState::Preemption& p : std::exchange(scheduled.preemptions, {}))
     api_.preempt(p.victim, p.preemptor);
   if (scheduled.failed.empty()) return;
-  for (PodId pod : scheduled.failed)
+  for (const auto& [pod, preemption] : scheduled.failed)
     api_.note(pod, KubeEvent::Type::Warning, "FailedScheduling", "default-scheduler",
-              [&] { return scheduler_.failure_message(pod); });
+              [&, &p = pod, &text = preemption] { return scheduler_.failure_message(p) + text; });
   scheduled.failed.clear();
   state.cluster_autoscaler.changed = true;
 }
@@ -200,6 +200,7 @@ std::map<std::string, uint64_t> Kube::decisions() const {
 void Kube::reset_statistics() {
   Time now = engine_.now();
   state.statistics.pending.reset(now);
+  state.statistics.nodes.reset(now);
   for (KubeStatistics::Workload& w : state.statistics.workloads) {
     w.ready.reset(now);
     w.scale_ups = w.scale_downs = 0;

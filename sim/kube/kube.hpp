@@ -42,7 +42,7 @@ class Kube {
     Drain,           // target: action
     Scrape,          // target: workload
     UsageSample,     // target: workload
-    HpaSync,         // target: workload
+    HpaSync,         // target: autoscaler
     AutoscalerScan,
     NodeJoined,    // target: node
     NodeDeletion,  // target: node
@@ -70,7 +70,10 @@ class Kube {
   Scheduler& scheduler() { return scheduler_; }
   const ApiServer& api() const { return api_; }
   // Who hears of the API's events from now on; nullptr: nobody.
-  void set_event_sink(EventSink* sink) { api_.sink = sink; }
+  void set_event_sink(EventSink* sink) {
+    api_.sink = sink;
+    scheduler_.tell_preemptions(sink != nullptr);
+  }
   // Changes spec.replicas as a user would.
   void scale(WorkloadId workload, int32_t replicas, std::string reason);
 

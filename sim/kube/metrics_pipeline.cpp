@@ -229,13 +229,15 @@ void MetricsPipeline::start() {
   }
 }
 
-// Whether the workload's autoscaler looks at metrics of that API.
+// Whether an autoscaler of the workload looks at metrics of that API.
 bool MetricsPipeline::wants(WorkloadId workload, bool resource) const {
-  const AutoscalerBinding& binding = model_.workloads[workload].autoscaler;
-  if (!binding.policy || binding.recorded) return false;
-  std::span<const MetricSpec> specs = binding.policy->required_metrics(binding.object ? &*binding.object : nullptr);
-  return std::any_of(specs.begin(), specs.end(),
-                     [&](const MetricSpec& spec) { return from_resource_api(spec) == resource; });
+  auto looks = [&](const AutoscalerBinding& binding) {
+    if (binding.workload != workload || binding.recorded) return false;
+    std::span<const MetricSpec> specs = binding.policy->required_metrics(binding.object ? &*binding.object : nullptr);
+    return std::any_of(specs.begin(), specs.end(),
+                       [&](const MetricSpec& spec) { return from_resource_api(spec) == resource; });
+  };
+  return std::any_of(model_.autoscalers.begin(), model_.autoscalers.end(), looks);
 }
 
 bool MetricsPipeline::usage_varies(WorkloadId workload) const {

@@ -40,13 +40,14 @@ struct PodBehaviour {
   double cpu_per_request = 0, memory_per_request = 0;
 };
 
-// Who scales a workload. Without a policy its replicas stay as they are.
+using AutoscalerId = Id<struct AutoscalerTag>;
+
+// Who scales a workload: a policy, mostly for a HorizontalPodAutoscaler.
 struct AutoscalerBinding {
+  WorkloadId workload;  // invalid: the object's target does not exist
   std::shared_ptr<const Autoscaler> policy;
   std::optional<HorizontalPodAutoscaler> object;
   int32_t min_replicas = 1, max_replicas = std::numeric_limits<int32_t>::max();
-  // Other such objects that select the same pods, "ml/llama": where there are any, none of them scales.
-  std::vector<std::string> rivals;
   // In place of the cluster: what the autoscaler is shown, and when.
   std::shared_ptr<const RecordedTarget> recorded;
 };
@@ -59,6 +60,8 @@ struct WorkloadSpec {
   std::variant<Deployment, ReplicaSet, StatefulSet, DaemonSet, Job, Pod> object;
   TemplateId pod_template;
   std::optional<int32_t> replicas;  // none: an apply that leaves them as they are
+
+  const LabelSelector* selector() const;  // of the object; nullptr: it has none
 };
 
 struct KubeWorkload {
@@ -66,7 +69,6 @@ struct KubeWorkload {
   ServiceId service;  // that its pods become endpoints of; invalid: none
   PodStartup startup;
   PodBehaviour behaviour;
-  AutoscalerBinding autoscaler;
 };
 
 // A ResourceQuota, against what one pod of each template uses of it.
@@ -175,6 +177,7 @@ struct KubeModel {
   SchedulerModel scheduler;
   IdVector<WorkloadId, KubeWorkload> workloads;  // as in ClusterModel
   IdVector<SpecId, WorkloadSpec> specs;
+  IdVector<AutoscalerId, AutoscalerBinding> autoscalers;
   std::vector<QuotaModel> quotas;
   MetricsSettings metrics;
   std::vector<Fault> faults;
@@ -182,5 +185,14 @@ struct KubeModel {
   std::optional<ClusterAutoscalerModel> cluster_autoscaler;
   std::optional<DeschedulerModel> descheduler;
 };
+
+inline const LabelSelector* WorkloadSpec::selector() const {
+  return std::visit(
+      [](const auto& o) -> const LabelSelector* {
+        if constexpr (requires { o.selector; }) return &o.selector;
+        return nullptr;
+      },
+      object);
+}
 
 }  // namespace kisim

@@ -1,15 +1,12 @@
 #include "kube/resource_request.hpp"
 
+#include "cluster/resource_amounts.hpp"
+
 #include <algorithm>
 
 namespace kisim {
 
 namespace {
-
-const int64_t* find_amount(const ResourceList& list, const std::string& resource) {
-  auto at = std::find_if(list.begin(), list.end(), [&](const auto& entry) { return entry.first == resource; });
-  return at == list.end() ? nullptr : &at->second;
-}
 
 int64_t in_milli(const std::string& resource, int64_t amount) { return resource == "cpu" ? amount : amount * 1000; }
 

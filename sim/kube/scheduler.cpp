@@ -251,15 +251,15 @@ void Scheduler::schedule_one(PodId pod) {
   // once. Without nodes that would never end: here it waits as after an error.
   if (cycle_.pod_reason() == kNoNodesReason) code = StatusCode::Error;
   uint64_t rejected_by = cycle_.rejected_by(), pending_by = cycle_.pending_by();
+  std::string preemption;
   if (is_rejection(code))
-    post_filter(pod);
+    preemption = post_filter(pod);
   else
     cache_.nominate(pod, {});  // whatever it hoped for is off
-  give_up(pod, code, rejected_by, pending_by);
+  give_up(pod, code, rejected_by, pending_by, std::move(preemption));
 }
-
-void Scheduler::give_up(PodId pod, StatusCode code, uint64_t rejected_by, uint64_t pending_by) {
-  state_.failed.push_back(pod);
+void Scheduler::give_up(PodId pod, StatusCode code, uint64_t rejected_by, uint64_t pending_by, std::string preemption) {
+  state_.failed.emplace_back(pod, std::move(preemption));
   if (is_rejection(code)) {
     ++state_.unschedulable;
     queue_.fail(pod, rejected_by, pending_by, engine_.now());
@@ -269,15 +269,17 @@ void Scheduler::give_up(PodId pod, StatusCode code, uint64_t rejected_by, uint64
   }
 }
 
-void Scheduler::post_filter(PodId pod) {
-  if (profile(pod).plugins_at(ExtensionPoint::PostFilter).empty() || view().nodes().empty()) return;
+std::string Scheduler::post_filter(PodId pod) {
+  if (profile(pod).plugins_at(ExtensionPoint::PostFilter).empty() || view().nodes().empty()) return "";
   PostFilterResult result;
-  cycle_.post_filter(result);
+  StatusCode code = cycle_.post_filter(result);
   if (result.nominated) nominate(pod, *result.nominated);
   for (PodId victim : result.victims) {
     cache_.set_terminating(victim, true);
     state_.preemptions.push_back({victim, pod});
   }
+  bool told = preemptions_told_ && code != StatusCode::Success;
+  return told ? " preemption: " + cycle_.why_no_preemption() : "";
 }
 
 // Pods of lower priority that were to go to the node may no longer fit.

@@ -40,7 +40,7 @@ struct SchedulerState {
   IdVector<PodId, Pod> pods;
   std::vector<PodId> bound;                             // since the owner last drained it, in order
   std::vector<Preemption> preemptions;                  // likewise: pods to evict
-  std::vector<PodId> failed;                            // likewise: attempts that failed
+  std::vector<std::pair<PodId, std::string>> failed;    // likewise: attempts that failed, and why nobody was evicted
   std::vector<std::pair<PodId, NodeId>> overcommitted;  // likewise: bound where no room is, for kubelets to refuse
   uint32_t next_start = 0;                              // of the node order
   EventHandle cycle, flush;
@@ -109,6 +109,8 @@ class Scheduler {
   }
   // Told of every cycle when it has ended and before anything comes of it.
   void observe(CycleObserver* observer) { observer_ = observer; }
+  // Whether SchedulerState::failed says why nobody was evicted, " preemption: 0/3 nodes are available: …". Costs time.
+  void tell_preemptions(bool told) { preemptions_told_ = told; }
   // Pods known and not bound, those in flight left out.
   size_t pending() const { return queue_.pending(); }
 
@@ -119,12 +121,13 @@ class Scheduler {
   void arm();
   bool passes_gates(PodId pod);
   void schedule_one(PodId pod);
-  void post_filter(PodId pod);
+  // Returns why nobody is evicted, if it is told and nobody is.
+  std::string post_filter(PodId pod);
   void nominate(PodId pod, NodeId node);
   void count_disruptions();
   void assigned_pod_gone(PodId pod);
   const SchedulerView& view() const { return cycle_.view(); }
-  void give_up(PodId pod, StatusCode code, uint64_t rejected_by, uint64_t pending_by);
+  void give_up(PodId pod, StatusCode code, uint64_t rejected_by, uint64_t pending_by, std::string preemption = {});
   void assume(PodId pod, NodeId node);
   // False: the pod was sent back.
   bool reserve(PodId pod);
@@ -154,6 +157,7 @@ class Scheduler {
   SchedulingQueue queue_;
   PermitOutcome permit_;  // scratch
   CycleObserver* observer_ = nullptr;
+  bool preemptions_told_ = false;
 };
 
 }  // namespace kisim

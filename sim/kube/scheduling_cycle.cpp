@@ -1,5 +1,7 @@
 #include "kube/scheduling_cycle.hpp"
 
+#include "policy/preemption.hpp"
+
 #include <algorithm>
 #include <bit>
 #include <map>
@@ -426,13 +428,24 @@ StatusCode SchedulingCycle::ask_filter(size_t plugin, NodeId node) {
 
 std::unique_ptr<FilterDryRun> SchedulingCycle::dry_run() { return std::make_unique<CycleDryRun>(*this); }
 
-StatusCode SchedulingCycle::post_filter(PostFilterResult& result) {
+// The trials leave no trace in what the failure is told by.
+template <class Callback>
+void SchedulingCycle::try_out(Callback&& callback) {
   told_verdicts_ = verdicts_;
   uint64_t rejected_by = rejected_by_;
   uint32_t reason = pod_reason_;
-  StatusCode code = StatusCode::Unschedulable;
   {
     CycleDryRun trial(*this);
+    callback(trial);
+  }
+  verdicts_ = told_verdicts_;
+  rejected_by_ = rejected_by;
+  pod_reason_ = reason;
+}
+
+StatusCode SchedulingCycle::post_filter(PostFilterResult& result) {
+  StatusCode code = StatusCode::Unschedulable;
+  try_out([&](CycleDryRun& trial) {
     for (uint8_t i : profile_->plugins_at(ExtensionPoint::PostFilter)) {
       result = {};
       PluginContext c = context(i, pod_);
@@ -440,12 +453,28 @@ StatusCode SchedulingCycle::post_filter(PostFilterResult& result) {
       if (code == StatusCode::Success) break;
       result = {};
     }
-  }
-  // The trials must leave no trace in what the failure is told by.
-  verdicts_ = told_verdicts_;
-  rejected_by_ = rejected_by;
-  pod_reason_ = reason;
+  });
   return code;
+}
+
+std::string SchedulingCycle::why_no_preemption() {
+  uint8_t plugin = profile_->plugins_at(ExtensionPoint::PostFilter).back();
+  uint32_t first_reason = profile_->plugins[plugin].first_reason;
+  size_t nodes = view_.nodes().size();
+  std::vector<uint32_t> counts(model_.reasons.size());
+  auto count = [&](PreemptionReason reason, size_t times) {
+    counts[first_reason + static_cast<uint32_t>(reason)] += static_cast<uint32_t>(times);
+  };
+  PreemptionSearch search;
+  try_out([&](CycleDryRun& trial) {
+    search = find_preemption(context(plugin, pod_), {}, told_verdicts_, trial, [&](const PreemptionFailure& failure) {
+      if (failure.no_victims) return count(PreemptionReason::NoVictims, 1);
+      for (uint32_t r : reasons_of(failure.node, failure.verdict)) ++counts[r];
+    });
+  });
+  if (!search.eligible) return preemption_reasons()[static_cast<size_t>(search.reason)];
+  count(PreemptionReason::NotHelpful, nodes - search.potential_nodes.size());
+  return fmt::format("0/{} nodes are available: {}", nodes, told_reasons(model_.reasons, counts));
 }
 
 // --- scores

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace kisim {
@@ -45,6 +46,9 @@ class SchedulingCycle {
 
   // After a failed run: the first PostFilter plugin that helps decides.
   StatusCode post_filter(PostFilterResult& result);
+  // After a failed PostFilter, as DefaultPreemption's status says it: "0/3 nodes are available: 3 No preemption victims
+  // found for incoming pod."
+  std::string why_no_preemption();
   // What one filter says of one node, whatever others said.
   StatusCode ask_filter(size_t plugin, NodeId node);
   // For whoever wants to try further: lives as long as this run's results.
@@ -83,6 +87,8 @@ class SchedulingCycle {
   StatusCode pre_filter();
   void narrow(uint8_t plugin);
   StatusCode find_feasible(uint32_t start);
+  template <class Callback>
+  void try_out(Callback&& callback);
   // Fills the verdicts of `nodes`. False if a plugin failed with an error.
   bool filter(std::span<const NodeId> nodes);
   bool run_filters(size_t first);  // over alive_

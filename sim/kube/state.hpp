@@ -130,7 +130,7 @@ struct KubeState {
   IdVector<NodeId, NodeMonitor> monitors;
   std::vector<ZoneMonitor> zones;
   IdVector<WorkloadId, ScrapeHistory> scrapes;
-  IdVector<WorkloadId, AutoscalerState> autoscalers;
+  IdVector<AutoscalerId, AutoscalerState> autoscalers;
   ClusterAutoscalerState cluster_autoscaler;
   std::vector<QuotaState> quotas;
   std::vector<FaultState> faults;

@@ -54,6 +54,7 @@ struct KubeStatistics {
   };
   IdVector<WorkloadId, Workload> workloads;
   TimeWeighted pending;  // pods not bound
+  TimeWeighted nodes;    // objects, ready or not: what is paid for
 
   // Of the whole run: pods and decisions are told one by one, and those of the warm-up explain the rest.
   uint64_t scheduled = 0, preempted = 0, evicted = 0, restarts = 0;

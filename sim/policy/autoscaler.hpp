@@ -21,7 +21,8 @@ namespace kisim {
 
 // A pod as the API server shows it.
 struct ObservedPod {
-  enum class Phase : uint8_t { Pending, Running, Succeeded, Failed, Unknown } phase = Phase::Pending;
+  using Phase = ApiPhase;
+  Phase phase = Phase::Pending;
   enum class Ready : uint8_t { None, False, True, Unknown } ready = Ready::None;  // the Ready condition; None: absent
   bool deleting = false;
   std::optional<Time> start;  // status.startTime

@@ -217,8 +217,7 @@ std::string condition_text(const ScalingCondition& condition, const ConditionPla
   if (condition.reason == "FailedGetScale")
     return "the HPA controller was unable to get the target's current scale: " + place.scale_error;
   if (condition.reason == "AmbiguousSelector")
-    return fmt::format("pods by selector {} are controlled by more than one HPA (e.g. [{}])", place.selector,
-                       place.autoscalers);
+    return fmt::format("pods by selector {} are controlled by multiple HPAs: [{}]", place.selector, place.autoscalers);
   if (!place.object) return {};
   const MetricSpec& spec = place.object->metrics[static_cast<size_t>(condition.detail)];
   if (condition.reason == "ValidMetricFound")

@@ -54,7 +54,7 @@ struct DeschedulerCondition {
 };
 
 struct DeschedulerPod {
-  enum class Phase : uint8_t { Pending, Running, Succeeded, Failed, Unknown };
+  using Phase = ApiPhase;
 
   PodId pod;  // whose it is; handed back with every eviction
   TemplateId pod_template;

@@ -1,6 +1,7 @@
 // Scenario to Model: names become ids, manifests become workloads, specifications become costs.
 
 #include "core/hash.hpp"
+#include "kube/autoscaler_status.hpp"
 #include "policy/registry.hpp"
 #include "run/compile_cluster.hpp"
 
@@ -396,7 +397,7 @@ class Compiler {
       k.descheduler = {scenario_.descheduler->policy, scenario_.descheduler->interval,
                        Time{} + scenario_.descheduler->at, scenario_.descheduler->dry_run};
     scheduler();
-    for (const HorizontalPodAutoscaler& hpa : scenario_.manifests.hpas) attach(hpa);
+    for (const HorizontalPodAutoscaler& hpa : scenario_.manifests.hpas) add_autoscaler(hpa);
     for (const auto& [name, choice] : scenario_.autoscalers) {
       WorkloadId id = cluster_.find_workload(name);
       if (!id.valid()) {
@@ -404,20 +405,22 @@ class Compiler {
               fmt::format("no workload has this name, allowed: {}", list(cluster_.workload_names())));
         continue;
       }
-      k.workloads[id].autoscaler.policy = make<Autoscaler>(with_gates(choice), "autoscaler." + name);
+      set_autoscaler(id, make<Autoscaler>(with_gates(choice), "autoscaler." + name));
     }
-    for (size_t w = 0; w < k.workloads.size(); ++w) {
-      AutoscalerBinding& a = k.workloads[WorkloadId(w)].autoscaler;
-      if (a.object && !a.policy)
-        a.policy = make<Autoscaler>(with_gates({"hpa", {}, a.object->meta.mark}), "autoscaler");
-      if (!a.policy) continue;
-      if (a.object)
-        for (const Diagnostic& d : check_metrics(*a.object, k.workloads[WorkloadId(w)].behaviour))
-          diagnostics_.push_back(d);
-      if (auto complaint = a.policy->complaint(a.object ? &*a.object : nullptr))
-        error(a.object ? a.object->meta.mark : scenario_.mark,
-              "spec.policies.autoscaler." + model_->cluster.workloads[WorkloadId(w)].name, *complaint);
-    }
+    for (AutoscalerBinding& a : k.autoscalers) check(a);
+  }
+
+  void check(AutoscalerBinding& a) {
+    if (!a.policy && a.object) a.policy = make<Autoscaler>(with_gates({"hpa", {}, a.object->meta.mark}), "autoscaler");
+    if (!a.policy) return;
+    if (a.object && a.workload.valid())
+      for (const Diagnostic& d : check_metrics(*a.object, model_->kube.workloads[a.workload].behaviour))
+        diagnostics_.push_back(d);
+    if (auto complaint = a.policy->complaint(a.object ? &*a.object : nullptr))
+      error(a.object ? a.object->meta.mark : scenario_.mark,
+            "spec.policies.autoscaler." +
+                (a.workload.valid() ? model_->cluster.workloads[a.workload].name : a.object->target_name),
+            *complaint);
   }
 
   void scheduler() {
@@ -464,30 +467,52 @@ class Compiler {
     return choice;
   }
 
-  void attach(const HorizontalPodAutoscaler& hpa) {
+  void add_autoscaler(const HorizontalPodAutoscaler& hpa) {
+    AutoscalerBinding a;
+    a.workload = target_of(hpa);
+    a.object = hpa;
+    a.min_replicas = hpa.min_replicas;
+    a.max_replicas = hpa.max_replicas;
+    auto& known = model_->kube.autoscalers;
+    auto rival = std::find_if(known.begin(), known.end(), [&](const AutoscalerBinding& other) {
+      return a.workload.valid() && other.workload == a.workload;
+    });
+    if (!a.workload.valid())
+      warn(hpa.meta.mark, "spec.scaleTargetRef",
+           fmt::format("the HPA controller was unable to get the target's current scale: {}",
+                       scale_error(a, model_->cluster)));
+    else if (rival != known.end())
+      warn(hpa.meta.mark, "spec.scaleTargetRef",
+           fmt::format("pods of {} are selected by several HPAs, {} among them: none of them will scale it "
+                       "(AmbiguousSelector)",
+                       model_->cluster.workloads[a.workload].full_name(), rival->object->meta.name));
+    known.push_back(std::move(a));
+  }
+
+  // Invalid if it does not exist.
+  WorkloadId target_of(const HorizontalPodAutoscaler& hpa) const {
     for (size_t w = 0; w < model_->cluster.workloads.size(); ++w) {
       const WorkloadModel& workload = model_->cluster.workloads[WorkloadId(w)];
-      if (workload.namespace_ != hpa.meta.namespace_ || workload.name != hpa.target_name ||
-          to_string(workload.kind) != hpa.target_kind)
-        continue;
-      AutoscalerBinding& a = model_->kube.workloads[WorkloadId(w)].autoscaler;
-      if (a.object) {
-        a.rivals.push_back(hpa.meta.full_name());
-        return warn(hpa.meta.mark, "spec.scaleTargetRef",
-                    fmt::format("pods of {} are selected by several HPAs, {} among them: none of them will scale it "
-                                "(AmbiguousSelector)",
-                                workload.full_name(), a.object->meta.name));
-      }
-      a.object = hpa;
-      a.min_replicas = hpa.min_replicas;
-      a.max_replicas = hpa.max_replicas;
-      return;
+      if (workload.namespace_ == hpa.meta.namespace_ && workload.name == hpa.target_name &&
+          to_string(workload.kind) == hpa.target_kind)
+        return WorkloadId(w);
     }
-    // As the HPA controller says it, FailedGetScale.
-    warn(hpa.meta.mark, "spec.scaleTargetRef",
-         fmt::format("the HPA controller was unable to get the target's current scale: {} {}/{} not found; "
-                     "HorizontalPodAutoscaler {} does nothing",
-                     hpa.target_kind, hpa.meta.namespace_, hpa.target_name, hpa.meta.name));
+    return {};
+  }
+
+  // The policy of all objects that scale the workload, or without any object.
+  void set_autoscaler(WorkloadId workload, const std::shared_ptr<const Autoscaler>& policy) {
+    if (!policy) return;  // there was a complaint
+    bool any = false;
+    for (AutoscalerBinding& a : model_->kube.autoscalers) {
+      if (a.workload != workload) continue;
+      a.policy = policy;
+      any = true;
+    }
+    if (any) return;
+    AutoscalerBinding& a = model_->kube.autoscalers[model_->kube.autoscalers.push_back({})];
+    a.workload = workload;
+    a.policy = policy;
   }
 
   void prices() {

@@ -2,6 +2,7 @@
 
 #include "cluster/resource_quota.hpp"
 #include "core/hash.hpp"
+#include "kube/cluster_autoscaler_expander.hpp"
 #include "kube/daemon_set_controller.hpp"
 
 #include <fmt/ranges.h>
@@ -48,8 +49,8 @@ Object without_pods(const Object& object) {
 bool same_pods(const PodTemplate& a, const PodTemplate& b) {
   auto fields = [](const PodTemplate& t) {
     const PodSpec& s = t.spec;
-    return std::tie(t.labels, t.annotations, t.forbidden, s.containers, s.init_containers, s.restart_policy, s.overhead,
-                    s.pod_requests, s.node_selector, s.required_node_affinity, s.preferred_node_affinity,
+    return std::tie(t.labels, t.annotations, t.refusal, s.containers, s.init_containers, s.restart_policy, s.overhead,
+                    s.pod_requests, s.pod_limits, s.node_selector, s.required_node_affinity, s.preferred_node_affinity,
                     s.pod_affinity, s.pod_anti_affinity, s.topology_spread_constraints, s.tolerations, s.priority,
                     s.priority_class_name, s.preemption_policy, s.scheduler_name, s.node_name, s.scheduling_gates,
                     s.termination_grace_period, s.active_deadline);
@@ -131,11 +132,9 @@ void ClusterCompiler::node_groups() {
       g.nodes.push_back(node_names_[node.meta.name] = builder_.add_node(node, i >= group.initial));
     }
   }
-  using Expander = ClusterAutoscalerModel::Expander;
-  const std::map<std::string, Expander> expanders{
-      {"random", Expander::Random},          {"most-pods", Expander::MostPods}, {"least-waste", Expander::LeastWaste},
-      {"least-nodes", Expander::LeastNodes}, {"price", Expander::Price},        {"priority", Expander::Priority}};
-  for (const std::string& name : spec.expander) out.expanders.push_back(expanders.at(name));  // checked by the reader
+  for (const std::string& name : spec.expander)  // checked by the reader
+    for (const ExpanderDoc& expander : expander_docs())
+      if (expander.name == name) out.expanders.push_back(expander.kind);
   out.scan_interval = spec.scan_interval;
   out.new_pod_scale_up_delay = spec.new_pod_scale_up_delay;
   out.max_node_provision_time = spec.max_node_provision_time;
@@ -352,13 +351,7 @@ void ClusterCompiler::restart(const ActionSpec& spec) {
   std::erase_if(pods.annotations, [&](const auto& annotation) { return annotation.first == key; });
   pods.annotations.emplace_back(key, fmt::format("{}", spec.at.to_seconds()));
   std::sort(pods.annotations.begin(), pods.annotations.end());
-  const LabelSelector* selector = std::visit(
-      [](const auto& object) -> const LabelSelector* {
-        if constexpr (requires { object.selector; }) return &object.selector;
-        return nullptr;
-      },
-      restarted.object);
-  restarted.pod_template = add_revision(id, metas_[id]->namespace_, pods, selector);
+  restarted.pod_template = add_revision(id, metas_[id]->namespace_, pods, restarted.selector());
   builder_.set_workload(restarted.pod_template, id);
   restarted.replicas.reset();
   Action& action = new_action(spec, Action::Kind::Restart);

@@ -3,7 +3,7 @@
 namespace kisim {
 
 void EventLog::record(KubeEvent event) {
-  Key key{std::string(event.kind), event.namespace_, event.name, event.reason, event.message};
+  Key key{std::string(event.kind), event.namespace_, event.name, event.uid, event.reason, event.message};
   auto known = known_.find(key);
   if (known != known_.end()) {
     Entry& entry = entries_[known->second];

@@ -29,7 +29,7 @@ class EventLog : public EventSink {
   uint64_t dropped() const { return dropped_; }
 
  private:
-  using Key = std::tuple<std::string, std::string, std::string, std::string, std::string>;
+  using Key = std::tuple<std::string, std::string, std::string, uint64_t, std::string, std::string>;
 
   std::vector<Entry> entries_;
   std::map<Key, size_t> known_;

@@ -1,7 +1,6 @@
 #include "run/explain.hpp"
 
 #include "cluster/changed_template.hpp"
-#include "policy/preemption.hpp"
 
 #include <fmt/ranges.h>
 
@@ -211,27 +210,7 @@ class CycleTeller {
       for (PodId victim : result.victims) out_.preemption->victims.push_back(full_name(cluster_, victim));
       return;
     }
-    out_.preemption->message = why_no_preemption(plugins.back());
-  }
-
-  // As Kubernetes words it, counted over the nodes.
-  std::string why_no_preemption(uint8_t plugin) {
-    const std::vector<std::string> reasons = preemption_reasons();
-    const std::vector<NodeVerdict> verdicts(cycle_.verdicts().begin(), cycle_.verdicts().end());
-    std::unique_ptr<FilterDryRun> trial = cycle_.dry_run();
-    std::map<std::string, size_t> counts;
-    PluginContext c = cycle_.context(plugin, pod_);
-    PreemptionSearch search = find_preemption(c, {}, verdicts, *trial, [&](const PreemptionFailure& failure) {
-      if (failure.no_victims) return void(++counts[reasons[static_cast<size_t>(PreemptionReason::NoVictims)]]);
-      for (uint32_t r : cycle_.reasons_of(failure.node, failure.verdict)) ++counts[model_.reasons[r]];
-    });
-    if (!search.eligible) return reasons[static_cast<size_t>(search.reason)];
-    if (size_t others = out_.nodes_in_cluster - search.potential_nodes.size(); others > 0)
-      counts[reasons[static_cast<size_t>(PreemptionReason::NotHelpful)]] += others;
-    std::vector<std::string> parts;
-    for (const auto& [text, count] : counts) parts.push_back(fmt::format("{} {}", count, text));
-    std::sort(parts.begin(), parts.end());
-    return fmt::format("0/{} nodes are available: {}", out_.nodes_in_cluster, fmt::join(parts, ", "));
+    out_.preemption->message = cycle_.why_no_preemption();
   }
 
   PodId pod_;

@@ -10,22 +10,19 @@ namespace kisim {
 
 namespace {
 
-constexpr size_t kScalingsTold = 10;
-
 bool is_named(const std::string& full, const std::string& name) {
   return full == name || full.substr(full.find('/') + 1) == name;
 }
 
 // Objects come before workloads: both often have the same name.
-WorkloadId find_autoscaler(const Model& model, const std::string& name) {
+AutoscalerId find_autoscaler(const Model& model, const std::string& name) {
   std::vector<std::string> known;
-  WorkloadId of_workload;
-  for (size_t w = 0; w < model.kube.workloads.size(); ++w) {
-    const AutoscalerBinding& binding = model.kube.workloads[WorkloadId(w)].autoscaler;
-    if (!binding.policy) continue;
-    std::string workload = model.cluster.workloads[WorkloadId(w)].full_name();
-    if (binding.object && is_named(binding.object->meta.full_name(), name)) return WorkloadId(w);
-    if (!of_workload.valid() && is_named(workload, name)) of_workload = WorkloadId(w);
+  AutoscalerId of_workload;
+  for (size_t a = 0; a < model.kube.autoscalers.size(); ++a) {
+    const AutoscalerBinding& binding = model.kube.autoscalers[AutoscalerId(a)];
+    std::string workload = binding.workload.valid() ? model.cluster.workloads[binding.workload].full_name() : "";
+    if (binding.object && is_named(binding.object->meta.full_name(), name)) return AutoscalerId(a);
+    if (!of_workload.valid() && is_named(workload, name)) of_workload = AutoscalerId(a);
     known.push_back(binding.object ? binding.object->meta.full_name() : workload);
   }
   if (of_workload.valid()) return of_workload;
@@ -38,23 +35,22 @@ WorkloadId find_autoscaler(const Model& model, const std::string& name) {
 
 class Teller {
  public:
-  Teller(const World& world, WorkloadId workload)
+  Teller(const World& world, AutoscalerId autoscaler)
       : model_(world.model()),
         state_(world.state()),
         cluster_(world.cluster()),
-        id_(workload),
-        binding_(model_.kube.workloads[workload].autoscaler),
-        autoscaler_(state_.kube.autoscalers[workload]) {}
+        id_(autoscaler),
+        binding_(model_.kube.autoscalers[autoscaler]),
+        autoscaler_(state_.kube.autoscalers[autoscaler]) {}
 
   HpaExplanation tell(Time at) const {
-    const WorkloadModel& workload = model_.cluster.workloads[id_];
     HpaExplanation out;
     if (binding_.object) out.autoscaler = binding_.object->meta.full_name();
-    out.workload = fmt::format("{} {}", to_string(workload.kind), workload.full_name());
+    out.workload = target_text(binding_, model_.cluster);
     out.at = at;
     if (autoscaler_.synced != Time::max()) out.synced = autoscaler_.synced;
     out.last_scale = autoscaler_.last_scale;
-    out.replicas = std::max(0, state_.cluster.replicas[id_.value]);
+    if (binding_.workload.valid()) out.replicas = std::max(0, state_.cluster.replicas[binding_.workload.value]);
     out.current = autoscaler_.current_replicas;
     out.desired = autoscaler_.desired_replicas;
     out.min_replicas = binding_.min_replicas;
@@ -90,23 +86,20 @@ class Teller {
       MetricExplanation& metric =
           out.metrics.emplace_back(MetricExplanation{specs[m], metric_text(specs[m]), status, {}});
       if (status.failure == MetricFailure::None) continue;
-      FailurePlace place =
-          failure_place(model_.kube, cluster_, id_, specs[m], status.failure, PodId(size_t{status.pod}));
+      FailurePlace place = failure_place(binding_, cluster_, specs[m], status.failure, PodId(size_t{status.pod}));
       metric.failure = failure_text(specs[m], status.failure, place);
     }
   }
 
   void scalings(HpaExplanation& out) const {
     for (const Scaling& s : state_.kube.statistics.scalings)
-      if (s.workload == id_) out.scalings.push_back({s.at, s.from, s.to, s.reason});
-    if (out.scalings.size() > kScalingsTold)
-      out.scalings.erase(out.scalings.begin(), out.scalings.end() - static_cast<std::ptrdiff_t>(kScalingsTold));
+      if (s.workload == binding_.workload) out.scalings.push_back({s.at, s.from, s.to, s.reason});
   }
 
   const Model& model_;
   const State& state_;
   const Cluster& cluster_;
-  WorkloadId id_;
+  AutoscalerId id_;
   const AutoscalerBinding& binding_;
   const AutoscalerState& autoscaler_;
 };
@@ -114,10 +107,10 @@ class Teller {
 }  // namespace
 
 HpaExplanation explain_hpa(std::shared_ptr<const Model> model, const std::string& name, Time at) {
-  WorkloadId workload = find_autoscaler(*model, name);
+  AutoscalerId autoscaler = find_autoscaler(*model, name);
   World world(std::move(model));
   world.run_until(at);
-  return Teller(world, workload).tell(world.now());
+  return Teller(world, autoscaler).tell(world.now());
 }
 
 }  // namespace kisim

@@ -45,7 +45,7 @@ struct HpaExplanation {
   ScalingSteps steps;
   bool error = false;                        // of the last sync
   std::string reason;                        // of the rescale at the last sync; empty: there was none
-  std::vector<ScalingExplanation> scalings;  // of spec.replicas, whoever did it; the last ones, in order
+  std::vector<ScalingExplanation> scalings;  // of spec.replicas, whoever did it, in order
 };
 
 // Replays the model to `at` and explains the autoscaler with that name: of the object, or of the workload that it

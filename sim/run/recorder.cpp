@@ -105,6 +105,13 @@ void Recorder::sample(const World& world) {
     point("kisim_pods", "1", {{"phase", "terminating"}, {"workload", name}}, now, terminating);
   }
 
+  // nodes
+  int64_t present = state.kube.statistics.nodes.value(), nodes_ready = 0;
+  for (size_t i = 0; i < state.cluster.node_present.size(); ++i)
+    nodes_ready += state.cluster.node_present[i] && world.cluster().node_ready(NodeId(i));
+  point("kisim_nodes", "1", {}, now, static_cast<double>(present));
+  point("kisim_nodes_ready", "1", {}, now, static_cast<double>(nodes_ready));
+
   // what kube-state-metrics and the controllers export; series of single nodes and pods only where all is wanted
   auto keep = [&](std::string_view metric, MetricLabels labels, double value) {
     if (mode_ != Record::All && metric.starts_with("kube_node")) return;
@@ -186,7 +193,7 @@ void Recorder::finish(const World& world) {
     r.created = pod.created.to_seconds();
     r.scheduled = pod.node.valid() ? pod.scheduled.to_seconds() : kNever;
     r.started = pod.started != Time::max() ? pod.started.to_seconds() : kNever;
-    r.ready = pod.ready != Time::max() ? pod.ready.to_seconds() : kNever;
+    r.ready = pod.first_ready != Time::max() ? pod.first_ready.to_seconds() : kNever;
     r.deleted = pod.phase == PodPhase::Gone ? pod.deleted.to_seconds() : kNever;
     pods.push_back(std::move(r));
   }

@@ -18,7 +18,7 @@ class World;
 
 enum class Record : uint8_t { None, Sample, All };
 
-// One pod's life; times in seconds, NaN = did not get there.
+// One pod's life; times in seconds, NaN = did not get there. Ready: for the first time.
 struct PodRecord {
   std::string name, workload, node, phase;
   double created = 0, scheduled = 0, started = 0, ready = 0, deleted = 0;

@@ -60,6 +60,12 @@ struct Summary {
     int64_t pending_max = 0;
     uint64_t preempted = 0, evicted = 0;
   } pods;
+  // Objects, ready or not; after warm-up.
+  struct Nodes {
+    double mean = 0;
+    int64_t max = 0;
+    double hours = 0;
+  } nodes;
   std::map<std::string, uint64_t> decisions;  // reason -> count
   std::vector<std::string> warnings;
 
@@ -138,6 +144,13 @@ void for_each_field(T& p, Visit&& visit) {
   visit("evicted", p.evicted);
 }
 
+template <PartOf<Summary::Nodes> T, class Visit>
+void for_each_field(T& n, Visit&& visit) {
+  visit("mean", n.mean);
+  visit("max", n.max);
+  visit("hours", n.hours);
+}
+
 template <PartOf<Summary> T, class Visit>
 void for_each_field(T& s, Visit&& visit) {
   visit("signature", s.signature);
@@ -158,6 +171,7 @@ void for_each_field(T& s, Visit&& visit) {
   visit("cost", s.cost);
   visit("replicas", s.replicas);
   visit("pods", s.pods);
+  visit("nodes", s.nodes);
   visit("decisions", s.decisions);
   visit("warnings", s.warnings);
 }

@@ -96,6 +96,21 @@ void World::dispatch(const Event& event) {
   state_.serving.completions.clear();
 }
 
+// kubectl rollout status would fail of them.
+std::vector<std::string> World::stuck_rollouts() const {
+  std::vector<std::string> out;
+  for (size_t w = 0; w < model_->cluster.workloads.size(); ++w) {
+    const WorkloadControl& control = state_.kube.workloads[WorkloadId(w)];
+    if (!control.exists) continue;
+    for (const Condition& c : control.conditions)
+      if (c.reason == "ProgressDeadlineExceeded")
+        out.push_back(fmt::format("deployment \"{}\" exceeded its progress deadline at {:.0f} s: {}",
+                                  model_->cluster.workloads[WorkloadId(w)].full_name(), c.since.to_seconds(),
+                                  c.message));
+  }
+  return out;
+}
+
 Summary World::summary() const {
   serving_.check_conservation();
   Summary s;
@@ -176,8 +191,11 @@ Summary World::summary() const {
   }
   const KubeStatistics& kube = state_.kube.statistics;
   s.pods = {kube.scheduled, kube.pending.max(), kube.preempted, kube.evicted};
+  double nodes = kube.nodes.mean(now());
+  s.nodes = {nodes, kube.nodes.max(), nodes * measured_s / 3600};
   s.decisions = kube_.decisions();
   s.warnings = model_->warnings;
+  for (std::string& stuck : stuck_rollouts()) s.warnings.push_back(std::move(stuck));
   s.signature = sign(s, state_.engine.signature());
   return s;
 }

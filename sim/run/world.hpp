@@ -62,6 +62,7 @@ class World {
 
   World(std::shared_ptr<const Model> model, const State& state, bool finished);
   void dispatch(const Event& event);
+  std::vector<std::string> stuck_rollouts() const;
 
   std::shared_ptr<const Model> model_;
   State state_;

@@ -79,10 +79,19 @@ for topic in policies models gpus engines metrics; do
 done
 expect 0 list policies
 says out "least-requests"
+says out "RemovePodsViolatingTopologySpreadConstraint"
+says out "least-waste"
+COLUMNS=160 expect 0 list policies
+[ "$(wc -L <out)" -gt 80 ] || fail "$what: COLUMNS is not heeded"
 expect 0 list gpus
 says out "h100-80gb"
 expect 0 describe policy hpa
 says out "autoscaler"
+expect 0 describe policy random
+says out "router"
+says out "cluster-autoscaler expander"
+expect 0 describe policy PodLifeTime
+says out "pluginConfig"
 expect 0 describe policy kube
 says out "bindLatency"
 expect 0 describe gpu h100-80gb
@@ -152,6 +161,12 @@ exists elsewhere.html
 absent deep/er/report.html
 expect 0 run "$quick" $short --no-files --report only.html
 exists only.html
+
+expect 0 run "$quick" $short --no-files -o events-wide
+says out "FIRST"
+expect 0 explain hpa llama "$quick" $short --at 9h
+says err "--at 9h is after the end of the run: this is of its end, 0:10:00"
+says out "at 0:10:00"
 
 # ---- checks
 

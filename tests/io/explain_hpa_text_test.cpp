@@ -54,7 +54,7 @@ HpaExplanation sample() {
 }
 
 TEST_CASE("the explanation of an autoscaler for people", "[explain]") {
-  std::string text = hpa_explanation_text(sample(), {.width = 300});
+  std::string text = hpa_explanation_text(sample(), false, {.width = 300});
   CHECK_THAT(text, Contains("HorizontalPodAutoscaler ml/web of Deployment ml/web at 0:02:00"));
   CHECK_THAT(text, Contains("8 replicas, 1 to 10 allowed; at its last sync, 0:01:45, it saw 5 and wanted 8"));
   CHECK_THAT(text,
@@ -69,8 +69,17 @@ TEST_CASE("the explanation of an autoscaler for people", "[explain]") {
   CHECK_THAT(text, Contains("cpu above target"));
 }
 
+TEST_CASE("only the last scalings are listed, and the number of the others", "[explain]") {
+  HpaExplanation e = sample();
+  for (int i = 0; i < 13; ++i) e.scalings.push_back({Time{} + 200_s, 8, 9, fmt::format("reason {}.", i)});
+  const std::string some = hpa_explanation_text(e, false, {.width = 300});
+  CHECK_THAT(some, Contains("reason 12.") && Contains("reason 3.") && !Contains("reason 2."));
+  CHECK_THAT(some, Contains("… and 4 earlier; -o wide lists them"));
+  CHECK_THAT(hpa_explanation_text(e, true, {.width = 300}), Contains("reason 0.") && !Contains("earlier"));
+}
+
 TEST_CASE("what decided where no metric did", "[explain]") {
-  auto verdict = [](HpaExplanation e) { return hpa_explanation_text(e, {.width = 300}); };
+  auto verdict = [](HpaExplanation e) { return hpa_explanation_text(e, false, {.width = 300}); };
   HpaExplanation e = sample();
   e.steps = {};
   e.metrics.clear();

@@ -25,14 +25,14 @@ const PodTemplate& pods(const Read& read) { return read.objects.deployments.at(0
 // What the pods of a Deployment are refused for, and that the warning says so.
 std::string refusal(const std::string& text) {
   Read r = read(text);
-  const std::string& forbidden = pods(r).forbidden;
-  if (forbidden.empty()) {
+  const Refusal& refusal = pods(r).refusal;
+  if (refusal.empty()) {
     CHECK(r.warnings().empty());
     return "";
   }
   REQUIRE(r.warnings().size() == 1);
-  CHECK(r.warnings()[0].ends_with(": spec.template.spec: pods \"llama-\" is forbidden: " + forbidden));
-  return forbidden;
+  CHECK(r.warnings()[0].ends_with(": spec.template.spec: " + refusal.message("llama-")));
+  return refusal.why;
 }
 
 }  // namespace
@@ -106,6 +106,20 @@ containers:
   CHECK(warnings("{type: Pod, max: {memory: 3Gi}}") ==
         std::vector<std::string>{
             "m.yaml:6:1: spec: pods \"p\" is forbidden: maximum memory usage per Pod is 3Gi, but limit is 4Gi"});
+  // What the pod says as a whole stands in place of their sum.
+  const std::string whole = "resources: {limits: {memory: 6Gi}}\n" + kContainers;
+  CHECK(read(limits("{type: Pod, max: {memory: 5Gi}}") + pod(whole)).warnings() ==
+        std::vector<std::string>{
+            "m.yaml:6:1: spec: pods \"p\" is forbidden: maximum memory usage per Pod is 5Gi, but limit is 6Gi"});
+}
+
+TEST_CASE("a quota below the least that a limit range lets in is told") {
+  const std::string range = limits("{type: Container, min: {cpu: 2}}");
+  CHECK(read(range + quota("requests.cpu: 1500m, limits.cpu: 8")).warnings() ==
+        std::vector<std::string>{"m.yaml:6:1: spec.hard[requests.cpu]: found 1500m, and LimitRange l wants at least 2 "
+                                 "cpu of every pod: the quota lets none in"});
+  CHECK(read(range + quota("cpu: 2")).warnings().empty());
+  CHECK(read(limits("{type: Pod, min: {cpu: 2}}", "other") + quota("cpu: 1")).warnings().empty());
 }
 
 TEST_CASE("defaults that do not fit what is written make the pod invalid") {
@@ -116,9 +130,8 @@ TEST_CASE("defaults that do not fit what is written make the pod invalid") {
         "spec.containers[0].resources.limits: Required value: Limit must be set for non overcommitable resources");
   CHECK(read(limits("{type: Container, default: {cpu: 2}}") + pod("resources: {requests: {cpu: 1}}\n" + kContainers))
             .warnings() ==
-        std::vector<std::string>{
-            "m.yaml:6:1: spec: pods \"p\" is forbidden: spec.resources.requests[cpu]: Invalid value: "
-            "\"1\": must be greater than or equal to aggregate container requests of 2"});
+        std::vector<std::string>{"m.yaml:6:1: spec: Pod \"p\" is invalid: spec.resources.requests[cpu]: Invalid value: "
+                                 "\"1\": must be greater than or equal to aggregate container requests of 2"});
 }
 
 TEST_CASE("with a quota on cpu or memory, containers must say what they ask for") {
@@ -132,7 +145,7 @@ TEST_CASE("with a quota on cpu or memory, containers must say what they ask for"
 
 TEST_CASE("a pod that no quota would ever let in is told, and left to the run") {
   Read r = read(quota("requests.nvidia.com/gpu: 4, pods: 9") + llama("limits: {nvidia.com/gpu: 8}"));
-  CHECK(pods(r).forbidden.empty());
+  CHECK(pods(r).refusal.empty());
   CHECK(r.warnings() ==
         std::vector<std::string>{"m.yaml:6:1: spec.template.spec: pods \"llama-\" is forbidden: exceeded quota: team, "
                                  "requested: requests.nvidia.com/gpu=8, used: requests.nvidia.com/gpu=0, limited: "
@@ -166,7 +179,7 @@ TEST_CASE("the pods of every kind of workload are admitted") {
   const std::string why = "minimum cpu usage per Pod is 1.  No request is specified";
   for (const PodTemplate* t : {&r.objects.replica_sets.at(0).pod_template, &r.objects.stateful_sets.at(0).pod_template,
                                &r.objects.daemon_sets.at(0).pod_template, &r.objects.jobs.at(0).pod_template}) {
-    CHECK(t->forbidden == why);
+    CHECK(t->refusal == Refusal{why});
     CHECK(t->spec.priority == 7);
   }
   REQUIRE(r.warnings().size() == 4);

@@ -158,3 +158,22 @@ TEST_CASE("report: an unwritable place is an error with its reason") {
   CHECK_THROWS_WITH(write_report(path, sample_scenario(), sample_summary(), sample_recorder()),
                     Catch::Contains(path) && Catch::Contains("No such file or directory"));
 }
+
+TEST_CASE("report: nodes are drawn where they come or go") {
+  Recorder recorder = sample_recorder();
+  auto drawn = [&] {
+    const nlohmann::json data = data_of(render_report(sample_scenario(), sample_summary(), recorder));
+    return std::count_if(data["charts"].begin(), data["charts"].end(),
+                         [](const nlohmann::json& chart) { return chart["title"] == "Nodes"; });
+  };
+  Series nodes{"kisim_nodes", "1", {}, {}, {}};
+  for (int64_t i = 0; i < 10; ++i) nodes.add(Time{i * 1'000'000'000}, 3);
+  recorder.series.push_back(nodes);
+  CHECK(drawn() == 0);
+  recorder.series.back().value[7] = 4;
+  CHECK(drawn() == 1);
+  Summary steady = sample_summary();
+  CHECK(render_report(sample_scenario(), steady, recorder).find("Node-hours") != std::string::npos);
+  steady.nodes = {3, 3, 6};
+  CHECK(render_report(sample_scenario(), steady, recorder).find("Node-hours") == std::string::npos);
+}

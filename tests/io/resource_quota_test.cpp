@@ -122,8 +122,21 @@ TEST_CASE("quotas of other things than kisim's pods") {
   CHECK(volumes.errors().empty());
   CHECK(volumes.warnings().empty());
   CHECK(volumes.objects.resource_quotas.empty());
-  Read across = read(head + "{hard: {pods: 0}, scopes: [CrossNamespacePodAffinity]}\n");
-  CHECK(across.objects.resource_quotas.empty());
-  CHECK(across.warnings() ==
-        std::vector<std::string>{"m.yaml:1:1: ResourceQuotas of scope CrossNamespacePodAffinity: 1 object ignored"});
+}
+
+TEST_CASE("a quota of pods that look at those of other namespaces") {
+  ResourceQuota across = good(
+                             "apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: q}\nspec: {hard: {pods: 0}, "
+                             "scopes: [CrossNamespacePodAffinity]}\n")
+                             .resource_quotas.at(0);
+  PodSpec pod;
+  CHECK_FALSE(covers(across, pod));
+  PodAffinityTerm term{.label_selector = LabelSelector{}, .topology_key = "zone"};
+  pod.pod_affinity.required = {term};
+  CHECK_FALSE(covers(across, pod));
+  term.namespaces = {"team"};
+  pod.pod_anti_affinity.preferred = {{1, term}};
+  CHECK(covers(across, pod));
+  pod.pod_anti_affinity.preferred[0].term = {.label_selector = LabelSelector{}, .namespace_selector = LabelSelector{}};
+  CHECK(covers(across, pod));
 }

@@ -27,6 +27,7 @@ Summary sample_summary() {
   s.cost = 13.53;
   s.replicas["default/llama"] = {2.71, 4, 6, 5};
   s.pods = {11, 2, 1, 3};
+  s.nodes = {2.5, 3, 4.79};
   s.decisions = {{"autoscaler/metric-above-target", 6}, {"scheduler/Insufficient nvidia.com/gpu", 2}};
   s.warnings = {"llama.yaml:12:3: spec.template.spec.hostNetwork: not modelled, ignored"};
   return s;

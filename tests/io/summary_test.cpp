@@ -136,10 +136,11 @@ TEST_CASE("summary: texts in the signature cannot run into each other") {
 
 TEST_CASE("summary: JSON has the contract's fields in its order") {
   const Json json = Json::parse(summary_json(sample_summary()));
-  CHECK(keys(json) == std::vector<std::string>{"signature", "scenario", "seed", "simulated_s", "events", "wall_s",
-                                               "events_per_s", "peak_rss_bytes", "requests", "latency_s", "tokens",
-                                               "slo", "gpu", "energy_kwh", "cost", "replicas", "pods", "decisions",
-                                               "warnings"});
+  CHECK(keys(json) == std::vector<std::string>{"signature", "scenario",   "seed",         "simulated_s",
+                                               "events",    "wall_s",     "events_per_s", "peak_rss_bytes",
+                                               "requests",  "latency_s",  "tokens",       "slo",
+                                               "gpu",       "energy_kwh", "cost",         "replicas",
+                                               "pods",      "nodes",      "decisions",    "warnings"});
   CHECK(json["signature"] == "0123456789abcdef");
   CHECK(keys(json["requests"]) == std::vector<std::string>{"arrived", "admitted", "completed", "failed", "dropped",
                                                            "timed_out", "in_flight", "retried"});
@@ -150,6 +151,7 @@ TEST_CASE("summary: JSON has the contract's fields in its order") {
   CHECK(keys(json["gpu"]) == std::vector<std::string>{"hours_allocated", "hours_busy", "utilization"});
   CHECK(keys(json["replicas"]["default/llama"]) == std::vector<std::string>{"mean", "max", "scale_ups", "scale_downs"});
   CHECK(keys(json["pods"]) == std::vector<std::string>{"scheduled", "pending_max", "preempted", "evicted"});
+  CHECK(keys(json["nodes"]) == std::vector<std::string>{"mean", "max", "hours"});
   CHECK(json["events_per_s"].get<double>() == 2991438.5);
 }
 

@@ -161,8 +161,10 @@ TEST_CASE("a quota refuses pods beyond it, and lets them in when others have gon
       if (c.type == type) return c.message;
     return std::string();
   };
+  // By the name that the pod would have had.
   CHECK(find("ReplicaFailure") ==
-        "pods is forbidden: exceeded quota: team, requested: pods=1, used: pods=3, limited: pods=3");
+        "pods \"" + run.cluster().next_pod_name(id, TemplateId(0u), PodState::kNoIndex) +
+            "\" is forbidden: exceeded quota: team, requested: pods=1, used: pods=3, limited: pods=3");
   run.kube().scale(id, 1, "test");
   run.run_until(at(100));
   CHECK(run.state().quotas[0].used[0] == 1);
@@ -230,6 +232,59 @@ TEST_CASE("deleting an object takes its pods with it, unless they are orphaned",
     KubeRun run(setup);
     run.run_until(at(200));
     CHECK(run.pods_in(PodPhase::Ready) == 3);
+  }
+}
+
+// What kube-scheduler says of pods that it cannot place.
+struct SchedulerEvents : EventSink {
+  void record(KubeEvent event) override {
+    if (event.reason == "FailedScheduling") texts.push_back(event.message);
+  }
+  std::vector<std::string> texts;
+};
+
+TEST_CASE("FailedScheduling says why nobody is evicted, and nothing where somebody is", "[preemption]") {
+  KubeSetup setup;
+  setup.add_node("a", 2000);
+  setup.add_node("b", 2000);
+  SchedulerEvents events;
+  SECTION("pods as important fill the nodes") {
+    setup.add("web", 5, setup.pod());
+    KubeRun run(setup);
+    run.kube().set_event_sink(&events);
+    run.run_until(at(1));
+    CHECK(events.texts == std::vector<std::string>{"0/2 nodes are available: 2 Insufficient cpu. preemption: 0/2 nodes "
+                                                   "are available: 2 No preemption victims found for incoming pod."});
+  }
+  SECTION("no node is large enough") {
+    setup.add("web", 1, setup.pod(4000));
+    KubeRun run(setup);
+    run.kube().set_event_sink(&events);
+    run.run_until(at(1));
+    CHECK(events.texts == std::vector<std::string>{"0/2 nodes are available: 2 Insufficient cpu. preemption: 0/2 nodes "
+                                                   "are available: 2 Preemption is not helpful for scheduling."});
+  }
+  SECTION("it never evicts") {
+    PodSpec pod = setup.pod(4000);
+    pod.preemption_policy = PreemptionPolicy::Never;
+    setup.add("web", 1, pod);
+    KubeRun run(setup);
+    run.kube().set_event_sink(&events);
+    run.run_until(at(1));
+    CHECK(events.texts == std::vector<std::string>{"0/2 nodes are available: 2 Insufficient cpu. preemption: not "
+                                                   "eligible due to preemptionPolicy=Never."});
+  }
+  SECTION("less important pods go") {
+    setup.add("web", 4, setup.pod());
+    PodSpec urgent = setup.pod();
+    urgent.priority = 10;
+    setup.apply(5, setup.add("urgent", 1, urgent), SpecId(1u));
+    setup.kube.workloads[WorkloadId(1u)].spec = {};
+    KubeRun run(setup);
+    run.kube().set_event_sink(&events);
+    run.run_until(at(5));
+    CHECK(events.texts.front() == "0/2 nodes are available: 2 Insufficient cpu.");
+    CHECK(run.statistics().preempted == 1);
   }
 }
 

@@ -102,7 +102,7 @@ TEST_CASE("a copy of the control plane continues identically", "[controllers][fo
   WorkloadId w = setup.add_server("web", 3, setup.pod(), 0.7);
   setup.kube.workloads[w].startup.container = Distribution::exponential(20);
   setup.lose(NodeId(1u), 200, 500_s);
-  AutoscalerBinding& autoscaler = setup.kube.workloads[w].autoscaler;
+  AutoscalerBinding& autoscaler = setup.autoscaler(w);
   autoscaler.policy = Registry<Autoscaler>::instance().find("hpa")->make([] {
     Params p;
     p.set("tolerance", 0.1);

@@ -24,7 +24,7 @@ KubeSetup queue_scaled(const std::string& metric, MetricSpec::Source source = Me
   setup.add_node("a", 64000);
   WorkloadId w = setup.add_server("web", 1, setup.pod(), 1000);
   setup.kube.metrics = {.scrape_interval = 15_s, .offset = 5_s, .delay = 0_s, .window = 30_s};
-  AutoscalerBinding& binding = setup.kube.workloads[w].autoscaler;
+  AutoscalerBinding& binding = setup.autoscaler(w);
   MetricSpec spec{.source = source, .name = metric};
   spec.target.milli_value = 2000;
   binding.policy = hpa();
@@ -71,15 +71,14 @@ TEST_CASE("a metric that cannot be had stops scaling and is counted", "[hpa]") {
 // Writes down what is recorded of an object of that kind.
 struct HpaEvents : EventSink {
   void record(KubeEvent event) override {
-    if (event.kind != "HorizontalPodAutoscaler") return;
+    if (event.kind != "HorizontalPodAutoscaler" || event.name != "h") return;
     texts.push_back(fmt::format("{} {} {}", event.at.ns / 1'000'000'000, event.reason, event.message));
     CHECK(event.component == "horizontal-pod-autoscaler");
-    CHECK(event.name == "h");
   }
   std::vector<std::string> texts;
 };
 
-const AutoscalerState& autoscaler(KubeRun& run) { return run.state().autoscalers[WorkloadId(0u)]; }
+const AutoscalerState& autoscaler(KubeRun& run) { return run.state().autoscalers[AutoscalerId(0u)]; }
 
 TEST_CASE("the status of the object is kept", "[hpa]") {
   KubeRun run(queue_scaled("nv_inference_pending_request_count"));
@@ -166,14 +165,48 @@ TEST_CASE("an object whose target is not there cannot get its scale", "[hpa]") {
   CHECK(autoscaler(run).able_to_scale.since == at(30));
 }
 
-TEST_CASE("two objects over the same pods scale nothing", "[hpa]") {
+TEST_CASE("two objects over the same pods: neither computes anything once both are known", "[hpa]") {
   KubeSetup setup = queue_scaled("nv_inference_pending_request_count");
-  setup.kube.workloads[WorkloadId(0u)].autoscaler.rivals = {"default/other"};
+  auto& web = std::get<Deployment>(setup.kube.specs[SpecId(0u)].object);
+  web.selector.requirements = {{"app", SelectorOperator::In, {"web"}}};
+  AutoscalerBinding other = setup.autoscaler(WorkloadId(0u));
+  other.object->meta.name = "other";
+  setup.kube.autoscalers.push_back(other);
   KubeRun run(setup);
+  HpaEvents events;
+  run.kube().set_event_sink(&events);
+  run.run_until(at(20));
   for (int i = 0; i < 9; ++i) run.submit();
-  run.run_until(at(60));
+  run.run_until(at(50));
   CHECK(run.statistics().scalings.empty());
-  CHECK(run.decided("AmbiguousSelector") == 4);
+  // Only the first look of the first one found the pods its own.
+  CHECK(run.decided("AmbiguousSelector") == 5);
+  const AutoscalerState& a = autoscaler(run);
+  CHECK(a.able_to_scale.value.status);
+  CHECK_FALSE(a.scaling_active.value.status);
+  CHECK(a.scaling_active.since == at(30));
+  const std::string text = "pods by selector app=web are controlled by multiple HPAs: [default/h default/other]";
+  CHECK(events.texts ==
+        std::vector<std::string>{"30 AmbiguousSelector " + text, "30 FailedComputeMetricsReplicas " + text,
+                                 "45 AmbiguousSelector " + text, "45 FailedComputeMetricsReplicas " + text});
+}
+
+TEST_CASE("an object whose target nobody ever made says so", "[hpa]") {
+  KubeSetup setup = queue_scaled("nv_inference_pending_request_count");
+  AutoscalerBinding lost = setup.autoscaler(WorkloadId(0u));
+  lost.workload = {};
+  lost.object->target_kind = "Deployment";
+  lost.object->target_name = "wbe";
+  setup.kube.autoscalers[AutoscalerId(0u)] = lost;
+  KubeRun run(setup);
+  HpaEvents events;
+  run.kube().set_event_sink(&events);
+  run.run_until(at(31));
+  CHECK(events.texts == std::vector<std::string>{"15 FailedGetScale deployments.apps \"wbe\" not found",
+                                                 "30 FailedGetScale deployments.apps \"wbe\" not found"});
+  CHECK_FALSE(autoscaler(run).able_to_scale.value.status);
+  CHECK(autoscaler(run).able_to_scale.since == at(15));
+  CHECK_FALSE(autoscaler(run).scaling_active.known);
 }
 
 TEST_CASE("a record takes the place of the cluster", "[hpa]") {
@@ -185,7 +218,7 @@ TEST_CASE("a record takes the place of the cluster", "[hpa]") {
     metric.values_milli = {t * 1000};
     target.syncs.push_back({.at = at(static_cast<double>(t)), .status_replicas = 1, .metrics = {metric}});
   }
-  setup.kube.workloads[WorkloadId(0u)].autoscaler.recorded = std::make_shared<RecordedTarget>(target);
+  setup.autoscaler(WorkloadId(0u)).recorded = std::make_shared<RecordedTarget>(target);
   KubeRun run(setup);
   run.run_until(at(1000));
   const auto& scalings = run.statistics().scalings;
@@ -203,7 +236,7 @@ TEST_CASE("CPU utilisation of the request scales", "[hpa]") {
   KubeSetup setup = queue_scaled("cpu", MetricSpec::Source::Resource);
   KubeWorkload& workload = setup.kube.workloads[WorkloadId(0u)];
   workload.behaviour.cpu = Distribution::constant(0.9);  // of one core requested
-  workload.autoscaler.object->metrics[0].target = {MetricTarget::Type::Utilization, 0, 60};
+  setup.autoscaler(WorkloadId(0u)).object->metrics[0].target = {MetricTarget::Type::Utilization, 0, 60};
   KubeRun run(setup);
   run.run_until(at(600));
   // Every pod uses 90 % whatever there are: 1.5 times as many, again and again, at most doubled, up to eight.
@@ -238,7 +271,7 @@ TEST_CASE("a missing request is told with its container and pod", "[hpa]") {
   KubeSetup setup = queue_scaled("memory", MetricSpec::Source::Resource);
   KubeWorkload& workload = setup.kube.workloads[WorkloadId(0u)];
   workload.behaviour.memory = Distribution::constant(1e9);
-  workload.autoscaler.object->metrics[0].target = {MetricTarget::Type::Utilization, 0, 60};
+  setup.autoscaler(WorkloadId(0u)).object->metrics[0].target = {MetricTarget::Type::Utilization, 0, 60};
   KubeRun run(setup);
   HpaEvents events;
   run.kube().set_event_sink(&events);
@@ -265,8 +298,8 @@ TEST_CASE("what a policy wants is kept within the binding's limits", "[hpa]") {
   WorkloadId w = setup.add_server("web", 1, setup.pod());
   Params params;
   params.set("replicas", 12.0);
-  setup.kube.workloads[w].autoscaler.policy = Registry<Autoscaler>::instance().find("constant")->make(params);
-  setup.kube.workloads[w].autoscaler.max_replicas = 5;
+  setup.autoscaler(w).policy = Registry<Autoscaler>::instance().find("constant")->make(params);
+  setup.autoscaler(w).max_replicas = 5;
   KubeRun run(setup);
   run.run_until(at(20));
   CHECK(run.cluster().state.replicas[w.value] == 5);

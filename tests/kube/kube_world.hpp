@@ -105,6 +105,14 @@ struct KubeSetup {
     builder.set_workload(pod_template, id);
     return add_spec(object, pod_template);
   }
+  // What scales the workload; the first call adds it.
+  AutoscalerBinding& autoscaler(WorkloadId id) {
+    for (AutoscalerBinding& known : kube.autoscalers)
+      if (known.workload == id) return known;
+    AutoscalerBinding& added = kube.autoscalers[kube.autoscalers.push_back({})];
+    added.workload = id;
+    return added;
+  }
   void apply(double seconds, WorkloadId id, SpecId spec) {
     Action action;
     action.at = at(seconds);

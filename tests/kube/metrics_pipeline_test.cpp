@@ -44,7 +44,7 @@ std::vector<Sight> watch(MetricSpec::Source source, const std::string& metric, D
   setup.add_node("a");
   WorkloadId w = setup.add_server("web", 1, setup.pod(), 1);
   setup.kube.metrics = {.scrape_interval = 15_s, .offset = 5_s, .delay = delay, .window = 30_s};
-  setup.kube.workloads[w].autoscaler.policy = std::make_shared<Watcher>(source, metric, log);
+  setup.autoscaler(w).policy = std::make_shared<Watcher>(source, metric, log);
   KubeRun run(setup);
   run.run_until(at(4));
   for (int i = 0; i < requests; ++i) run.submit();
@@ -122,7 +122,7 @@ TEST_CASE("a value that is too old is none", "[metrics]") {
   setup.add_node("a");
   WorkloadId w = setup.add_server("web", 1, setup.pod(), 1);
   setup.kube.metrics = {.scrape_interval = 60_s, .offset = 5_s, .staleness = 30_s};
-  setup.kube.workloads[w].autoscaler.policy =
+  setup.autoscaler(w).policy =
       std::make_shared<Watcher>(MetricSpec::Source::Pods, "nv_inference_pending_request_count", log);
   KubeRun run(setup);
   run.run_until(at(76));  // scrapes at 5 and 65
@@ -150,7 +150,7 @@ std::vector<Sight> watch_usage(const std::string& metric, double per_request, do
   workload.behaviour.cpu_per_request = per_request;
   setup.kube.metrics = settings;
   auto source = container.empty() ? MetricSpec::Source::Resource : MetricSpec::Source::ContainerResource;
-  workload.autoscaler.policy = std::make_shared<Watcher>(source, metric, log, container);
+  setup.autoscaler(w).policy = std::make_shared<Watcher>(source, metric, log, container);
   KubeRun run(setup);
   for (int i = 0; i < requests; ++i) run.submit();
   run.run_until(at(until));
@@ -229,9 +229,8 @@ TEST_CASE("requests held at the Service are seen without any pod", "[metrics]") 
   setup.add_node("a");
   WorkloadId w = setup.add_server("web", 0, setup.pod(), 1);
   setup.kube.metrics = {.scrape_interval = 15_s, .offset = 5_s, .delay = 0_s, .window = 30_s};
-  setup.kube.workloads[w].autoscaler.policy =
-      std::make_shared<Watcher>(MetricSpec::Source::External, "kisim:held_requests", log);
-  setup.kube.workloads[w].autoscaler.min_replicas = 0;
+  setup.autoscaler(w).policy = std::make_shared<Watcher>(MetricSpec::Source::External, "kisim:held_requests", log);
+  setup.autoscaler(w).min_replicas = 0;
   KubeRun run(setup);
   run.submit();
   run.submit();
@@ -273,8 +272,7 @@ TEST_CASE("scrape offsets are the workload's own and lie within the interval", "
     KubeSetup setup;
     setup.add_node("a");
     WorkloadId w = setup.add_server(name, 1, setup.pod());
-    setup.kube.workloads[w].autoscaler.policy =
-        std::make_shared<Watcher>(MetricSpec::Source::Pods, "nv_gpu_utilization", log);
+    setup.autoscaler(w).policy = std::make_shared<Watcher>(MetricSpec::Source::Pods, "nv_gpu_utilization", log);
     KubeRun run(setup);
     run.run_until(at(15));
     return run.state().scrapes[w].back(0).at;

@@ -68,7 +68,7 @@ TEST_CASE("conditions say what the controller says", "[hpa]") {
   CHECK(text({.status = false, .reason = "FailedGetScale"}) ==
         "the HPA controller was unable to get the target's current scale: deployments.apps \"web\" not found");
   CHECK(text({.status = false, .reason = "AmbiguousSelector"}) ==
-        "pods by selector app=web are controlled by more than one HPA (e.g. [ml/a ml/b])");
+        "pods by selector app=web are controlled by multiple HPAs: [ml/a ml/b]");
   CHECK(text({.reason = "ScaleUpLimit"}) ==
         "the desired replica count is increasing faster than the maximum scale rate");
 }

@@ -88,5 +88,32 @@ TEST_CASE("an autoscaler is found by its own name or its workload's", "[explain]
   CHECK_THROWS_WITH(explain(1, "scalar"), Catch::Matchers::Contains("found: default/scaler"));
 }
 
+TEST_CASE("an object whose target does not exist, and two over one workload, are there to be asked", "[explain]") {
+  Scenario s = scenario();
+  HorizontalPodAutoscaler other = s.manifests.hpas[0], lost = other;
+  other.meta.name = "other";
+  lost.meta.name = "lost";
+  lost.target_name = "wbe";
+  s.manifests.hpas.insert(s.manifests.hpas.end(), {other, lost});
+  std::shared_ptr<const Model> model = compile(s);
+  REQUIRE(model->warnings.size() == 2);
+  HpaExplanation e = explain_hpa(model, "lost", Time{} + 40_s);
+  CHECK(e.workload == "Deployment default/wbe");
+  CHECK(e.replicas == 0);
+  REQUIRE(e.conditions.size() == 1);
+  CHECK(e.conditions[0].reason == "FailedGetScale");
+  CHECK(e.conditions[0].message ==
+        "the HPA controller was unable to get the target's current scale: deployments.apps \"wbe\" not found");
+  CHECK_THAT(model->warnings[1], Catch::Matchers::EndsWith(e.conditions[0].message));
+  for (const char* name : {"scaler", "other"}) {
+    e = explain_hpa(model, name, Time{} + 40_s);
+    CHECK(e.error);
+    REQUIRE(e.conditions.size() == 2);
+    CHECK(e.conditions[1].reason == "AmbiguousSelector");
+    CHECK(e.conditions[1].message ==
+          "pods by selector app=web are controlled by multiple HPAs: [default/other default/scaler]");
+  }
+}
+
 }  // namespace
 }  // namespace kisim

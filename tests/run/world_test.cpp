@@ -209,3 +209,31 @@ TEST_CASE("an interrupted run has a partial summary and says so") {
   CHECK(s.simulated_s < 1800);
   CHECK(s.signature != run(compile(eventful(9))).signature);
 }
+
+TEST_CASE("a rollout beyond its progress deadline is a warning of the run") {
+  Scenario s = llama(1, 1, Duration::seconds(1200), 1);
+  s.manifests.deployments[0].progress_deadline = Duration::seconds(300);
+  s.manifests.deployments[0].pod_template.spec.containers[0].requests[0].second = 1'000'000;
+  const Summary summary = run(compile(s));
+  REQUIRE_FALSE(summary.warnings.empty());
+  CHECK_THAT(summary.warnings.back(),
+             Catch::Matchers::StartsWith("deployment \"default/llama\" exceeded its progress deadline at 300 s: "
+                                         "ReplicaSet \"llama-") &&
+                 Catch::Matchers::EndsWith("\" has timed out progressing."));
+}
+
+TEST_CASE("nodes are counted for as long as they are there") {
+  Scenario s = llama(1, 1, Duration::seconds(3600), 1);
+  s.manifests.nodes.push_back(node("spare", 0));
+  s.warmup = Duration::seconds(600);
+  ActionSpec gone;
+  gone.kind = ActionSpec::Kind::Delete;
+  gone.at = Duration::seconds(1800);
+  gone.object_kind = "Node";
+  gone.object_name = "spare";
+  s.actions = {gone};
+  const Summary summary = run(compile(s));
+  CHECK(summary.nodes.hours == Approx((2 * 1200 + 1800) / 3600.0));
+  CHECK(summary.nodes.mean == Approx(1.4));
+  CHECK(summary.nodes.max == 2);
+}
