@@ -18,7 +18,8 @@ void Actions::start() {
 void Actions::on_act(uint32_t i) {
   const Action& action = model_.actions[i];
   using Kind = Action::Kind;
-  bool needs_node = action.node.valid() && action.kind != Kind::ApplyNode;
+  bool needs_node = action.kind == Kind::DeleteNode || action.kind == Kind::Cordon || action.kind == Kind::Uncordon ||
+                    action.kind == Kind::Drain;
   if (needs_node && !cluster_.state.node_present[action.node.value])
     return state_.statistics.decisions.add("NotFound",
                                            fmt::format("nodes \"{}\" not found", api_.node_name(action.node)));
@@ -67,18 +68,21 @@ void Actions::cordon(NodeId node, bool on) {
                   [&] { return fmt::format("Node {} status is now: {}", api_.node_name(node), reason); });
 }
 
-// kubectl looks at the node's pods once, and does nothing where it would have to leave one without an owner.
+// kubectl looks at the node's pods once, and does nothing where it would have to leave one without an owner. It looks
+// for a DaemonSet by its name.
 void Actions::begin_drain(uint32_t i) {
   const Action& action = model_.actions[i];
   DrainState& drain = state_.drains[i];
   drain = {{}, engine_.now(), {}};
   for (PodId pod : cluster_.state.node_pods[action.node.value]) {
-    using Kind = WorkloadModel::Kind;
-    Kind kind = cluster_.model.workloads[cluster_.state.pods[pod].workload].kind;
-    if (kind == Kind::Pod && !action.force) return give_up(i, "cannot delete Pods that declare no controller");
-    if (kind == Kind::DaemonSet && !action.ignore_daemon_sets)
-      return give_up(i, "cannot delete DaemonSet-managed Pods");
-    if (kind != Kind::DaemonSet) drain.pods.push_back(pod);
+    const PodState& p = cluster_.state.pods[pod];
+    bool bare = p.owner == PodOwner::Nobody;
+    bool daemon = !bare && cluster_.model.workloads[p.workload].kind == WorkloadModel::Kind::DaemonSet;
+    bool found = !daemon || state_.workloads[p.workload].exists;
+    if (bare && !action.force) return give_up(i, "cannot delete Pods that declare no controller");
+    if (!found && !action.force) return give_up(i, "cannot delete Pods whose DaemonSet is not found");
+    if (daemon && found && !action.ignore_daemon_sets) return give_up(i, "cannot delete DaemonSet-managed Pods");
+    if (!daemon || !found) drain.pods.push_back(pod);
   }
   on_drain(i);
 }

@@ -108,5 +108,39 @@ TEST_CASE("a suspended Job has no pods", "[job]") {
   CHECK(run.decided("Suspended") == 1);
 }
 
+TEST_CASE("with backoffLimitPerIndex each index waits for itself", "[job]") {
+  Job job;
+  job.completion_mode = Job::Completion::Indexed;
+  job.completions = job.parallelism = 2;
+  job.backoff_limit = 100;
+  job.backoff_limit_per_index = 2;
+  Batch b(job, 1, 1.0);
+  KubeRun run(b.setup);
+  run.run_until(at(1000));
+  REQUIRE(run.cluster().state.pods.size() == 6);
+  for (uint32_t p : {2u, 3u}) CHECK(run.pod(p).created == at(11));  // the first of each ended at 1 s
+  for (uint32_t p : {4u, 5u}) CHECK(run.pod(p).created == at(32));  // the second at 12 s
+  CHECK(condition(run, b.id) == "Failed FailedIndexes");
+}
+
+TEST_CASE("a pod that others delete has failed: at once, or at its end with podReplacementPolicy Failed", "[job]") {
+  Job job;
+  Action drain;
+  drain.kind = Action::Kind::Drain;
+  drain.at = at(5);
+  drain.node = NodeId(0u);
+  auto replaced = [&](const Job& object) {
+    Batch b(object, 1000);
+    b.setup.kube.actions.push_back(drain);
+    KubeRun run(b.setup);
+    run.run_until(at(100));
+    CHECK(run.state().workloads[b.id].job.gone.size() == 1);
+    return run.pod(1).created;
+  };
+  CHECK(replaced(job) == at(15));
+  job.pod_replacement = Job::Replacement::Failed;
+  CHECK(replaced(job) == at(45));  // after its grace period of 30 s
+}
+
 }  // namespace
 }  // namespace kisim::test
