@@ -260,6 +260,9 @@ void ApiServer::remove_node(NodeId node) { state_.changes.push_back({Change::Kin
 
 void ApiServer::forget_node(NodeId node) {
   std::vector<PodId> pods = cluster_.state.node_pods[node.value];
+  for (const std::vector<PodId>& list : cluster_.state.workload_pods)
+    for (PodId pod : list)
+      if (is_terminal(cluster_.state.pods[pod].phase) && cluster_.state.pods[pod].node == node) pods.push_back(pod);
   for (PodId pod : pods) remove_pod(pod);
   cluster_.remove_node(node);
   scheduler_.node_removed(node);

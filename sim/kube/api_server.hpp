@@ -82,7 +82,7 @@ class ApiServer {
   void add_node(NodeId node);
   // Its object is now that entry of ClusterModel::nodes.
   void update_node(NodeId node, NodeId version);
-  // Its machine stops, its pods go with it, as the pod garbage collector has it.
+  // Its machine stops; its pods go, ended ones too: at once, where the pod garbage collector waits 40 s to 60 s.
   void remove_node(NodeId node);
   // The second half of it. Precondition: its kubelet has stopped.
   void forget_node(NodeId node);

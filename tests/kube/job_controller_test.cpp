@@ -142,5 +142,27 @@ TEST_CASE("a pod that others delete has failed: at once, or at its end with podR
   CHECK(replaced(job) == at(45));  // after its grace period of 30 s
 }
 
+TEST_CASE("a Job remembers the pods that go with their node", "[job]") {
+  Job job;
+  job.completions = 2;
+  Batch b(job, 10);
+  b.setup.add_node("b", 2000);
+  Action remove;
+  remove.kind = Action::Kind::DeleteNode;
+  remove.at = at(15);
+  remove.node = NodeId(0u);
+  b.setup.kube.actions.push_back(remove);
+  KubeRun run(b.setup);
+  run.run_until(at(16));
+  CHECK(run.cluster().state.workload_pods[b.id.value].empty());
+  const std::vector<JobState::Gone>& gone = run.state().workloads[b.id].job.gone;
+  REQUIRE(gone.size() == 2);
+  CHECK(gone[0].succeeded != gone[1].succeeded);
+  run.run_until(at(34));
+  CHECK(condition(run, b.id).empty());
+  run.run_until(at(36));  // failed at 15 s, 10 s of back-off, 10 s of work
+  CHECK(condition(run, b.id) == "Complete CompletionsReached");
+}
+
 }  // namespace
 }  // namespace kisim::test
