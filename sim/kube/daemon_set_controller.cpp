@@ -53,12 +53,16 @@ void DaemonSetController::collect(WorkloadId workload) {
 }
 
 void DaemonSetController::sync(WorkloadId workload) {
+  WorkloadControl& control = plane_.control(workload);
+  int32_t failures = control.backoff.failures;
   collect(workload);
   if (!manage(workload)) return;
-  plane_.went_well(plane_.control(workload), plane_.control(workload).backoff);
-  if (plane_.object<DaemonSet>(workload).update != DaemonSet::Update::RollingUpdate) return;
-  collect(workload);
-  roll(workload);
+  if (plane_.object<DaemonSet>(workload).update == DaemonSet::Update::RollingUpdate) {
+    collect(workload);
+    roll(workload);
+  }
+  bool refused = control.backoff.failures > failures;
+  if (!refused) plane_.went_well(control, control.backoff);
 }
 
 bool DaemonSetController::remove(WorkloadId workload, PodId pod) {

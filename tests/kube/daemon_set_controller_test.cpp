@@ -97,5 +97,21 @@ TEST_CASE("failed pods of a DaemonSet are replaced at once, and then after 1 s, 
   CHECK(run.decided("FailedDaemonPod") == 4);
 }
 
+TEST_CASE("a quota that holds a rolling update up is asked less and less often", "[daemonset]") {
+  KubeSetup setup;
+  setup.add_node("a");
+  DaemonSet object;
+  object.rolling_update = {{1, false}, {0, false}};
+  WorkloadId id = setup.add_object("agent", object, setup.pod());
+  QuotaModel quota;
+  quota.object.hard = {{"pods", 1}};
+  for (int t = 0; t < 2; ++t) quota.charges.push_back({1});
+  setup.kube.quotas.push_back(quota);
+  setup.apply(100, id, setup.revise(id, object, setup.pod(500), "agent"));
+  KubeRun run(setup);
+  run.run_until(at(100.036));  // 5, 15, 35
+  CHECK(run.decided("FailedCreate") == 4);
+}
+
 }  // namespace
 }  // namespace kisim::test
