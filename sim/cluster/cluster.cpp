@@ -478,7 +478,8 @@ PodId Cluster::create_pod(WorkloadId workload, TemplateId pod_template, Time now
   pod.pod_template = pod_template;
   pod.ordinal = state.created_pods[workload.value]++;
   pod.created = now;
-  count_phase(pod, 1);
+  if (model.workloads[workload].kind == WorkloadModel::Kind::Pod) pod.owner = PodOwner::Nobody;
+  state.counts[pod_template].count(pod, 1);
   PodId id = state.pods.push_back(std::move(pod));
   state.workload_pods[workload.value].push_back(id);
   return id;
@@ -486,17 +487,28 @@ PodId Cluster::create_pod(WorkloadId workload, TemplateId pod_template, Time now
 
 void Cluster::set_phase(PodId id, PodPhase phase) {
   PodState& pod = state.pods[id];
-  count_phase(pod, -1);
+  PodCounts& counts = state.counts[pod.pod_template];
+  counts.count(pod, -1);
   pod.phase = phase;
-  count_phase(pod, 1);
+  counts.count(pod, 1);
 }
 
-void Cluster::count_phase(const PodState& pod, int32_t change) {
+void Cluster::set_owner(PodId id, PodOwner owner) {
+  PodState& pod = state.pods[id];
   PodCounts& counts = state.counts[pod.pod_template];
-  if (is_active(pod.phase)) counts.active += change;
-  if (pod.phase == PodPhase::Ready) counts.ready += change;
-  if (pod.phase == PodPhase::Terminating) counts.terminating += change;
-  if (pod.phase == PodPhase::Succeeded || pod.phase == PodPhase::Failed) counts.ended += change;
+  counts.count(pod, -1);
+  pod.owner = owner;
+  counts.count(pod, 1);
+}
+
+void PodCounts::count(const PodState& pod, int32_t change) {
+  if (pod.phase == PodPhase::Gone) return;
+  if (is_active(pod.phase)) active += change;
+  if (pod.phase == PodPhase::Ready) ready += change;
+  if (pod.phase == PodPhase::Terminating) terminating += change;
+  if (pod.phase == PodPhase::Succeeded || pod.phase == PodPhase::Failed) ended += change;
+  if (pod.owner == PodOwner::Gone) abandoned += change;
+  if (pod.owner == PodOwner::Nobody) unmanaged += change;
 }
 
 ResourceId Cluster::shortage(PodId pod, NodeId node) const {

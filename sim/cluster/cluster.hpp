@@ -182,6 +182,10 @@ inline bool is_terminal(PodPhase phase) { return phase >= PodPhase::Succeeded; }
 // Neither being deleted nor ended: what controllers count.
 inline bool is_active(PodPhase phase) { return phase < PodPhase::Terminating; }
 
+// Whom the controller reference of a pod names: the object of its workload, one of that name that is gone (the garbage
+// collector comes for it), or nobody (a bare Pod, an orphan). The ReplicaSets of an orphaned Deployment stay.
+enum class PodOwner : uint8_t { Present, Gone, Nobody };
+
 struct PodState {
   static constexpr uint32_t kNoIndex = 0xffffffffu;
 
@@ -190,6 +194,7 @@ struct PodState {
   uint32_t ordinal = 0;       // n-th pod of its workload; the address of its random streams
   uint32_t index = kNoIndex;  // StatefulSet: ordinal; Job: completion index; else none. Part of the name
   PodPhase phase = PodPhase::Pending;
+  PodOwner owner = PodOwner::Present;
   bool disrupted = false;  // deleted by eviction or preemption (condition DisruptionTarget)
   uint32_t restarts = 0;
   NodeId node;
@@ -202,8 +207,8 @@ struct PodState {
   // When the condition Ready last became true, and when it last ceased to be; max(): it never did.
   Time ready = Time::max(), unready = Time::max();
   Time first_ready = Time::max();  // when its cold start was over
-  EventHandle timer;        // the kubelet's next step for this pod
-  std::vector<GpuId> gpus;  // held while bound
+  EventHandle timer;               // the kubelet's next step for this pod
+  std::vector<GpuId> gpus;         // held while bound
 };
 
 ApiPhase api_phase(const PodState& pod);
@@ -223,6 +228,11 @@ struct PodCounts {
   int32_t ready = 0;        // of the active ones
   int32_t terminating = 0;  // within their grace period
   int32_t ended = 0;        // Succeeded or Failed
+  // Of all of these: whose owner is gone, and those that have none.
+  int32_t abandoned = 0, unmanaged = 0;
+
+  int32_t all() const { return active + terminating + ended; }
+  void count(const PodState& pod, int32_t change);
 };
 
 struct ClusterState {
@@ -237,7 +247,8 @@ struct ClusterState {
   std::vector<uint32_t> first_gpu;  // per node: its GPUs are first_gpu[n] … first_gpu[n] + NodeModel::gpus
   IdVector<TemplateId, PodCounts> counts;
   std::vector<std::vector<PodId>> node_pods;  // bound and not gone, in order of binding
-  // By workload: spec.replicas; kNoScale where there is no such thing.
+  // By workload: spec.replicas, of an orphaned Deployment that of its ReplicaSets together; kNoScale where there is no
+  // such thing.
   std::vector<int32_t> replicas;
   static constexpr int32_t kNoScale = -1;
   std::vector<std::vector<PodId>> workload_pods;  // not gone, in order of creation
@@ -252,6 +263,7 @@ class Cluster {
   void start();  // sizes the columns; all nodes ready and empty
   PodId create_pod(WorkloadId workload, TemplateId pod_template, Time now);
   void set_phase(PodId pod, PodPhase phase);
+  void set_owner(PodId pod, PodOwner owner);
   const NodeModel& node(NodeId id) const { return model.nodes[state.node_version[id.value]]; }
   bool node_ready(NodeId id) const { return !state.node_conditions[id.value].any_of(kNodeNotReady | kNodeUnreachable); }
   std::span<const int64_t> allocatable(NodeId id) const {
@@ -283,7 +295,6 @@ class Cluster {
 
  private:
   void count_gpu(NodeId node, int64_t change);
-  void count_phase(const PodState& pod, int32_t change);
   std::string name_of(const PodState& pod) const;
   void hand_out(PodId pod, NodeId node, Time now, std::span<const uint16_t> devices);
 };

@@ -90,6 +90,10 @@ struct HostPort {
 struct IntOrPercent {
   int32_t value = 0;
   bool percent = false;
+
+  // Of `total` pods (intstr.GetScaledValueFromIntOrPercent).
+  int32_t rounded_up(int64_t total) const { return percent ? static_cast<int32_t>((total * value + 99) / 100) : value; }
+  int32_t rounded_down(int64_t total) const { return percent ? static_cast<int32_t>(total * value / 100) : value; }
 };
 
 // How the kubelet asks a container. What it answers is the simulation's business: whether its server is up and well.

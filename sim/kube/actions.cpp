@@ -25,7 +25,8 @@ void Actions::start() {
 void Actions::on_act(uint32_t i) {
   const Action& action = model_.actions[i];
   using Kind = Action::Kind;
-  bool needs_node = action.node.valid() && action.kind != Kind::ApplyNode;
+  bool needs_node = action.kind == Kind::DeleteNode || action.kind == Kind::Cordon || action.kind == Kind::Uncordon ||
+                    action.kind == Kind::Drain;
   if (needs_node && !cluster_.state.node_present[action.node.value])
     return state_.statistics.decisions.add("NotFound",
                                            fmt::format("nodes \"{}\" not found", api_.node_name(action.node)));
@@ -87,22 +88,21 @@ void Actions::begin_drain(uint32_t i) {
   on_drain(i);
 }
 
-bool Actions::declares_controller(PodId pod) const {
-  WorkloadId workload = cluster_.state.pods[pod].workload;
-  return cluster_.model.workloads[workload].kind != WorkloadModel::Kind::Pod && !state_.workloads[workload].orphaned;
-}
-
-bool Actions::of_daemon_set(PodId pod) const {
-  bool daemon = cluster_.model.workloads[cluster_.state.pods[pod].workload].kind == WorkloadModel::Kind::DaemonSet;
-  return daemon && declares_controller(pod);
+bool Actions::of_daemon_set(PodId id) const {
+  const PodState& pod = cluster_.state.pods[id];
+  bool daemon = cluster_.model.workloads[pod.workload].kind == WorkloadModel::Kind::DaemonSet;
+  return daemon && pod.owner != PodOwner::Nobody && state_.workloads[pod.workload].exists;
 }
 
 std::string_view Actions::refusal(PodId pod, const Action& action) const {
   if (of_daemon_set(pod)) return action.ignore_daemon_sets ? "" : "cannot delete DaemonSet-managed Pods";
   if (!action.delete_empty_dir_data && has_empty_dir(api_.template_of(pod).spec))
     return "cannot delete Pods with local storage";
-  if (!action.force && !declares_controller(pod)) return "cannot delete Pods that declare no controller";
-  return "";
+  if (action.force) return "";
+  const PodState& p = cluster_.state.pods[pod];
+  if (p.owner == PodOwner::Nobody) return "cannot delete Pods that declare no controller";
+  bool daemon = cluster_.model.workloads[p.workload].kind == WorkloadModel::Kind::DaemonSet;
+  return daemon ? "cannot delete Pods whose DaemonSet is not found" : "";
 }
 
 void Actions::give_up(uint32_t i, std::string_view why) {

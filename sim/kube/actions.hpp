@@ -37,7 +37,7 @@ class Actions {
   void delete_namespace(const Action& action);
   void cordon(NodeId node, bool on);
   void begin_drain(uint32_t action);
-  bool declares_controller(PodId pod) const;
+  // Of one that is there: kubectl looks for it by its name.
   bool of_daemon_set(PodId pod) const;
   // Why the drain may not delete the pod; empty: it may, or passes over it.
   std::string_view refusal(PodId pod, const Action& action) const;

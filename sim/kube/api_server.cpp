@@ -1,9 +1,7 @@
 #include "kube/api_server.hpp"
 
-#include "cluster/resource_amounts.hpp"
+#include "cluster/resource_quota.hpp"
 #include "kube/disruption.hpp"
-
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <utility>
@@ -15,6 +13,11 @@ namespace {
 constexpr Duration kFirstRetry{5'000'000};                         // workqueue.DefaultTypedControllerRateLimiter
 constexpr Duration kLongestRetry{1'000'000'000'000};               //
 constexpr Duration kFirstJobRetry = 1_s, kLongestJobRetry = 60_s;  // DefaultJobApiBackOff, MaxJobApiBackOff
+
+// The controller of its owner has a turn; an owner that is gone has none.
+void wake_owner(ApiServer& api, const PodState& pod) {
+  if (pod.owner == PodOwner::Present) api.enqueue(pod.workload);
+}
 
 }  // namespace
 
@@ -45,7 +48,7 @@ void ApiServer::start() {
 std::optional<PodId> ApiServer::create_pod(const NewPod& wanted, std::string& refusal) {
   const PodTemplateModel& t = cluster_.model.templates[wanted.pod_template];
   Refusal refused = t.refusal;
-  if (refused.empty()) refused.why = over_quota(wanted.pod_template).value_or("");
+  if (refused.empty()) refused.why = over_quota(wanted.pod_template);
   if (!refused.empty()) {
     // Validation and the plugins that only validate see the generated name.
     refusal = refused.message(cluster_.next_pod_name(wanted.workload, wanted.pod_template, wanted.index));
@@ -71,7 +74,7 @@ void ApiServer::delete_pod(PodId id, std::optional<Duration> grace) {
   cluster_.set_phase(id, PodPhase::Terminating);
   scheduler_.pod_terminating(id, pod.disrupted);
   tell({Change::Kind::PodDeleted, id, {}});
-  enqueue(pod.workload);
+  wake_owner(*this, pod);
 }
 
 Eviction ApiServer::evict(PodId id, std::string_view by, std::optional<Duration> grace) {
@@ -155,7 +158,7 @@ void ApiServer::set_phase(PodId id, PodPhase phase) {
     pod.first_ready = std::min(pod.first_ready, pod.ready);
     state_.statistics.workloads[pod.workload].ready.add(engine_.now(), 1);
   }
-  if (was_ready || phase == PodPhase::Ready) enqueue(pod.workload);
+  if (was_ready || phase == PodPhase::Ready) wake_owner(*this, pod);
 }
 
 void ApiServer::finish(PodId id, bool succeeded, std::string reason) {
@@ -172,18 +175,20 @@ void ApiServer::finish(PodId id, bool succeeded, std::string reason) {
   charge(pod.pod_template, -1);
   scheduler_.pod_removed(id);
   state_.cluster_autoscaler.changed = true;
-  // A controller that saw its pods fail at once would replace them without end.
-  if (succeeded || cluster_.model.workloads[pod.workload].kind == WorkloadModel::Kind::Job)
-    enqueue(pod.workload);
-  else
-    enqueue_rate_limited(pod.workload);
+  // A controller that saw its pods fail at once would replace them without end; those of Jobs and DaemonSets wait by
+  // themselves.
+  using Kind = WorkloadModel::Kind;
+  Kind kind = cluster_.model.workloads[pod.workload].kind;
+  if (succeeded || kind == Kind::Job || kind == Kind::DaemonSet) return wake_owner(*this, pod);
+  if (pod.owner == PodOwner::Present)
+    enqueue_rate_limited(pod.workload, state_.workloads[pod.workload].backoff_of(pod.pod_template));
 }
 
 void ApiServer::restarted(PodId id) {
   PodState& pod = cluster_.state.pods[id];
   ++pod.restarts;
   ++state_.statistics.restarts;
-  enqueue(pod.workload);
+  wake_owner(*this, pod);
 }
 
 void ApiServer::remove_pod(PodId id) {
@@ -193,35 +198,40 @@ void ApiServer::remove_pod(PodId id) {
   leave_phase(id);
   bool ended = pod.phase == PodPhase::Succeeded || pod.phase == PodPhase::Failed;
   if (!ended) charge(pod.pod_template, -1);
-  JobState& job = state_.workloads[pod.workload].job;
-  bool by_controller = std::erase(job.surplus, id) > 0;
-  bool its_own = pod.created >= state_.workloads[pod.workload].created;
-  if (pod.phase == PodPhase::Terminating && !by_controller && its_own) ++job.removed;
+  if (cluster_.model.workloads[pod.workload].kind == WorkloadModel::Kind::Job) keep_for_job(id);
   cluster_.remove(id, engine_.now());
   if (!ended) scheduler_.pod_removed(id);
   state_.cluster_autoscaler.changed = true;
-  enqueue(pod.workload);
+  wake_owner(*this, pod);
+}
+
+// A Job counts its pods before they go, by way of their finalizers (batch.kubernetes.io/job-tracking).
+void ApiServer::keep_for_job(PodId id) {
+  const PodState& pod = cluster_.state.pods[id];
+  WorkloadControl& control = state_.workloads[pod.workload];
+  if (std::erase(control.job.surplus, id) > 0 || pod.owner != PodOwner::Present) return;
+  // A pod that is being deleted has failed at once, unless replacements wait for its end.
+  const Job& object = std::get<Job>(model_.specs[control.spec].object);
+  bool ends_now = pod.phase == PodPhase::Terminating && object.pod_replacement == Job::Replacement::Failed;
+  Time end = is_active(pod.phase) || ends_now ? engine_.now() : pod.deleted;
+  control.job.gone.push_back({pod.index, pod.phase == PodPhase::Succeeded, end});
 }
 
 // --- quotas
 
-std::optional<std::string> ApiServer::over_quota(TemplateId id) const {
+std::string ApiServer::over_quota(TemplateId id) const {
   for (size_t q = 0; q < model_.quotas.size(); ++q) {
     const QuotaModel& quota = model_.quotas[q];
-    const std::vector<int64_t>& wanted = quota.charges[id];
-    std::vector<std::string> requested, used, limited;
-    for (size_t i = 0; i < wanted.size(); ++i) {
-      const auto& [name, hard] = quota.object.hard[i];
-      if (wanted[i] == 0 || state_.quotas[q].used[i] + wanted[i] <= hard) continue;
-      requested.push_back(name + "=" + amount_text(name, wanted[i]));
-      used.push_back(name + "=" + amount_text(name, state_.quotas[q].used[i]));
-      limited.push_back(name + "=" + amount_text(name, hard));
+    const std::vector<int64_t>& charges = quota.charges[id];
+    ResourceList usage, used;
+    for (size_t i = 0; i < charges.size(); ++i) {
+      const std::string& name = quota.object.hard[i].first;
+      usage.emplace_back(name, charges[i]);
+      used.emplace_back(name, state_.quotas[q].used[i]);
     }
-    if (!requested.empty())
-      return fmt::format("exceeded quota: {}, requested: {}, used: {}, limited: {}", quota.object.meta.name,
-                         fmt::join(requested, ","), fmt::join(used, ","), fmt::join(limited, ","));
+    if (std::string text = exceeded(quota.object, usage, used); !text.empty()) return text;
   }
-  return std::nullopt;
+  return {};
 }
 
 void ApiServer::charge(TemplateId id, int64_t sign) {
@@ -261,6 +271,9 @@ void ApiServer::remove_node(NodeId node) { state_.changes.push_back({Change::Kin
 
 void ApiServer::forget_node(NodeId node) {
   std::vector<PodId> pods = cluster_.state.node_pods[node.value];
+  for (const std::vector<PodId>& list : cluster_.state.workload_pods)
+    for (PodId pod : list)
+      if (is_terminal(cluster_.state.pods[pod].phase) && cluster_.state.pods[pod].node == node) pods.push_back(pod);
   for (PodId pod : pods) remove_pod(pod);
   cluster_.remove_node(node);
   state_.statistics.nodes.add(engine_.now(), -1);
@@ -283,15 +296,24 @@ void ApiServer::tell(Change change) {
                    static_cast<uint64_t>(change.kind));
 }
 
-void ApiServer::enqueue(WorkloadId workload) { schedule_sync(workload, engine_.now() + model_.latencies.watch); }
+// An event gives a turn at once, whatever its errors.
+void ApiServer::enqueue(WorkloadId workload) {
+  if (workload.value >= state_.workloads.size()) return;
+  WorkloadControl& control = state_.workloads[workload];
+  control.backoff.until = {};
+  for (ReplicaSetState& set : control.replica_sets) set.backoff.until = {};
+  schedule_sync(workload, engine_.now() + model_.latencies.watch);
+}
 
 void ApiServer::enqueue_after(WorkloadId workload, Duration delay) { schedule_sync(workload, engine_.now() + delay); }
 
-void ApiServer::enqueue_rate_limited(WorkloadId workload) {
-  int32_t failures = state_.workloads[workload].failures++;
+void ApiServer::enqueue_rate_limited(WorkloadId workload, Backoff& backoff) {
+  int32_t failures = backoff.failures++;
   bool job = cluster_.model.workloads[workload].kind == WorkloadModel::Kind::Job;
   Duration first = job ? kFirstJobRetry : kFirstRetry, longest = job ? kLongestJobRetry : kLongestRetry;
-  enqueue_after(workload, failures < 18 ? std::min(Duration{first.ns << failures}, longest) : longest);
+  Duration delay = failures < 18 ? std::min(Duration{first.ns << failures}, longest) : longest;
+  backoff.until = engine_.now() + delay;
+  enqueue_after(workload, delay);
 }
 
 // A turn that comes later is given up for an earlier one: each turn asks anew for the next.

@@ -82,7 +82,7 @@ class ApiServer {
   void add_node(NodeId node);
   // Its object is now that entry of ClusterModel::nodes.
   void update_node(NodeId node, NodeId version);
-  // Its machine stops, its pods go with it, as the pod garbage collector has it.
+  // Its machine stops; its pods go, ended ones too: at once, where the pod garbage collector waits 40 s to 60 s.
   void remove_node(NodeId node);
   // The second half of it. Precondition: its kubelet has stopped.
   void forget_node(NodeId node);
@@ -91,8 +91,9 @@ class ApiServer {
   void enqueue(WorkloadId workload);
   void enqueue_after(WorkloadId workload, Duration delay);
   // After an error: 5 ms · 2^errors, at most 1000 s (workqueue.DefaultTypedControllerRateLimiter); of a Job 1 s ·
-  // 2^errors, at most 60 s.
-  void enqueue_rate_limited(WorkloadId workload);
+  // 2^errors, at most 60 s. A Deployment's ReplicaSets have a queue of their own: `backoff` says whose errors these
+  // are.
+  void enqueue_rate_limited(WorkloadId workload, Backoff& backoff);
 
   // --- what is told of it
   // Counted among the decisions; with a sink, recorded as an Event of the API.
@@ -146,7 +147,8 @@ class ApiServer {
  private:
   void record(KubeEvent event) { sink->record(std::move(event)); }
   void tell(Change change);
-  std::optional<std::string> over_quota(TemplateId pod_template) const;
+  std::string over_quota(TemplateId pod_template) const;
+  void keep_for_job(PodId pod);
   void charge(TemplateId pod_template, int64_t sign);
   void leave_phase(PodId pod);
   void schedule_sync(WorkloadId workload, Time at);

@@ -80,10 +80,11 @@ std::string ScaleDown::full_name(PodId pod) const {
 ScaleDown::Verdict ScaleDown::drainable(PodId pod, std::span<const int32_t> budgets) const {
   using enum Verdict::Outcome;
   const PodState& state = c_.pod(pod);
-  const WorkloadControl& control = c_.kube_state.workloads[state.workload];
-  bool bare = c_.cluster.model.workloads[state.workload].kind == WorkloadModel::Kind::Pod || control.orphaned;
+  bool bare = state.owner == PodOwner::Nobody;
   if (mirrored(pod) || long_terminating(pod)) return {Skip};
-  if (!bare && !control.exists) return {Block, BlockingPod::ControllerNotFound};
+  // It is looked for by name: another one will do.
+  bool found = state.owner == PodOwner::Present || c_.kube_state.workloads[state.workload].exists;
+  if (!bare && !found) return {Block, BlockingPod::ControllerNotFound};
   if (c_.of_daemon_set(pod)) return {Skip};  // drained, but not moved
   if (annotated(pod, kSafeToEvict, "true")) return {Move};
   if (annotated(pod, kSafeToEvict, "on-completion")) return {WaitForCompletion};

@@ -181,9 +181,10 @@ void ClusterMetrics::daemon_set(WorkloadId id, Time now, const MetricCallback& c
 void ClusterMetrics::job(WorkloadId id, const MetricCallback& callback) const {
   const WorkloadModel& w = cluster_.model.workloads[id];
   MetricLabel space{"namespace", w.namespace_}, name{"job_name", w.name};
-  int32_t active = 0, succeeded = 0;
-  auto failed = static_cast<int32_t>(state_.workloads[id].job.removed);
+  int32_t active = 0, succeeded = 0, failed = 0;
+  for (const JobState::Gone& pod : state_.workloads[id].job.gone) ++(pod.succeeded ? succeeded : failed);
   for (PodId p : cluster_.state.workload_pods[id.value]) {
+    if (cluster_.state.pods[p].owner != PodOwner::Present) continue;
     PodPhase phase = cluster_.state.pods[p].phase;
     active += is_active(phase);
     succeeded += phase == PodPhase::Succeeded;

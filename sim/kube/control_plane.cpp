@@ -9,6 +9,15 @@ std::string ControlPlane::done(const char* verb, const char* past, WorkloadId id
   return fmt::format("{} pod: {}", past, cluster.pod_name(pod));
 }
 
+PodCounts ControlPlane::counts(TemplateId id) const {
+  const PodCounts& all = cluster.state.counts[id];
+  if (all.abandoned + all.unmanaged == 0) return all;
+  PodCounts own;
+  for (PodId pod : cluster.state.workload_pods[cluster.model.templates[id].workload.value])
+    if (owns(pod) && cluster.state.pods[pod].pod_template == id) own.count(cluster.state.pods[pod], 1);
+  return own;
+}
+
 bool ControlPlane::may_call(WorkloadId id) const {
   const ClientLimit& limit = model.latencies.controller_manager;
   if (client(id).ready(limit, now())) return true;
@@ -40,6 +49,13 @@ void ControlPlane::delete_pod(PodId pod, std::string_view component) const {
   owner_event(object.workload, object.pod_template, KubeEvent::Type::Normal, "SuccessfulDelete", component,
               [&] { return done("delete", "Deleted", object.workload, pod); });
   api.delete_pod(pod);
+}
+
+void ControlPlane::went_well(WorkloadControl& control, Backoff& backoff) const {
+  backoff.failures = 0;
+  for (const ReplicaSetState& set : control.replica_sets)
+    if (set.backoff.failures > 0) return;
+  std::erase_if(control.conditions, [](const Condition& c) { return c.type == "ReplicaFailure"; });
 }
 
 }  // namespace kisim

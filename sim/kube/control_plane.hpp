@@ -19,7 +19,9 @@ struct ControlPlane {
   const WorkloadModel& workload(WorkloadId id) const { return cluster.model.workloads[id]; }
   WorkloadControl& control(WorkloadId id) const { return state.workloads[id]; }
   int32_t& replicas(WorkloadId id) const { return cluster.state.replicas[id.value]; }
-  const PodCounts& counts(TemplateId id) const { return cluster.state.counts[id]; }
+  bool owns(PodId id) const { return cluster.state.pods[id].owner == PodOwner::Present; }
+  // Of the pods that the object owns.
+  PodCounts counts(TemplateId id) const;
   template <class Object>
   const Object& object(WorkloadId id) const {
     return std::get<Object>(model.specs[control(id).spec].object);
@@ -34,8 +36,10 @@ struct ControlPlane {
   // False: the client must wait; the workload's next turn is when it may go on.
   bool may_call(WorkloadId workload) const;
   // False after a refusal, which is told as FailedCreate: the controller then asks for a turn after a growing delay.
+  // went_well() ends that delay.
   bool create_pod(const ApiServer::NewPod& pod, std::string_view component) const;
   void delete_pod(PodId pod, std::string_view component) const;
+  void went_well(WorkloadControl& control, Backoff& backoff) const;
   // Of the object that owns the pods: the Deployment's ReplicaSet, or the workload itself.
   template <class Message>
   void owner_event(WorkloadId id, TemplateId pod_template, KubeEvent::Type type, std::string_view reason,

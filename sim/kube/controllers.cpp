@@ -31,17 +31,16 @@ void Controllers::apply(WorkloadId id, SpecId spec) {
     // Its name is taken until the last of it is gone.
     if (kind == Kind::Pod && !plane_.cluster.state.workload_pods[id.value].empty())
       return plane_.state.statistics.decisions.add("AlreadyExists", "object is being deleted: pods");
-    // Pods of an object of this name that was deleted before are not its own; orphans are.
-    std::vector<PodId> left;
-    if (!control.orphaned) left = plane_.cluster.state.workload_pods[id.value];
-    for (PodId pod : left) plane_.api.delete_pod(pod);
     plane_.engine.cancel(control.sync);
-    control = {};
+    WorkloadControl before = std::exchange(control, {});
     control.exists = true;
     control.created = plane_.now();
+    control.garbage = before.garbage;
     control.controlled = kind != Kind::Pod;
+    if (before.orphaned) adopt(id, before);
   }
   control.spec = spec;
+  control.failed_pods.clear();
   control.pod_template = wanted.pod_template;
   bool scalable = kind == Kind::Deployment || kind == Kind::ReplicaSet || kind == Kind::StatefulSet;
   if (scalable && is_new) plane_.replicas(id) = wanted.replicas.value_or(1);
@@ -52,6 +51,19 @@ void Controllers::apply(WorkloadId id, SpecId spec) {
   if (!plane_.api.create_pod({id, control.pod_template}, refusal)) {
     control.exists = false;
     plane_.api.workload_event(id, KubeEvent::Type::Warning, "Forbidden", "kube-apiserver", [&] { return refusal; });
+  }
+}
+
+void Controllers::adopt(WorkloadId id, WorkloadControl& orphaned) {
+  using Kind = WorkloadModel::Kind;
+  Kind kind = plane_.workload(id).kind;
+  plane_.control(id).replica_sets = std::move(orphaned.replica_sets);
+  if (kind == Kind::Job) return;  // its selector has its UID
+  std::vector<PodId> pods = plane_.cluster.state.workload_pods[id.value];
+  for (PodId pod : pods) {
+    const PodState& p = plane_.cluster.state.pods[pod];
+    bool wanted = kind == Kind::ReplicaSet ? is_active(p.phase) : p.phase != PodPhase::Terminating;
+    if (p.owner == PodOwner::Nobody && wanted) plane_.cluster.set_owner(pod, PodOwner::Present);
   }
 }
 
@@ -69,7 +81,9 @@ void Controllers::scale(WorkloadId id, int32_t replicas, std::string reason) {
 void Controllers::sync(WorkloadId id) {
   WorkloadControl& control = plane_.control(id);
   control.sync = {};
-  if (!control.exists || control.deleting) return collect_garbage(id);
+  if (control.garbage || control.deleting) collect_garbage(id);
+  if (control.orphaned) return deployments_.sync_orphans(id);
+  if (!control.exists || control.deleting) return;
   switch (plane_.workload(id).kind) {
     case WorkloadModel::Kind::Deployment:
       return deployments_.sync(id);
@@ -108,31 +122,53 @@ void Controllers::remove(WorkloadId id, Action::Cascade cascade) {
   control.orphaned = cascade == Action::Cascade::Orphan;
   control.deleting = cascade == Action::Cascade::Foreground;
   control.exists = control.deleting;
-  if (plane_.replicas(id) != ClusterState::kNoScale) plane_.replicas(id) = ClusterState::kNoScale;
+  if (cascade == Action::Cascade::Orphan) leave_pods(id, PodOwner::Nobody);
+  if (cascade == Action::Cascade::Background) leave_pods(id, PodOwner::Gone);
   plane_.api.enqueue(id);
 }
 
 void Controllers::remove_with_pods(WorkloadId id) {
-  plane_.control(id).orphaned = false;
   remove(id, Action::Cascade::Background);
+  if (std::exchange(plane_.control(id).orphaned, false)) leave_pods(id, PodOwner::Gone);
   std::vector<PodId> pods = plane_.cluster.state.workload_pods[id.value];
   for (PodId pod : pods) plane_.api.delete_pod(pod);
 }
 
-// The pods of an object that is gone, or that goes when they have.
+void Controllers::leave_pods(WorkloadId id, PodOwner owner) {
+  WorkloadControl& control = plane_.control(id);
+  int32_t& replicas = plane_.replicas(id);
+  if (owner == PodOwner::Nobody && plane_.workload(id).kind == WorkloadModel::Kind::Deployment) {
+    replicas = 0;
+    for (const ReplicaSetState& set : control.replica_sets) replicas += set.replicas;
+    return;
+  }
+  replicas = ClusterState::kNoScale;
+  control.replica_sets.clear();
+  control.garbage |= owner == PodOwner::Gone;
+  for (PodId pod : plane_.cluster.state.workload_pods[id.value])
+    if (plane_.owns(pod)) plane_.cluster.set_owner(pod, owner);
+}
+
+// Pods whose owner is gone, and those of one that goes when they have.
 void Controllers::collect_garbage(WorkloadId id) {
   WorkloadControl& control = plane_.control(id);
-  if (control.orphaned) return;
   std::vector<PodId> pods = plane_.cluster.state.workload_pods[id.value];
+  bool owns_any = false;
   for (PodId pod : pods) {
-    if (!plane_.may_call(id)) return;
-    plane_.client(id).reserve(plane_.model.latencies.controller_manager, plane_.now());
-    plane_.api.delete_pod(pod);
+    const PodState& p = plane_.cluster.state.pods[pod];
+    bool doomed = p.owner == PodOwner::Gone || (control.deleting && p.owner == PodOwner::Present);
+    if (doomed && p.phase != PodPhase::Terminating) {
+      if (!plane_.may_call(id)) return;
+      plane_.client(id).reserve(plane_.model.latencies.controller_manager, plane_.now());
+      plane_.api.delete_pod(pod);
+    }
+    owns_any |= p.owner == PodOwner::Present && p.phase != PodPhase::Gone;
   }
-  if (!plane_.cluster.state.workload_pods[id.value].empty()) return;
-  control.exists = false;
-  control.deleting = false;
-  control.replica_sets.clear();
+  if (control.deleting && !owns_any) {
+    control.deleting = control.exists = false;
+    leave_pods(id, PodOwner::Gone);
+  }
+  control.garbage = false;
 }
 
 }  // namespace kisim

@@ -32,6 +32,10 @@ class Controllers {
   void remove_with_pods(WorkloadId workload);
 
  private:
+  // Pods and ReplicaSets of an orphaned object of this name that its selector finds.
+  void adopt(WorkloadId workload, WorkloadControl& orphaned);
+  // Its pods have another owner from now on.
+  void leave_pods(WorkloadId workload, PodOwner owner);
   void collect_garbage(WorkloadId workload);
 
   ControlPlane plane_;

@@ -10,6 +10,7 @@ namespace kisim {
 namespace {
 
 constexpr std::string_view kComponent = "daemonset-controller";
+constexpr Duration kFirstBackoff = 1_s, kLongestBackoff = 900_s;  // failedPodsBackoff
 
 }  // namespace
 
@@ -44,7 +45,8 @@ void DaemonSetController::collect(WorkloadId workload) {
   on_node_.resize(cluster.node_present.size());
   verdicts_.assign(cluster.node_present.size(), Verdict::Leave);
   for (std::vector<PodId>& pods : on_node_) pods.clear();
-  for (PodId id : cluster.workload_pods[workload.value]) on_node_[cluster.pods[id].pinned.value].push_back(id);
+  for (PodId id : cluster.workload_pods[workload.value])
+    if (plane_.owns(id)) on_node_[cluster.pods[id].pinned.value].push_back(id);
   const PodSpec& spec = plane_.cluster.model.templates[plane_.control(workload).pod_template].spec;
   for (size_t n = 0; n < verdicts_.size(); ++n)
     if (cluster.node_present[n])
@@ -52,12 +54,16 @@ void DaemonSetController::collect(WorkloadId workload) {
 }
 
 void DaemonSetController::sync(WorkloadId workload) {
+  WorkloadControl& control = plane_.control(workload);
+  int32_t failures = control.backoff.failures;
   collect(workload);
   if (!manage(workload)) return;
-  plane_.control(workload).failures = 0;
-  if (plane_.object<DaemonSet>(workload).update != DaemonSet::Update::RollingUpdate) return;
-  collect(workload);
-  roll(workload);
+  if (plane_.object<DaemonSet>(workload).update == DaemonSet::Update::RollingUpdate) {
+    collect(workload);
+    roll(workload);
+  }
+  bool refused = control.backoff.failures > failures;
+  if (!refused) plane_.went_well(control, control.backoff);
 }
 
 bool DaemonSetController::remove(WorkloadId workload, PodId pod) {
@@ -70,7 +76,7 @@ bool DaemonSetController::create(WorkloadId workload, NodeId node) {
   if (!plane_.may_call(workload)) return false;
   TemplateId newest = plane_.control(workload).pod_template;
   if (plane_.create_pod({workload, newest, PodState::kNoIndex, node}, kComponent)) return true;
-  plane_.api.enqueue_rate_limited(workload);
+  plane_.api.enqueue_rate_limited(workload, plane_.control(workload).backoff);
   return false;
 }
 
@@ -83,8 +89,19 @@ bool DaemonSetController::manage(WorkloadId workload) {
     for (PodId id : on_node_[n]) {
       PodPhase phase = pods[id].phase;
       if (verdicts_[n] == Verdict::Leave || is_terminal(phase)) {
-        if (is_active(phase) || is_terminal(phase))
-          if (!remove(workload, id)) return false;
+        if (phase == PodPhase::Terminating) continue;
+        if (!plane_.may_call(workload)) return false;
+        bool failed = verdicts_[n] != Verdict::Leave && phase == PodPhase::Failed;
+        bool waits = failed && !may_replace_failed(workload, NodeId(n));
+        running |= waits;
+        if (waits) continue;
+        if (failed)
+          plane_.api.workload_event(workload, KubeEvent::Type::Warning, "FailedDaemonPod", kComponent, [&] {
+            return fmt::format("Found failed daemon pod {}/{} on node {}, will try to kill it",
+                               plane_.api.namespace_of(id), plane_.cluster.pod_name(id),
+                               plane_.api.node_name(NodeId(n)));
+          });
+        plane_.delete_pod(id, kComponent);
         continue;
       }
       // The older of two stays, unless they are of two revisions and the DaemonSet surges.
@@ -95,6 +112,24 @@ bool DaemonSetController::manage(WorkloadId workload) {
     if (running || verdicts_[n] != Verdict::Run) continue;
     if (!create(workload, NodeId(n))) return false;
   }
+  return true;
+}
+
+// client-go flowcontrol.Backoff: an entry that is twice the longest delay old is forgotten.
+bool DaemonSetController::may_replace_failed(WorkloadId workload, NodeId node) {
+  std::vector<FailedPodsBackoff>& entries = plane_.control(workload).failed_pods;
+  Time now = plane_.now();
+  std::erase_if(entries, [&](const FailedPodsBackoff& b) { return now - b.since > kLongestBackoff * 2; });
+  auto known = std::find_if(entries.begin(), entries.end(), [&](const FailedPodsBackoff& b) { return b.node == node; });
+  if (known == entries.end()) {
+    entries.push_back({node, kFirstBackoff, now});
+    return true;
+  }
+  if (now - known->since < known->delay) {
+    plane_.api.enqueue_after(workload, known->delay);
+    return false;
+  }
+  *known = {node, std::min(known->delay * 2, kLongestBackoff), now};
   return true;
 }
 
@@ -113,9 +148,8 @@ void DaemonSetController::roll(WorkloadId workload) {
   const auto& pods = plane_.cluster.state.pods;
   TemplateId newest = plane_.control(workload).pod_template;
   auto wanted = std::count(verdicts_.begin(), verdicts_.end(), Verdict::Run);
-  auto amount = [&](const IntOrPercent& a) { return a.percent ? (wanted * a.value + 99) / 100 : a.value; };
-  int64_t may_be_down = amount(object.rolling_update.max_unavailable);
-  int64_t may_surge = amount(object.rolling_update.max_surge);
+  int64_t may_be_down = object.rolling_update.max_unavailable.rounded_up(wanted);
+  int64_t may_surge = object.rolling_update.max_surge.rounded_up(wanted);
   std::vector<PodId> old_down, old_up;
   std::vector<NodeId> to_surge;
   for (size_t n = 0; n < verdicts_.size(); ++n) {

@@ -28,6 +28,8 @@ class DaemonSetController {
   void roll(WorkloadId workload);
   bool create(WorkloadId workload, NodeId node);
   bool remove(WorkloadId workload, PodId pod);
+  // Whether the back-off after the failures there lets it go now; if not, asks for a turn.
+  bool may_replace_failed(WorkloadId workload, NodeId node);
   bool available(WorkloadId workload, PodId pod) const;
 
   ControlPlane plane_;

@@ -9,20 +9,14 @@ namespace {
 
 constexpr std::string_view kComponent = "deployment-controller";
 
-int32_t share(const IntOrPercent& amount, int32_t replicas, bool up) {
-  if (!amount.percent) return amount.value;
-  int64_t hundredths = int64_t{replicas} * amount.value;
-  return static_cast<int32_t>((hundredths + (up ? 99 : 0)) / 100);
-}
-
 }  // namespace
 
 DeploymentController::Turn DeploymentController::look(WorkloadId workload) {
   const auto& object = plane_.object<Deployment>(workload);
   Turn turn{workload, object, plane_.control(workload), plane_.replicas(workload)};
   if (object.strategy != Deployment::Strategy::RollingUpdate) return turn;
-  turn.max_surge = share(object.rolling_update.max_surge, turn.replicas, true);
-  int32_t unavailable = share(object.rolling_update.max_unavailable, turn.replicas, false);
+  turn.max_surge = object.rolling_update.max_surge.rounded_up(turn.replicas);
+  int32_t unavailable = object.rolling_update.max_unavailable.rounded_down(turn.replicas);
   // A rollout that may do neither would never move (deployment_util.go, ResolveFenceposts).
   if (turn.max_surge == 0 && unavailable == 0) unavailable = 1;
   turn.max_unavailable = std::min(unavailable, turn.replicas);
@@ -32,15 +26,16 @@ DeploymentController::Turn DeploymentController::look(WorkloadId workload) {
 void DeploymentController::sync(WorkloadId workload) {
   Turn turn = look(workload);
   bool has_new_set = ensure_new_set(turn);
-  manage_sets(turn);
+  manage_sets(turn.workload);
   if (has_new_set || (turn.object.paused && !turn.sets().empty()))
-    while (step(turn)) manage_sets(turn);
+    while (step(turn)) manage_sets(turn.workload);
   // The last step may have emptied sets and wait for their pods to go.
-  for (const ReplicaSetState& set : turn.sets())
-    if (plane_.counts(set.pod_template).active > set.replicas)
-      replica_sets_.manage(workload, set.pod_template, set.replicas);
+  for (ReplicaSetState& set : turn.sets())
+    if (plane_.counts(set.pod_template).active > set.replicas) replica_sets_.manage(workload, set);
   update_status(turn);
 }
+
+void DeploymentController::sync_orphans(WorkloadId workload) { manage_sets(workload); }
 
 bool DeploymentController::ensure_new_set(Turn& turn) {
   std::vector<ReplicaSetState>& sets = turn.sets();
@@ -56,7 +51,7 @@ bool DeploymentController::ensure_new_set(Turn& turn) {
   }
   if (turn.object.paused) return false;
   if (turn.object.strategy == Deployment::Strategy::Recreate && !empty_old_sets(turn)) return false;
-  sets.push_back({turn.control.pod_template, 0, turn.replicas, turn.replicas + turn.max_surge, plane_.now()});
+  sets.push_back({turn.control.pod_template, 0, turn.replicas, turn.replicas + turn.max_surge, plane_.now(), {}});
   plane_.set_condition(turn.control, "Progressing", true, "NewReplicaSetCreated", [&] {
     return fmt::format("Created new replica set \"{}\"", plane_.replica_set_name(turn.control.pod_template));
   });
@@ -190,7 +185,7 @@ bool DeploymentController::shrink_old(Turn& turn) {
     changed |= set_replicas(turn, sets[i], sets[i].replicas - count);
     cleaned += count;
   }
-  if (changed) manage_sets(turn);
+  if (changed) manage_sets(turn.workload);
 
   int32_t all_available = 0;
   for (const ReplicaSetState& set : sets) all_available += available(turn, set);
@@ -214,16 +209,14 @@ bool DeploymentController::empty_old_sets(Turn& turn) {
   for (ReplicaSetState& set : turn.sets()) {
     if (set.pod_template == turn.control.pod_template) continue;
     set_replicas(turn, set, 0);
-    const PodCounts& pods = plane_.counts(set.pod_template);
+    PodCounts pods = plane_.counts(set.pod_template);
     empty &= pods.active + pods.terminating == 0;
   }
   return empty;
 }
 
-void DeploymentController::manage_sets(Turn& turn) {
-  for (const ReplicaSetState& set : turn.sets())
-    if (plane_.counts(set.pod_template).active != set.replicas)
-      replica_sets_.manage(turn.workload, set.pod_template, set.replicas);
+void DeploymentController::manage_sets(WorkloadId workload) {
+  for (ReplicaSetState& set : plane_.control(workload).replica_sets) replica_sets_.manage(workload, set);
 }
 
 // --- status
@@ -233,7 +226,7 @@ void DeploymentController::update_status(Turn& turn) {
   RolloutProgress before = control.rollout, &now = control.rollout;
   now.updated = now.old = now.ready = now.available = 0;
   for (const ReplicaSetState& set : turn.sets()) {
-    const PodCounts& pods = plane_.counts(set.pod_template);
+    PodCounts pods = plane_.counts(set.pod_template);
     (set.pod_template == control.pod_template ? now.updated : now.old) += pods.active;
     now.ready += pods.ready;
     now.available += available(turn, set);
@@ -258,7 +251,6 @@ void DeploymentController::tell_progress(Turn& turn, const RolloutProgress& befo
   bool complete = now.updated == turn.replicas && now.old == 0 && now.available >= turn.replicas;
   if (complete) {
     now.complete = true;
-    std::erase_if(control.conditions, [](const Condition& c) { return c.type == "ReplicaFailure"; });
     return plane_.set_condition(control, "Progressing", true, "NewReplicaSetAvailable",
                                 [&] { return fmt::format("ReplicaSet \"{}\" has successfully progressed.", name()); });
   }
@@ -281,7 +273,7 @@ void DeploymentController::tell_progress(Turn& turn, const RolloutProgress& befo
 // Empty ReplicaSets of old revisions go beyond revisionHistoryLimit.
 void DeploymentController::clean_up(Turn& turn) {
   auto empty = [&](const ReplicaSetState& set) {
-    const PodCounts& pods = plane_.counts(set.pod_template);
+    PodCounts pods = plane_.counts(set.pod_template);
     return set.replicas == 0 && pods.active + pods.terminating == 0;
   };
   auto old = static_cast<int64_t>(turn.sets().size()) - 1;

@@ -12,6 +12,8 @@ class DeploymentController {
       : plane_(plane), replica_sets_(replica_sets) {}
 
   void sync(WorkloadId workload);
+  // The ReplicaSets that a Deployment left when it went.
+  void sync_orphans(WorkloadId workload);
 
  private:
   // One Deployment, looked at in one turn.
@@ -41,7 +43,7 @@ class DeploymentController {
   int32_t new_set_replicas(const Turn& turn) const;
   int32_t total(const Turn& turn) const;
   int32_t available(const Turn& turn, const ReplicaSetState& set);
-  void manage_sets(Turn& turn);
+  void manage_sets(WorkloadId workload);
   void update_status(Turn& turn);
   void tell_progress(Turn& turn, const RolloutProgress& before);
   void clean_up(Turn& turn);

@@ -12,42 +12,51 @@ constexpr int32_t kMostAtOnce = 500;                               // MaxPodCrea
 
 }  // namespace
 
+// backoff_utils.go
+Time JobController::Failures::backoff_ends() const {
+  if (count == 0) return {};
+  return last + std::min(Duration{kFirstBackoff.ns << std::min(count - 1, 16u)}, kLongestBackoff);
+}
+
 JobController::Turn JobController::look(WorkloadId workload) const {
   Turn turn{workload, plane_.object<Job>(workload), plane_.control(workload)};
-  bool indexed = turn.object.completion_mode == Job::Completion::Indexed;
-  if (indexed) {
-    auto count = static_cast<size_t>(turn.object.completions.value_or(0));
-    turn.done.assign(count, 0);
-    turn.taken.assign(count, 0);
-    turn.failures.assign(count, 0);
-  }
+  if (turn.indexed()) turn.indexes.resize(static_cast<size_t>(turn.object.completions.value_or(0)));
+  const JobState& job = turn.control.job;
+  for (const JobState::Gone& pod : job.gone) count_end(turn, pod);
+  bool waits_for_end = turn.object.pod_replacement == Job::Replacement::Failed;
   for (PodId id : plane_.cluster.state.workload_pods[workload.value]) {
+    if (!plane_.owns(id)) continue;
     const PodState& pod = plane_.cluster.state.pods[id];
-    bool has_index = indexed && pod.index < turn.done.size();
-    if (pod.phase == PodPhase::Succeeded) {
-      if (has_index && turn.done[pod.index]) continue;  // one success of an index counts
-      ++turn.succeeded;
-      turn.last_success = std::max(turn.last_success, pod.deleted);
-      if (has_index) turn.done[pod.index] = 1;
-    } else if (pod.phase == PodPhase::Failed) {
-      ++turn.failed;
-      turn.ends.push_back(pod.deleted);
-      if (has_index) ++turn.failures[pod.index];
+    bool has_index = pod.index < turn.indexes.size();
+    if (is_terminal(pod.phase)) {
+      count_end(turn, {pod.index, pod.phase == PodPhase::Succeeded, pod.deleted});
     } else if (pod.phase == PodPhase::Terminating) {
       ++turn.terminating;
-      if (has_index && turn.object.pod_replacement == Job::Replacement::Failed) turn.taken[pod.index] = 1;
+      bool surplus = std::find(job.surplus.begin(), job.surplus.end(), id) != job.surplus.end();
+      if (has_index && waits_for_end) turn.indexes[pod.index].taken = true;
+      if (!surplus && !waits_for_end) count_end(turn, {pod.index, false, pod.deleted});
     } else {
       turn.active.push_back(id);
       turn.restarts += pod.restarts;
-      if (has_index) turn.taken[pod.index] = 1;
+      if (has_index) turn.indexes[pod.index].taken = true;
     }
   }
-  turn.failed += turn.control.job.removed;
-  if (turn.object.backoff_limit_per_index)
-    for (size_t i = 0; i < turn.failures.size(); ++i)
-      turn.failed_indexes +=
-          !turn.done[i] && turn.failures[i] > static_cast<uint32_t>(*turn.object.backoff_limit_per_index);
+  for (const Index& index : turn.indexes) turn.failed_indexes += !index.done && turn.given_up(index);
   return turn;
+}
+
+// A pod that others delete has failed (isPodFailed); of an index one success counts.
+void JobController::count_end(Turn& turn, const JobState::Gone& pod) const {
+  Index* index = pod.index < turn.indexes.size() ? &turn.indexes[pod.index] : nullptr;
+  if (!pod.succeeded) {
+    ++turn.failed;
+    turn.ends.push_back(pod.at);
+    if (index) index->failures = {index->failures.count + 1, std::max(index->failures.last, pod.at)};
+    return;
+  }
+  if (index && std::exchange(index->done, true)) return;
+  ++turn.succeeded;
+  turn.last_success = std::max(turn.last_success, pod.at);
 }
 
 void JobController::sync(WorkloadId workload) {
@@ -57,9 +66,8 @@ void JobController::sync(WorkloadId workload) {
     if (turn.object.ttl_after_finished) {
       Time due = job.ended + *turn.object.ttl_after_finished;
       if (plane_.now() < due) return plane_.api.enqueue_after(workload, due - plane_.now());
-      turn.control.exists = false;
-      std::vector<PodId> pods = plane_.cluster.state.workload_pods[workload.value];
-      for (PodId id : pods) plane_.api.delete_pod(id);
+      turn.control.deleting = true;  // ttlafterfinished deletes it in the foreground
+      plane_.api.enqueue(workload);
     }
     return;
   }
@@ -138,28 +146,19 @@ int32_t JobController::wanted_active(const Turn& turn) const {
   return std::max(0, std::min(turn.object.parallelism, left));
 }
 
-// Of the failures since the last success (backoff_utils.go).
-Time JobController::backoff_ends(const Turn& turn) const {
-  uint32_t failures = 0;
-  Time last;
-  for (Time end : turn.ends) {
-    if (end <= turn.last_success) continue;
-    ++failures;
-    last = std::max(last, end);
-  }
-  if (failures == 0) return {};
-  Duration backoff = std::min(Duration{kFirstBackoff.ns << std::min(failures - 1, 16u)}, kLongestBackoff);
-  return last + backoff;
+JobController::Failures JobController::failures_since_success(const Turn& turn) const {
+  Failures out;
+  for (Time end : turn.ends)
+    if (end > turn.last_success) out = {out.count + 1, std::max(out.last, end)};
+  return out;
 }
 
 // The lowest index that is neither done, taken nor given up.
 uint32_t JobController::next_index(Turn& turn) const {
-  if (turn.object.completion_mode != Job::Completion::Indexed) return PodState::kNoIndex;
-  for (size_t i = 0; i < turn.done.size(); ++i) {
-    bool given_up = turn.object.backoff_limit_per_index &&
-                    turn.failures[i] > static_cast<uint32_t>(*turn.object.backoff_limit_per_index);
-    if (turn.done[i] || turn.taken[i] || given_up) continue;
-    turn.taken[i] = 1;
+  for (size_t i = 0; i < turn.indexes.size(); ++i) {
+    Index& index = turn.indexes[i];
+    if (index.done || index.taken || turn.given_up(index)) continue;
+    index.taken = true;
     return static_cast<uint32_t>(i);
   }
   return PodState::kNoIndex;
@@ -174,17 +173,26 @@ void JobController::manage(Turn& turn) {
   }
   int32_t missing = wanted - active;
   if (turn.object.pod_replacement == Job::Replacement::Failed) missing -= turn.terminating;
-  if (missing <= 0) return;
-  if (Time ready = backoff_ends(turn); plane_.now() < ready)
-    return plane_.api.enqueue_after(turn.workload, ready - plane_.now());
+  if (missing <= 0) return plane_.went_well(turn.control, turn.control.backoff);
+  // With backoffLimitPerIndex each index waits for itself, and holds its place among those that run.
+  bool per_index = turn.object.backoff_limit_per_index.has_value();
+  Failures failures = per_index ? Failures{} : failures_since_success(turn);
+  Time now = plane_.now(), next = Time::max();
+  if (Time ready = failures.backoff_ends(); now < ready) return plane_.api.enqueue_after(turn.workload, ready - now);
   for (int32_t i = 0; i < std::min(missing, kMostAtOnce); ++i) {
     uint32_t index = next_index(turn);
-    if (turn.object.completion_mode == Job::Completion::Indexed && index == PodState::kNoIndex) return;
+    if (turn.indexed() && index == PodState::kNoIndex) break;
+    Time ready = per_index ? turn.indexes[index].failures.backoff_ends() : now;
+    if (now < ready) {
+      next = std::min(next, ready);
+      continue;
+    }
     if (!plane_.may_call(turn.workload)) return;
     if (!plane_.create_pod({turn.workload, turn.control.pod_template, index}, kComponent))
-      return plane_.api.enqueue_rate_limited(turn.workload);
+      return plane_.api.enqueue_rate_limited(turn.workload, turn.control.backoff);
   }
-  turn.control.failures = 0;
+  plane_.went_well(turn.control, turn.control.backoff);
+  if (next != Time::max()) plane_.api.enqueue_after(turn.workload, next - now);
   if (missing > kMostAtOnce) plane_.api.enqueue(turn.workload);
 }
 

@@ -15,6 +15,17 @@ class JobController {
   void sync(WorkloadId workload);
 
  private:
+  // Failures in a row, and when the last of them was.
+  struct Failures {
+    uint32_t count = 0;
+    Time last;
+    Time backoff_ends() const;  // when pods may be created again
+  };
+  // One completion index.
+  struct Index {
+    bool done = false, taken = false;
+    Failures failures;
+  };
   struct Turn {
     WorkloadId workload;
     const Job& object;
@@ -23,14 +34,20 @@ class JobController {
     int32_t terminating = 0;
     uint32_t succeeded = 0, failed = 0, restarts = 0;
     Time last_success;
-    std::vector<Time> ends;  // of the pods that failed
-    // Indexed: by completion index.
-    std::vector<uint8_t> done, taken;
-    std::vector<uint32_t> failures;
+    std::vector<Time> ends;      // of the pods that failed
+    std::vector<Index> indexes;  // Indexed
     uint32_t failed_indexes = 0;
+
+    bool indexed() const { return object.completion_mode == Job::Completion::Indexed; }
+    // More failures than backoffLimitPerIndex.
+    bool given_up(const Index& index) const {
+      return object.backoff_limit_per_index &&
+             index.failures.count > static_cast<uint32_t>(*object.backoff_limit_per_index);
+    }
   };
 
   Turn look(WorkloadId workload) const;
+  void count_end(Turn& turn, const JobState::Gone& pod) const;
   // The condition that ends it, and why; nothing: it goes on.
   struct End {
     bool complete;
@@ -43,8 +60,7 @@ class JobController {
   void give_up(Turn& turn, PodId pod);
   void manage(Turn& turn);
   int32_t wanted_active(const Turn& turn) const;
-  // When pods may be created again after failures.
-  Time backoff_ends(const Turn& turn) const;
+  Failures failures_since_success(const Turn& turn) const;
   uint32_t next_index(Turn& turn) const;
 
   ControlPlane plane_;

@@ -180,22 +180,29 @@ std::optional<Duration> NodeLifecycle::stay(PodId pod, NodeId node) const {
   return shortest;
 }
 
-// A pod that stayed with a taint already has used up a part of its time.
+// An eviction that is planned stays as it is, unless the taints are not tolerated at all, or for ever
+// (processPodOnNode).
 void NodeLifecycle::apply_taints(NodeId node) {
   std::vector<NodeMonitor::Eviction> before = std::exchange(state_.monitors[node].evictions, {});
-  for (NodeMonitor::Eviction& eviction : before) engine_.cancel(eviction.timer);
   for (PodId pod : cluster_.state.node_pods[node.value]) {
-    auto known = std::find_if(before.begin(), before.end(), [&](const auto& e) { return e.pod == pod; });
-    schedule_eviction(pod, node, known == before.end() ? engine_.now() : known->since);
+    std::optional<Duration> stays = stay(pod, node);
+    auto planned = std::find_if(before.begin(), before.end(), [&](const auto& e) { return e.pod == pod; });
+    if (planned == before.end() || !stays || stays->ns == 0 || planned->since == engine_.now()) {
+      schedule_eviction(pod, node);
+      continue;
+    }
+    state_.monitors[node].evictions.push_back(*planned);
+    before.erase(planned);
   }
+  for (NodeMonitor::Eviction& eviction : before) engine_.cancel(eviction.timer);
 }
 
-void NodeLifecycle::schedule_eviction(PodId pod, NodeId node, Time since) {
+void NodeLifecycle::schedule_eviction(PodId pod, NodeId node) {
   std::optional<Duration> stays = stay(pod, node);
   if (!stays) return;
-  Time at = std::max(engine_.now(), since + *stays);
+  Time now = engine_.now();
   state_.monitors[node].evictions.push_back(
-      {pod, since, engine_.schedule(at, Priority::Control, events_.evict, pod.value)});
+      {pod, now, engine_.schedule(now + *stays, Priority::Control, events_.evict, pod.value)});
 }
 
 void NodeLifecycle::cancel_evictions(NodeId node) {
@@ -203,7 +210,7 @@ void NodeLifecycle::cancel_evictions(NodeId node) {
   state_.monitors[node].evictions.clear();
 }
 
-void NodeLifecycle::pod_bound(PodId pod) { schedule_eviction(pod, cluster_.state.pods[pod].node, engine_.now()); }
+void NodeLifecycle::pod_bound(PodId pod) { schedule_eviction(pod, cluster_.state.pods[pod].node); }
 
 void NodeLifecycle::on_evict(PodId pod) {
   PodPhase phase = cluster_.state.pods[pod].phase;

@@ -69,7 +69,7 @@ class NodeLifecycle {
   bool all_zones_are_down() const;
   // What the number of ill nodes means for the others.
   void review_zones();
-  void schedule_eviction(PodId pod, NodeId node, Time since);
+  void schedule_eviction(PodId pod, NodeId node);
   void cancel_evictions(NodeId node);
   // How long the pod stays on the node with these taints; nothing: for ever.
   std::optional<Duration> stay(PodId pod, NodeId node) const;

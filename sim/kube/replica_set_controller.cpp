@@ -42,9 +42,9 @@ bool deleted_before(const DeletionRank& a, const DeletionRank& b, Time now) {
 // Pods of earlier templates are its own as well.
 void ReplicaSetController::sync(WorkloadId workload) {
   TemplateId pod_template = plane_.control(workload).pod_template;
-  const PodCounts& counts = plane_.counts(pod_template);
+  PodCounts counts = plane_.counts(pod_template);
   int32_t active = counts.active;
-  auto known = static_cast<size_t>(counts.active + counts.terminating + counts.ended);
+  auto known = static_cast<size_t>(counts.all());
   if (plane_.cluster.state.workload_pods[workload.value].size() != known) {
     list_active(workload, {});
     active = static_cast<int32_t>(active_.size());
@@ -52,30 +52,34 @@ void ReplicaSetController::sync(WorkloadId workload) {
   adjust(workload, pod_template, plane_.replicas(workload) - active, {});
 }
 
-void ReplicaSetController::manage(WorkloadId workload, TemplateId pod_template, int32_t replicas) {
-  adjust(workload, pod_template, replicas - plane_.counts(pod_template).active, pod_template);
+void ReplicaSetController::manage(WorkloadId workload, ReplicaSetState& set) {
+  adjust(workload, set.pod_template, set.replicas - plane_.counts(set.pod_template).active, set.pod_template);
 }
 
 void ReplicaSetController::adjust(WorkloadId workload, TemplateId pod_template, int32_t missing, TemplateId only) {
   bool more = std::abs(missing) > kBurstReplicas;
   if (missing > 0) more = create_pods(workload, pod_template, std::min(missing, kBurstReplicas)) && more;
   if (missing < 0) delete_pods(workload, only, std::min(-missing, kBurstReplicas));
+  if (missing <= 0) plane_.went_well(plane_.control(workload), plane_.control(workload).backoff_of(pod_template));
   if (more) plane_.api.enqueue(workload);
 }
 
 bool ReplicaSetController::create_pods(WorkloadId workload, TemplateId pod_template, int32_t count) {
-  bool all_went_well = true;
-  for (int32_t batch = 1; count > 0 && all_went_well; batch = std::min(2 * batch, count)) {
-    for (int32_t i = 0; i < batch; ++i, --count) {
-      if (!plane_.may_call(workload)) return false;
-      all_went_well &= plane_.create_pod({workload, pod_template}, kComponent);
-    }
+  WorkloadControl& control = plane_.control(workload);
+  Backoff& backoff = control.backoff_of(pod_template);
+  if (plane_.now() < backoff.until) {
+    plane_.api.enqueue_after(workload, backoff.until - plane_.now());
+    return false;
   }
-  if (all_went_well)
-    plane_.control(workload).failures = 0;
-  else
-    plane_.api.enqueue_rate_limited(workload);
-  return all_went_well;
+  bool refused = false, limited = false;
+  for (int32_t batch = 1; count > 0 && !refused && !limited; batch = std::min(2 * batch, count))
+    for (int32_t i = 0; i < batch && !limited; ++i, --count) {
+      limited = !plane_.may_call(workload);
+      if (!limited) refused |= !plane_.create_pod({workload, pod_template}, kComponent);
+    }
+  if (refused) plane_.api.enqueue_rate_limited(workload, backoff);
+  if (!refused && !limited) plane_.went_well(control, backoff);
+  return !refused && !limited;
 }
 
 void ReplicaSetController::list_active(WorkloadId workload, TemplateId only) {
@@ -83,7 +87,7 @@ void ReplicaSetController::list_active(WorkloadId workload, TemplateId only) {
   active_.clear();
   for (PodId id : cluster.workload_pods[workload.value]) {
     const PodState& pod = cluster.pods[id];
-    if ((!only.valid() || pod.pod_template == only) && is_active(pod.phase)) active_.push_back(id);
+    if ((!only.valid() || pod.pod_template == only) && is_active(pod.phase) && plane_.owns(id)) active_.push_back(id);
   }
 }
 
@@ -127,7 +131,7 @@ int32_t ReplicaSetController::available(WorkloadId workload, TemplateId pod_temp
   int32_t available = 0;
   for (PodId id : plane_.cluster.state.workload_pods[workload.value]) {
     const PodState& pod = plane_.cluster.state.pods[id];
-    if (pod.pod_template != pod_template || pod.phase != PodPhase::Ready) continue;
+    if (pod.pod_template != pod_template || pod.phase != PodPhase::Ready || !plane_.owns(id)) continue;
     Time since = pod.ready + min_ready;
     available += since <= now;
     if (since > now) next = std::min(next, since);

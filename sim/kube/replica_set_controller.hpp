@@ -14,8 +14,8 @@ class ReplicaSetController {
 
   // The turn of a ReplicaSet that nobody else owns.
   void sync(WorkloadId workload);
-  // Creates or deletes pods of the template until there are `replicas`.
-  void manage(WorkloadId workload, TemplateId pod_template, int32_t replicas);
+  // Creates or deletes pods of a Deployment's ReplicaSet until there are as many as it wants.
+  void manage(WorkloadId workload, ReplicaSetState& set);
   // Pods that have been Ready for `min_ready`. Asks for a turn when the next one will have been.
   int32_t available(WorkloadId workload, TemplateId pod_template, Duration min_ready);
 

@@ -26,6 +26,12 @@ struct Condition {
   Time since;  // lastTransitionTime: of the status
 };
 
+// What a work queue's rate limiter remembers of an item.
+struct Backoff {
+  int32_t failures = 0;  // in a row
+  Time until;            // nothing is created before, unless an event gives the item a turn
+};
+
 struct ReplicaSetState {
   TemplateId pod_template;
   int32_t replicas = 0;  // spec.replicas
@@ -33,6 +39,7 @@ struct ReplicaSetState {
   // looked, and with maxSurge.
   int32_t desired = 0, most = 0;
   Time created;
+  Backoff backoff;
 };
 
 // What of a Deployment's status tells whether its rollout moves.
@@ -50,8 +57,21 @@ struct JobState {
   bool running = false;  // started and not suspended
   JobEnd end = JobEnd::None;
   Time ended;
-  uint32_t removed = 0;        // pods that others deleted before they ended; they count as failed
-  std::vector<PodId> surplus;  // pods that the controller itself deletes; they do not
+  // Of its pods that are gone: what its status keeps of them.
+  struct Gone {
+    uint32_t index = PodState::kNoIndex;
+    bool succeeded = false;
+    Time at;
+  };
+  std::vector<Gone> gone;
+  std::vector<PodId> surplus;  // pods that the controller itself deletes; they neither failed nor succeeded
+};
+
+// A DaemonSet's failed pods on one node are replaced after 1 s, 2 s … 15 min (failedPodsBackoff).
+struct FailedPodsBackoff {
+  NodeId node;
+  Duration delay;
+  Time since;
 };
 
 // The object of a workload, and what its controller remembers.
@@ -59,19 +79,28 @@ struct WorkloadControl {
   bool exists = false;
   bool controlled = false;  // a controller looks after it: not a bare Pod
   bool deleting = false;    // it has a deletionTimestamp: foreground deletion, or finalizers that nobody removes
-  bool orphaned = false;    // it is gone, its pods have stayed
-  Time created;
+  bool orphaned = false;    // it is gone; its pods, or its ReplicaSets with their pods, have stayed
+  bool garbage = false;     // pods of an object of this name that is gone are still to be deleted
+  Time created;             // tells the objects of this name apart, as their UIDs do
   SpecId spec;
   TemplateId pod_template;                    // of the spec, or of a later restart
-  std::vector<ReplicaSetState> replica_sets;  // of a Deployment, oldest revision first; one for a ReplicaSet
+  std::vector<ReplicaSetState> replica_sets;  // of a Deployment, oldest revision first
   std::vector<Condition> conditions;
   RolloutProgress rollout;      // Deployment
   TemplateId current_template;  // StatefulSet: that its pods below the partition have
   JobState job;
+  std::vector<FailedPodsBackoff> failed_pods;  // DaemonSet: of this generation
   // Its place in the work queue of its controller.
   EventHandle sync;
   Time sync_at;
-  int32_t failures = 0;  // syncs in a row that ended with an error
+  Backoff backoff;
+
+  // Of the ReplicaSet that the template belongs to, or its own.
+  Backoff& backoff_of(TemplateId pods) {
+    for (ReplicaSetState& set : replica_sets)
+      if (set.pod_template == pods) return set.backoff;
+    return backoff;
+  }
 };
 
 struct QuotaState {
@@ -98,7 +127,7 @@ struct NodeMonitor {
   bool noticed = false;  // it has put its taints on it
   EventHandle timer;     // when missing heartbeats are noticed
   uint32_t zone = 0;
-  // Pods that its NoExecute taints will make go, and since when they have stayed with such a taint.
+  // Pods that its NoExecute taints will make go, and since when that is planned.
   struct Eviction {
     PodId pod;
     Time since;

@@ -12,15 +12,11 @@ constexpr std::string_view kComponent = "statefulset-controller";
 
 StatefulSetController::Turn StatefulSetController::look(WorkloadId workload) const {
   const auto& object = plane_.object<StatefulSet>(workload);
-  Turn turn{workload,
-            object,
-            plane_.control(workload),
-            plane_.replicas(workload),
-            object.pod_management == StatefulSet::PodManagement::OrderedReady,
-            {},
-            {}};
+  Turn turn{workload, object, plane_.control(workload), plane_.replicas(workload),
+            object.pod_management == StatefulSet::PodManagement::OrderedReady};
   turn.wanted.resize(static_cast<size_t>(turn.replicas));
   for (PodId id : plane_.cluster.state.workload_pods[workload.value]) {
+    if (!plane_.owns(id)) continue;
     int64_t place = int64_t{plane_.cluster.state.pods[id].index} - object.first_ordinal;
     if (place >= 0 && place < turn.replicas)
       turn.wanted[static_cast<size_t>(place)] = id;
@@ -36,7 +32,9 @@ StatefulSetController::Turn StatefulSetController::look(WorkloadId workload) con
 void StatefulSetController::sync(WorkloadId workload) {
   Turn turn = look(workload);
   if (!turn.control.current_template.valid()) turn.control.current_template = turn.control.pod_template;
-  if (!fill(turn) || !condemn(turn)) return;
+  bool goes_on = fill(turn) && condemn(turn);
+  if (!turn.stopped) plane_.went_well(turn.control, turn.control.backoff);
+  if (!goes_on) return;
   if (turn.object.update == StatefulSet::Update::RollingUpdate) update(turn);
 }
 
@@ -55,18 +53,25 @@ bool StatefulSetController::available(const Turn& turn, PodId id) const {
   return since <= plane_.now();
 }
 
+// A pod that belongs to somebody else and is not gone yet. Nobody tells when it is: the controller tries again.
+bool StatefulSetController::name_is_taken(const Turn& turn, uint32_t ordinal) const {
+  const std::vector<PodId>& pods = plane_.cluster.state.workload_pods[turn.workload.value];
+  return std::any_of(pods.begin(), pods.end(),
+                     [&](PodId id) { return !plane_.owns(id) && plane_.cluster.state.pods[id].index == ordinal; });
+}
+
 bool StatefulSetController::create(Turn& turn, size_t place) {
   auto ordinal = static_cast<int32_t>(place) + turn.object.first_ordinal;
+  turn.stopped = true;
   if (!plane_.may_call(turn.workload)) return false;
   ApiServer::NewPod pod{turn.workload, template_of(turn, ordinal), static_cast<uint32_t>(ordinal)};
-  if (plane_.create_pod(pod, kComponent)) return true;
-  plane_.api.enqueue_rate_limited(turn.workload);
-  return false;
+  turn.stopped = name_is_taken(turn, pod.index) || !plane_.create_pod(pod, kComponent);
+  if (turn.stopped) plane_.api.enqueue_rate_limited(turn.workload, turn.control.backoff);
+  return !turn.stopped;
 }
 
 bool StatefulSetController::fill(Turn& turn) {
   const auto& pods = plane_.cluster.state.pods;
-  bool all = true;
   for (size_t place = 0; place < turn.wanted.size(); ++place) {
     PodId id = turn.wanted[place];
     // A pod that ended is deleted, and its place taken by a new one.
@@ -75,19 +80,15 @@ bool StatefulSetController::fill(Turn& turn) {
       id = turn.wanted[place] = {};
     }
     if (!id.valid()) {
-      if (!create(turn, place)) return false;
-      all = false;
-      if (turn.monotonic) return false;
+      if (!create(turn, place) || turn.monotonic) return false;
       continue;
     }
     if (pods[id].phase == PodPhase::Terminating) {
-      all = false;  // its name is taken until it is gone
-      if (turn.monotonic) return false;
+      if (turn.monotonic) return false;  // its name is taken until it is gone
       continue;
     }
     if (turn.monotonic && !available(turn, id)) return false;
   }
-  if (all) turn.control.failures = 0;
   return true;
 }
 

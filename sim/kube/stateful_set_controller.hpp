@@ -21,6 +21,7 @@ class StatefulSetController {
     WorkloadControl& control;
     int32_t replicas;
     bool monotonic;
+    bool stopped = false;          // a refusal or the client's limit stopped it
     std::vector<PodId> wanted;     // by ordinal from first_ordinal on; invalid: no pod
     std::vector<PodId> condemned;  // highest ordinal first
   };
@@ -31,6 +32,7 @@ class StatefulSetController {
   bool condemn(Turn& turn);
   void update(Turn& turn);
   bool create(Turn& turn, size_t place);
+  bool name_is_taken(const Turn& turn, uint32_t ordinal) const;
   bool available(const Turn& turn, PodId pod) const;
   TemplateId template_of(const Turn& turn, int32_t ordinal) const;
 

@@ -1,7 +1,6 @@
 #include "kube/api_server.hpp"
 
 #include "kube/disruption.hpp"
-
 #include "kube_world.hpp"
 
 #include <catch2/catch.hpp>
@@ -90,7 +89,7 @@ TEST_CASE("what a drain may not delete stops it before it begins", "[eviction]")
     why = "cannot delete Pods with local storage";
   }
   SECTION("a pod whose controller has left it") {
-    WorkloadId id = setup.add("web", 1, setup.pod());
+    WorkloadId id = setup.add_object("db", StatefulSet{}, setup.pod());
     Action orphan;
     orphan.kind = Action::Kind::DeleteWorkload;
     orphan.at = at(50);
@@ -286,6 +285,68 @@ TEST_CASE("FailedScheduling says why nobody is evicted, and nothing where somebo
     CHECK(events.texts.front() == "0/2 nodes are available: 2 Insufficient cpu.");
     CHECK(run.statistics().preempted == 1);
   }
+}
+
+TEST_CASE("the ReplicaSets of an orphaned Deployment live on, until another Deployment adopts them", "[gc]") {
+  KubeSetup setup;
+  setup.add_node("a", 64000);
+  setup.add_node("b", 64000);
+  WorkloadId id = setup.add("web", 3, setup.pod());
+  PodDisruptionBudget budget;
+  budget.selector = LabelSelector{};
+  budget.max_unavailable = IntOrPercent{1, false};
+  setup.builder.add_budget(budget);
+  Action action;
+  action.kind = Action::Kind::DeleteWorkload;
+  action.at = at(100);
+  action.workload = id;
+  action.cascade = Action::Cascade::Orphan;
+  setup.kube.actions.push_back(action);
+  action.kind = Action::Kind::Drain;
+  action.at = at(200);
+  action.node = NodeId(0u);
+  setup.kube.actions.push_back(action);
+  Deployment more;
+  more.replicas = 5;
+  setup.apply(500, id, setup.add_spec(more, TemplateId(0u)));
+  KubeRun run(setup);
+  run.run_until(at(150));
+  CHECK_FALSE(run.state().workloads[id].exists);
+  BudgetStatus status = budget_status(run.cluster(), run.cluster().model.budgets[0]);
+  CHECK(status.expected == 3);
+  CHECK(status.allowed == 1);
+  run.run_until(at(400));
+  CHECK(run.statistics().evicted > 0);
+  CHECK(run.cluster().state.node_pods[1].size() == 3);
+  size_t made = run.cluster().state.pods.size();
+  run.run_until(at(600));
+  CHECK(run.cluster().state.counts[TemplateId(0u)].ready == 5);
+  CHECK(run.cluster().state.pods.size() == made + 2);
+}
+
+TEST_CASE("an object does not own the pods of an earlier one of its name", "[gc]") {
+  KubeSetup setup;
+  setup.add_node("a", 64000);
+  PodSpec spec = setup.pod();
+  WorkloadId web = setup.add("web", 2, spec), db = setup.add_object("db", StatefulSet{}, spec);
+  for (WorkloadId id : {web, db}) {
+    Action action;
+    action.kind = Action::Kind::DeleteWorkload;
+    action.at = at(100);
+    action.workload = id;
+    setup.kube.actions.push_back(action);
+    setup.apply(100, id, setup.kube.workloads[id].spec);
+  }
+  KubeRun run(setup);
+  run.run_until(at(101));
+  CHECK(run.cluster().state.counts[TemplateId(0u)].ready == 2);
+  CHECK(run.cluster().state.counts[TemplateId(0u)].abandoned == 2);
+  CHECK(run.cluster().state.counts[TemplateId(1u)].active == 0);  // the name is taken
+  run.run_until(at(150));
+  CHECK(run.cluster().state.counts[TemplateId(0u)].all() == 2);
+  CHECK(run.cluster().state.counts[TemplateId(1u)].ready == 1);
+  // Tried again after 5 ms, 10 ms … since nobody told that the name was free at 130 s.
+  CHECK(run.pod(5).created == at(140.955));
 }
 
 }  // namespace

@@ -80,5 +80,38 @@ TEST_CASE("maxSurge starts the new pod beside the old one", "[daemonset]") {
   CHECK(run.cluster().state.counts[TemplateId(1u)].ready == 2);
 }
 
+TEST_CASE("failed pods of a DaemonSet are replaced at once, and then after 1 s, 2 s, 4 s", "[daemonset]") {
+  KubeSetup setup;
+  setup.add_node("a");
+  PodSpec spec = setup.pod();
+  spec.restart_policy = RestartPolicy::Never;
+  WorkloadId id = setup.add_object("agent", DaemonSet{}, spec);
+  setup.kube.workloads[id].behaviour.run = Distribution::constant(0.5);
+  setup.kube.workloads[id].behaviour.failure = 1;
+  KubeRun run(setup);
+  run.run_until(at(10));
+  // The back-off counts from the last deletion; who looks within it comes again after all of it.
+  std::vector<Time> created;
+  for (uint32_t p = 0; p < run.cluster().state.pods.size(); ++p) created.push_back(run.pod(p).created);
+  CHECK(created == std::vector<Time>{at(0), at(0.5), at(2), at(4.5), at(9)});
+  CHECK(run.decided("FailedDaemonPod") == 4);
+}
+
+TEST_CASE("a quota that holds a rolling update up is asked less and less often", "[daemonset]") {
+  KubeSetup setup;
+  setup.add_node("a");
+  DaemonSet object;
+  object.rolling_update = {{1, false}, {0, false}};
+  WorkloadId id = setup.add_object("agent", object, setup.pod());
+  QuotaModel quota;
+  quota.object.hard = {{"pods", 1}};
+  for (int t = 0; t < 2; ++t) quota.charges.push_back({1});
+  setup.kube.quotas.push_back(quota);
+  setup.apply(100, id, setup.revise(id, object, setup.pod(500), "agent"));
+  KubeRun run(setup);
+  run.run_until(at(100.036));  // 5, 15, 35
+  CHECK(run.decided("FailedCreate") == 4);
+}
+
 }  // namespace
 }  // namespace kisim::test

@@ -252,7 +252,7 @@ TEST_CASE("a pod that was ready counts when it ceases to be, one that never was 
   KubeSetup setup = queue_scaled("cpu", MetricSpec::Source::Resource);
   KubeWorkload& workload = setup.kube.workloads[WorkloadId(0u)];
   workload.behaviour.cpu = Distribution::constant(0.9);
-  workload.autoscaler.object->metrics[0].target = {MetricTarget::Type::Utilization, 0, 90};
+  setup.autoscaler(WorkloadId(0u)).object->metrics[0].target = {MetricTarget::Type::Utilization, 0, 90};
   workload.startup.engine = Distribution::constant(28);  // ready before the initial readiness delay has passed
   Fault kill;
   kill.kind = Fault::Kind::OomKill;

@@ -108,5 +108,61 @@ TEST_CASE("a suspended Job has no pods", "[job]") {
   CHECK(run.decided("Suspended") == 1);
 }
 
+TEST_CASE("with backoffLimitPerIndex each index waits for itself", "[job]") {
+  Job job;
+  job.completion_mode = Job::Completion::Indexed;
+  job.completions = job.parallelism = 2;
+  job.backoff_limit = 100;
+  job.backoff_limit_per_index = 2;
+  Batch b(job, 1, 1.0);
+  KubeRun run(b.setup);
+  run.run_until(at(1000));
+  REQUIRE(run.cluster().state.pods.size() == 6);
+  for (uint32_t p : {2u, 3u}) CHECK(run.pod(p).created == at(11));  // the first of each ended at 1 s
+  for (uint32_t p : {4u, 5u}) CHECK(run.pod(p).created == at(32));  // the second at 12 s
+  CHECK(condition(run, b.id) == "Failed FailedIndexes");
+}
+
+TEST_CASE("a pod that others delete has failed: at once, or at its end with podReplacementPolicy Failed", "[job]") {
+  Job job;
+  Action drain;
+  drain.kind = Action::Kind::Drain;
+  drain.at = at(5);
+  drain.node = NodeId(0u);
+  auto replaced = [&](const Job& object) {
+    Batch b(object, 1000);
+    b.setup.kube.actions.push_back(drain);
+    KubeRun run(b.setup);
+    run.run_until(at(100));
+    CHECK(run.state().workloads[b.id].job.gone.size() == 1);
+    return run.pod(1).created;
+  };
+  CHECK(replaced(job) == at(15));
+  job.pod_replacement = Job::Replacement::Failed;
+  CHECK(replaced(job) == at(45));  // after its grace period of 30 s
+}
+
+TEST_CASE("a Job remembers the pods that go with their node", "[job]") {
+  Job job;
+  job.completions = 2;
+  Batch b(job, 10);
+  b.setup.add_node("b", 2000);
+  Action remove;
+  remove.kind = Action::Kind::DeleteNode;
+  remove.at = at(15);
+  remove.node = NodeId(0u);
+  b.setup.kube.actions.push_back(remove);
+  KubeRun run(b.setup);
+  run.run_until(at(16));
+  CHECK(run.cluster().state.workload_pods[b.id.value].empty());
+  const std::vector<JobState::Gone>& gone = run.state().workloads[b.id].job.gone;
+  REQUIRE(gone.size() == 2);
+  CHECK(gone[0].succeeded != gone[1].succeeded);
+  run.run_until(at(34));
+  CHECK(condition(run, b.id).empty());
+  run.run_until(at(36));  // failed at 15 s, 10 s of back-off, 10 s of work
+  CHECK(condition(run, b.id) == "Complete CompletionsReached");
+}
+
 }  // namespace
 }  // namespace kisim::test
