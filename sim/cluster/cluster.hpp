@@ -1,6 +1,7 @@
 #pragma once
 // The cluster: what is constant (ClusterModel) and what changes (ClusterState), as plain arrays by typed ids.
 
+#include "cluster/accelerator.hpp"
 #include "cluster/gpu.hpp"
 #include "cluster/node_conditions.hpp"
 #include "cluster/objects.hpp"
@@ -19,8 +20,6 @@ namespace kisim {
 
 using NodeId = Id<struct NodeTag>;
 using PodId = Id<struct PodTag>;
-using GpuId = Id<struct GpuTag>;
-using GpuModelId = Id<struct GpuModelTag>;
 using TemplateId = Id<struct TemplateTag>;
 using WorkloadId = Id<struct WorkloadTag>;
 using ResourceId = Id<struct ResourceTag>;

@@ -30,6 +30,10 @@ enum class Purpose : uint32_t {
   Run = 16,
   Pleg = 17,
   ClusterAutoscaling = 18,
+  Network = 19,
+  ClientTurn = 20,
+  Task = 21,
+  Users = 22,
 };
 
 // One sequence of random numbers. A plain value: copying it copies its position.

@@ -5,6 +5,7 @@
 #include "io/scenario_document.hpp"
 #include "io/scenario_fields.hpp"
 #include "io/scenario_operations.hpp"
+#include "io/scenario_serving.hpp"
 #include "io/scheduler_configuration.hpp"
 #include "io/spec_places.hpp"
 #include "policy/feature_gates.hpp"
@@ -150,12 +151,7 @@ class ScenarioBuilder {
     auto below = [&](const char* field) { return SpecPath{"models", model.name, field}; };
     if (!model.model.empty())
       error(below("model"), fmt::format("found '{}', allowed: none with the engine '{}'", model.model, model.engine));
-    if (!model.latency)
-      error(below("latency"), fmt::format("missing, needed: base or perItem with the engine '{}'", model.engine));
-    for (int32_t size : model.preferred_batch_sizes)
-      if (size > model.max_batch_size)
-        error(below("preferredBatchSizes"),
-              fmt::format("found {}, allowed: at most maxBatchSize ({})", size, model.max_batch_size));
+    check_batch_models(places_, model);
   }
 
   void finish_source(TrafficSpec& source, const SourceDraft& draft) {
@@ -167,6 +163,7 @@ class ScenarioBuilder {
         source.diurnal_peak < source.diurnal_mean)
       error({"traffic", source.name, "pattern", "diurnal", "peak"},
             "found less than the mean, allowed: at least the mean");
+    finish_users(places_, source, draft.users, scenario_.duration, scenario_.seed);
     if (source.pattern == TrafficSpec::Pattern::Trace) return finish_trace(source, draft);
     for (const char* field : {"timeScale", "rateScale"})
       if (given(below(field))) warn(below(field), "has no effect without a trace");

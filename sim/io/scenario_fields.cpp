@@ -22,6 +22,57 @@ Fields declare(ModelSpec::Latency& latency) {
   f.add("perItem", &latency.per_item, "time per request in the batch").in(Unit::Seconds);
   f.add("prefillBase", &latency.prefill_base, "LLM: time per prompt").in(Unit::Seconds);
   f.add("prefillPerToken", &latency.prefill_per_token, "LLM: time per prompt token").in(Unit::Seconds);
+  f.add("table", &latency.table, "batch: samples in the batch -> time, instead of base and perItem").in(Unit::Seconds);
+  f.add("factor", &latency.factor, "batch: of the table's times, drawn per batch").above(0);
+  f.add("host", &latency.host, "batch: time of a batch that does not depend on how much of a GPU there is")
+      .in(Unit::Seconds);
+  f.add("compute", &latency.compute, "batch: share of a whole GPU's SMs that it uses").min(0).max(1);
+  f.add("bandwidth", &latency.bandwidth, "batch: share of a whole GPU's memory bandwidth that it uses").min(0).max(1);
+  return f;
+}
+
+Fields declare(QueuePolicySpec& policy) {
+  Fields f;
+  f.add("timeoutAction", &policy.timeout_action, "what happens to a request that has waited for too long")
+      .one_of({"reject", "delay"});
+  f.add("defaultTimeout", &policy.default_timeout, "longest wait in the queue; 0 = none");
+  f.add("allowTimeoutOverride", &policy.allow_timeout_override, "whether a request may ask for a shorter one");
+  f.add("maxQueueSize", &policy.max_queue_size, "requests; 0 = no limit");
+  return f;
+}
+
+// What a batch server and each model of it have in common.
+void declare_batch_model(BatchModelSpec& model, Fields& f) {
+  f.add("maxBatchSize", &model.max_batch_size, "batch engine: samples in a batch").min(1);
+  f.add("instances", &model.instances, "batch engine: batches at a time").min(1).max(1024);
+  f.add("preferredBatchSizes", &model.preferred_batch_sizes, "batch engine: sizes sent without delay").min(1);
+  f.add("maxQueueDelay", &model.max_queue_delay, "batch engine: longest wait for a larger batch");
+  f.add("prefetchedBatches", &model.prefetched_batches,
+        "batch engine: formed before an instance is free; Triton forms up to twice the instances")
+      .max(2048);
+  f.add("priorityLevels", &model.priority_levels, "batch engine: level 1 is served first").min(1).max(1024);
+  f.add("defaultPriorityLevel", &model.default_priority_level, "batch engine: of requests that name none").min(1);
+  f.add("defaultQueuePolicy", one([&model] { return declare(model.default_queue_policy); }),
+        "batch engine: of every priority level");
+  f.add("priorityQueuePolicy", by_name([&model](const std::string& level, const SourceMark&) {
+          return declare(model.priority_queue_policy[level] = QueuePolicySpec());
+        }),
+        "batch engine: of single priority levels instead");
+  f.add("latency", one([&model] { return declare(*(model.latency = BatchModelSpec::Latency())); }),
+        "law that replaces the catalogue's: base + perItem per sample of the batch, or a table");
+  f.add("memory", one([&model] {
+          Fields memory;
+          memory.add("weights", &model.weights_bytes, "shared by its instances").in(Unit::Bytes);
+          memory.add("perInstance", &model.instance_bytes, "context, workspace and activations").in(Unit::Bytes);
+          return memory;
+        }),
+        "batch engine: of the GPU");
+}
+
+Fields declare_served(BatchModelSpec& model) {
+  Fields f;
+  declare_batch_model(model, f);
+  f.add("steps", &model.steps, "an ensemble: models of this server that a request goes through in turn");
   return f;
 }
 
@@ -41,13 +92,18 @@ Fields declare(ModelSpec& model) {
   f.add("kvMemoryUtilization", &model.kv_memory_utilization, "LLM: share of GPU memory for weights and KV cache")
       .above(0)
       .max(1);
-  f.add("maxBatchSize", &model.max_batch_size, "batch engine: requests in a batch").min(1);
-  f.add("instances", &model.instances, "batch engine: batches at a time").min(1).max(1024);
-  f.add("preferredBatchSizes", &model.preferred_batch_sizes, "batch engine: sizes sent without delay").min(1);
-  f.add("maxQueueDelay", &model.max_queue_delay, "batch engine: longest wait for a larger batch");
+  declare_batch_model(model, f);
+  f.add("serves", by_name([&model](const std::string& name, const SourceMark& mark) {
+          BatchModelSpec& served = model.served.emplace_back();
+          served.name = name;
+          served.mark = mark;
+          return declare_served(served);
+        }),
+        "batch engine: models of one server; without them it has one, described beside this");
+  f.add("overlap", &model.overlap, "batch engine: k instances progress at the total speed 1 + overlap (k - 1)")
+      .min(-1)
+      .max(1);
   f.add("maxQueueSize", &model.max_queue_size, "requests waiting at a replica beyond this are dropped; 0 = no limit");
-  f.add("latency", one([&model] { return declare(*(model.latency = ModelSpec::Latency())); }),
-        "law that replaces the catalogue's: base + perItem per request of the batch");
   f.add("startup", declare_startup(model.startup), "cold start, drawn per pod");
   return f;
 }
@@ -67,6 +123,113 @@ Fields declare_trace(SourceDraft& draft) {
   f.add("timeUnit", &draft.trace_format.time_unit, "unit of the time column")
       .one_of({"s", "ms", "us", "ns", "datetime"});
   return f;
+}
+
+constexpr double kMaxUsers = 1e6;
+
+// The fields that all ways of changing the number of users have.
+Fields declare_users_pattern(UsersDraft& users, UsersDraft::Pattern pattern) {
+  users.pattern = pattern;
+  Fields f;
+  f.add("min", &users.min, "fewest users").max(kMaxUsers).required();
+  f.add("max", &users.max, "most users").min(1).max(kMaxUsers).required();
+  f.add("period", &users.duration, "over which it happens; left out, the whole run").above(0);
+  return f;
+}
+
+Nested declare_users_over(SourceDraft& draft) {
+  auto open = [&draft](const std::string&, const SourceMark&) {
+    using Pattern = UsersDraft::Pattern;
+    UsersDraft& users = draft.users;
+    Fields f;
+    f.add("ramp", one([&users] {
+            Fields ramp = declare_users_pattern(users, Pattern::Ramp);
+            ramp.add("steps", &(users.steps = 20), "of the same length").min(1).max(1e6);
+            return ramp;
+          }),
+          "min + (max - min) i / steps, i = 1 … steps");
+    f.add("spike", one([&users] {
+            Fields spike = declare_users_pattern(users, Pattern::Spike);
+            spike.add("begin", &users.begin, "share of the period before it").min(0).max(1);
+            spike.add("width", &users.width, "share of the period").above(0).max(1);
+            return spike;
+          }),
+          "min, then max for a while, then min");
+    f.add("periodic", one([&users] {
+            Fields periodic = declare_users_pattern(users, Pattern::Periodic);
+            periodic.add("steps", &(users.steps = 60), "of the same length").min(1).max(1e6);
+            periodic.add("cycles", &users.cycles, "in the period").above(0).max(1e6);
+            return periodic;
+          }),
+          "min + (max - min) (1 + sin(2 pi cycles i / steps)) / 2, i = 0 … steps - 1");
+    f.add("random", one([&users] {
+            Fields random = declare_users_pattern(users, Pattern::Random);
+            random.add("every", &users.every, "from one draw to the next").above(0).required();
+            return random;
+          }),
+          "any number from min to max, each equally likely");
+    f.add("list", Nested{Shape::List,
+                         [&users](const std::string&, const SourceMark&) {
+                           users.pattern = Pattern::List;
+                           UsersDraft::Step& step = users.list.emplace_back();
+                           Fields item;
+                           item.add("at", &step.at, "from when on").required();
+                           item.add("users", &step.users, "how many there are").max(kMaxUsers).required();
+                           return item;
+                         },
+                         ""},
+          "as written");
+    return f;
+  };
+  return {Shape::OneOf, open, ""};
+}
+
+Fields declare(TaskSpec& task) {
+  Fields f;
+  f.add("weight", &task.weight, "share of the requests, beside those of the others").above(0).max(1e9);
+  f.add("model", &task.model, "that it asks, of a batch server with several");
+  f.add("frontend", &task.frontend, "answered by the server's front end, in this time, without a model")
+      .in(Unit::Seconds);
+  f.add("samples", &task.samples, "in the request").min(1);
+  f.add("priority", &task.priority, "level of the model's queue; 0 = the model's default").max(1024);
+  f.add("queueTimeout", &task.queue_timeout, "in the model's queue, where its policy allows it; 0 = none");
+  f.add("untimed", &task.untimed, "client: one turn of its thread, before the clock of the request starts")
+      .in(Unit::Seconds);
+  f.add("send", &task.send, "client: each turn of its thread to send").in(Unit::Seconds);
+  f.add("sendTurns", &task.send_turns, "client: turns to send").max(1000);
+  f.add("receive", &task.receive, "client: each turn of its thread to read the answer").in(Unit::Seconds);
+  f.add("receiveTurns", &task.receive_turns, "client: turns to read the answer").max(1000);
+  return f;
+}
+
+// Who sends, beside when: the client's program, its network, the gateway before the Service.
+void declare_client(TrafficSpec& source, Fields& f) {
+  f.add("tasks", by_name([&source](const std::string& name, const SourceMark& mark) {
+          TaskSpec& task = source.tasks.emplace_back();
+          task.name = name;
+          task.mark = mark;
+          return declare(task);
+        }),
+        "kinds of requests; without them there is one");
+  f.add("singleThread", &source.process, "whether the client is one program whose thread all its requests share");
+  f.add("network", one([&source] {
+          Fields network;
+          network.add("out", &source.network_out, "from the client to the gateway").in(Unit::Seconds);
+          network.add("back", &source.network_back, "from the replica to the client").in(Unit::Seconds);
+          return network;
+        }),
+        "time that each request and each answer travels");
+  f.add("connections", &source.connections, "requests under way at a time; further ones wait; 0 = no limit").max(1e6);
+  f.add("hedge", &source.hedge_delay, "the gateway asks a second replica if there is no answer by then; 0 = never");
+  f.add("admission", one([&source] {
+          Fields admission;
+          admission.add("rate", &source.admission.rate, "token bucket: tokens gained").in(Unit::PerSecond);
+          admission.add("burst", &source.admission.burst, "token bucket: tokens held").min(1).max(1e9);
+          admission.add("maxOutstanding", &source.admission.max_outstanding,
+                        "requests at the Service, per ready endpoint; 0 = no limit");
+          return admission;
+        }),
+        "what the gateway turns away");
 }
 
 Fields declare_pattern(TrafficSpec& source, SourceDraft& draft) {
@@ -105,10 +268,11 @@ Fields declare_pattern(TrafficSpec& source, SourceDraft& draft) {
         "recorded arrivals");
   f.add("users",
         one(
-            [&source] {
+            [&source, &draft] {
               source.pattern = TrafficSpec::Pattern::Users;
               Fields users;
-              users.add("count", &source.users, "users at a time").min(1).max(1e6).required();
+              users.add("count", &source.users, "users at a time; left out where `over` says it").min(1).max(kMaxUsers);
+              users.add("over", declare_users_over(draft), "how many there are over time");
               users.add("think", &source.think, "from an answer to the user's next request").in(Unit::Seconds);
               return users;
             },
@@ -138,6 +302,7 @@ Fields declare_source(TrafficSpec& source, SourceDraft& draft) {
   f.add("timeout", &source.timeout, "of one attempt; 0 = none");
   f.add("retries", &source.retries, "attempts after the first has timed out, failed or been dropped").max(1000);
   f.add("retryBackoff", &source.retry_backoff, "wait before each retry");
+  declare_client(source, f);
   return f;
 }
 
@@ -209,6 +374,8 @@ Fields declare_policies(ScenarioDraft& draft) {
   f.add("autoscaler", declare(scenario.autoscalers), "by workload");
   f.add("scheduler", declare_scheduler(scenario.scheduler), "of the cluster");
   f.add("router", declare(scenario.routers), "by Service");
+  f.add("interference", declare(scenario.interference),
+        "between replicas on one GPU, by the way they share it: time-slicing, mps, gpu-milli");
   f.add("descheduler", declare_descheduler(draft),
         "who evicts pods that would better run elsewhere; nobody without it");
   return f;

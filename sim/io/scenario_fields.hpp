@@ -9,8 +9,23 @@
 
 namespace kisim {
 
+// How the number of a source's users changes, as written.
+struct UsersDraft {
+  enum class Pattern : uint8_t { Constant, Ramp, Spike, Periodic, Random, List } pattern = Pattern::Constant;
+  int32_t min = 0, max = 0, steps = 1;
+  std::optional<Duration> duration;  // none: the whole run
+  Duration every;
+  double begin = 0.3, width = 0.4, cycles = 3;
+  struct Step {
+    Duration at;
+    int32_t users = 0;
+  };
+  std::vector<Step> list;
+};
+
 // What a traffic source says that its TrafficSpec does not hold as written.
 struct SourceDraft {
+  UsersDraft users;
   Value trace_file;  // Null where it is left out
   TraceFormat trace_format;
   std::string arrivals = "poisson";

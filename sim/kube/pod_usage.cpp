@@ -108,7 +108,7 @@ std::optional<int64_t> PodUsage::most_memory(PodId id) const {
   if (b.memory_per_request == 0 || !serving.valid()) return own_memory(id);
   const ServingModelModel& m = serving_.model.models[serving];
   if (m.max_queue_size == 0) return std::nullopt;
-  double running = m.llm ? m.engine.max_num_seqs : static_cast<double>(m.batch.max_batch_size) * m.batch.instances;
+  double running = m.llm ? m.engine.max_num_seqs : static_cast<double>(m.batch.most_running());
   return rounded(own(id).memory + b.memory_per_request * (running + m.max_queue_size));
 }
 

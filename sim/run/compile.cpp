@@ -105,9 +105,27 @@ class Compiler {
         error(choice.mark, "spec.policies.router." + name,
               fmt::format("no Service has this name, allowed: {}", list(service_names())));
     }
+    interference();
     // kube-proxy spreads connections at random.
     for (ServiceModel& s : model_->serving.services)
       if (!s.router) s.router = make<Router>({"random", {}, scenario_.mark}, "router");
+  }
+
+  // How replicas on one GPU slow each other. Shares in thousandths do not, unless the scenario says so: their promise is
+  // a rate, not a place in line.
+  void interference() {
+    std::map<std::string, PolicyChoice> chosen{{"time-slicing", {"time-slicing", {}, {}}}, {"mps", {"mps", {}, {}}}};
+    for (const auto& [sharing, choice] : scenario_.interference) chosen[sharing] = choice;
+    const std::map<std::string, Accelerator::Sharing> ways{{"time-slicing", Accelerator::Sharing::TimeSlicing},
+                                                           {"mps", Accelerator::Sharing::Mps},
+                                                           {"gpu-milli", Accelerator::Sharing::Fraction}};
+    for (const auto& [sharing, choice] : chosen)
+      if (auto way = ways.find(sharing); way != ways.end())
+        model_->serving.interference[static_cast<size_t>(way->second)] =
+            make<Interference>(choice, "interference." + sharing);
+      else
+        error(choice.mark, "spec.policies.interference." + sharing,
+              fmt::format("found '{}', allowed: gpu-milli, mps, time-slicing", sharing));
   }
 
   std::vector<std::string> service_names() const {
@@ -147,15 +165,122 @@ class Compiler {
     return at == items.end() ? nullptr : &*at;
   }
 
+  // ---- batch servers ----
+
+  static std::vector<const BatchModelSpec*> served_by(const ModelSpec& spec) {
+    std::vector<const BatchModelSpec*> out;
+    for (const BatchModelSpec& s : spec.served) out.push_back(&s);
+    if (out.empty()) out.push_back(&spec);
+    return out;
+  }
+
   void batch(const ModelSpec& spec, ServingModelModel& m) {
-    m.batch.max_batch_size = spec.max_batch_size;
-    m.batch.instances = spec.instances;
-    m.batch.preferred = spec.preferred_batch_sizes;
-    std::sort(m.batch.preferred.begin(), m.batch.preferred.end());
-    m.batch.max_queue_delay = spec.max_queue_delay;
     m.batch.seed = scenario_.seed;
-    m.batch.base = spec.latency->base;
-    m.batch.per_item = spec.latency->per_item;
+    m.batch.models.clear();
+    std::vector<const BatchModelSpec*> served = served_by(spec);
+    int32_t instances = 0;
+    for (const BatchModelSpec* s : served) {
+      m.batch.models.push_back(batch_model(*s, spec, served));
+      if (s->steps.empty()) instances += s->instances;
+    }
+    m.batch.overlap = spec.overlap;
+    if (1 + m.batch.overlap * (instances - 1) <= 0)
+      error(spec.mark, "spec.models." + spec.name + ".overlap",
+            fmt::format("found {} with {} instances, which together would stand still, allowed: more than {}",
+                        m.batch.overlap, instances, -1.0 / (instances - 1)));
+    check_memory(spec, served);
+  }
+
+  BatchModel batch_model(const BatchModelSpec& spec, const ModelSpec& server,
+                         const std::vector<const BatchModelSpec*>& served) {
+    BatchModel m;
+    m.name = spec.name;
+    m.max_batch_size = spec.max_batch_size;
+    m.instances = spec.instances;
+    m.preferred = spec.preferred_batch_sizes;
+    std::sort(m.preferred.begin(), m.preferred.end());
+    m.max_queue_delay = spec.max_queue_delay;
+    m.prefetched = spec.prefetched_batches;
+    m.levels.assign(spec.priority_levels, queue_policy(spec.default_queue_policy));
+    for (const auto& [level, policy] : spec.priority_queue_policy)
+      m.levels[std::stoi(level) - 1] = queue_policy(policy);
+    m.default_level = static_cast<uint32_t>(spec.default_priority_level - 1);
+    std::string field = "spec.models." + server.name + (&spec == &server ? "" : ".serves." + spec.name);
+    for (const std::string& step : spec.steps) {
+      auto at = std::find_if(served.begin(), served.end(), [&](const BatchModelSpec* s) { return s->name == step; });
+      if (at == served.end() || !(*at)->steps.empty())
+        error(spec.mark, field + ".steps",
+              fmt::format("found '{}', allowed: a model of the same server that is no ensemble", step));
+      else
+        m.steps.push_back(static_cast<uint32_t>(at - served.begin()));
+    }
+    if (spec.latency) m.laws = {law(*spec.latency)};
+    if (!spec.coefficients.empty()) laws(spec, field, m);
+    return m;
+  }
+
+  static QueuePolicy queue_policy(const QueuePolicySpec& spec) {
+    QueuePolicy policy = spec;
+    policy.timeout_delays = spec.timeout_action == "delay";
+    return policy;
+  }
+
+  static LatencyLaw law(const BatchModelSpec::Latency& spec) {
+    LatencyLaw law;
+    law.base = spec.base;
+    law.per_sample = spec.per_item;
+    for (const auto& [samples, seconds] : spec.table) law.table.push_back({std::stod(samples), seconds});
+    law.table = isotonic(std::move(law.table));
+    law.factor = spec.factor;
+    law.host = spec.host;
+    law.compute = spec.compute;
+    law.bandwidth = spec.bandwidth;
+    return law;
+  }
+
+  // Those of a coefficient file, each for its GPU; the first also for GPUs that have none.
+  void laws(const BatchModelSpec& spec, const std::string& field, BatchModel& m) {
+    LatencyLaw like = spec.latency ? law(*spec.latency) : LatencyLaw();
+    m.laws.clear();
+    m.law_of_gpu.assign(model_->cluster.gpu_models.size(), 0);
+    for (const BatchCoefficients& c : spec.coefficients) {
+      for (size_t g = 0; g < m.law_of_gpu.size(); ++g)
+        if (model_->cluster.gpu_models[GpuModelId(g)].name == c.gpu) m.law_of_gpu[g] = m.laws.size();
+      LatencyLaw law = like;
+      law.table.clear();
+      for (const auto& [samples, seconds] : c.table) law.table.push_back({samples, seconds});
+      law.table = isotonic(std::move(law.table));
+      law.range_min = c.range_min;
+      law.range_max = c.range_max;
+      m.laws.push_back(std::move(law));
+      m.prefetched = std::max(m.prefetched, c.prefetched_batches);
+    }
+    for (const NodeModel& node : model_->cluster.nodes) {
+      if (!node.gpu_model.valid()) continue;
+      const std::string& gpu = model_->cluster.gpu_models[node.gpu_model].name;
+      auto of = [&](const BatchCoefficients& c) { return c.gpu == gpu; };
+      if (std::any_of(spec.coefficients.begin(), spec.coefficients.end(), of) || !warned_gpus_.insert(gpu).second)
+        continue;
+      warn(spec.mark, field + ".latency.file",
+           fmt::format("holds nothing for {}, which nodes have: there the law of {} is used", gpu,
+                       spec.coefficients.front().gpu));
+    }
+  }
+
+  // Weights and instances of all its models must fit the GPU that the pods get.
+  void check_memory(const ModelSpec& spec, const std::vector<const BatchModelSpec*>& served) {
+    double need = 0;
+    for (const BatchModelSpec* s : served)
+      if (s->steps.empty()) need += s->weights_bytes + s->instance_bytes * s->instances;
+    if (need == 0 || spec.gpu.empty()) return;
+    const GpuModel* gpu = find(scenario_.gpus, spec.gpu);
+    if (!gpu || need <= static_cast<double>(gpu->memory_bytes)) return;
+    std::vector<std::string> fitting;
+    for (const GpuModel& other : scenario_.gpus)
+      if (need <= static_cast<double>(other.memory_bytes)) fitting.push_back(other.name);
+    error(spec.mark, "spec.models." + spec.name + ".memory",
+          fmt::format("weights and instances need {:.0f} bytes, {:.0f} more than {} has; what fits: {}", need,
+                      need - static_cast<double>(gpu->memory_bytes), gpu->name, list(fitting)));
   }
 
   void llm(const ModelSpec& spec, const EngineProfile& engine, ServingModelModel& m) {
@@ -328,6 +453,14 @@ class Compiler {
       client.retries = t.retries;
       client.retry_backoff = t.retry_backoff;
       client.closed_loop = t.pattern == TrafficSpec::Pattern::Users;
+      client.process = t.process;
+      client.network_out = t.network_out;
+      client.network_back = t.network_back;
+      client.connections = t.connections;
+      client.hedge_delay = t.hedge_delay;
+      client.admission = t.admission;
+      if (!t.tasks.empty()) client.tasks.clear();
+      for (const TaskSpec& spec : t.tasks) client.tasks.push_back(task(t, spec, client.service));
       for (const SloSpec& slo : scenario_.slo) {
         if (slo.traffic != t.name) continue;
         client.has_slo = true;
@@ -344,6 +477,36 @@ class Compiler {
       model_->serving.clients.push_back(std::move(client));
       model_->traffic.sources.push_back(source(t));
     }
+  }
+
+  TaskModel task(const TrafficSpec& t, const TaskSpec& spec, ServiceId service) {
+    TaskModel out;
+    out.name = spec.name;
+    out.frontend = spec.frontend;
+    out.samples = spec.samples;
+    out.priority = static_cast<uint32_t>(spec.priority);
+    out.queue_timeout = spec.queue_timeout;
+    out.untimed = spec.untimed;
+    out.send = spec.send;
+    out.receive = spec.receive;
+    out.send_turns = spec.send_turns;
+    out.receive_turns = spec.receive_turns;
+    if (spec.model.empty()) return out;
+    out.model.assign(scenario_.models.size(), 0);
+    for (size_t w = 0; w < model_->cluster.workloads.size(); ++w) {
+      ServingModelId serving = model_->cluster.workloads[WorkloadId(w)].serving;
+      if (!serving.valid() || model_->kube.workloads[WorkloadId(w)].service != service) continue;
+      std::vector<const BatchModelSpec*> served = served_by(scenario_.models[serving.value]);
+      auto at = std::find_if(served.begin(), served.end(), [&](const auto* s) { return s->name == spec.model; });
+      std::vector<std::string> names;
+      for (const BatchModelSpec* s : served) names.push_back(s->name);
+      if (at == served.end())
+        error(spec.mark, "spec.traffic." + t.name + ".tasks." + spec.name + ".model",
+              fmt::format("found '{}', allowed: {}", spec.model, list(names)));
+      else
+        out.model[serving.value] = static_cast<uint16_t>(at - served.begin());
+    }
+    return out;
   }
 
   void check_served(const TrafficSpec& t, const ClientModel& client) {
@@ -377,6 +540,10 @@ class Compiler {
     s.time_scale = t.time_scale;
     s.rate_scale = t.rate_scale;
     s.users = t.users;
+    s.steps = t.user_steps;
+    double weights = 0;
+    for (const TaskSpec& spec : t.tasks) s.task_weights.push_back(weights += spec.weight);
+    if (t.tasks.size() < 2) s.task_weights.clear();
     s.think = t.think;
     s.prompt = t.prompt;
     s.output = t.output;
@@ -554,7 +721,7 @@ class Compiler {
   std::shared_ptr<Model> model_ = std::make_shared<Model>();
   std::vector<Diagnostic> diagnostics_;
   ClusterCompiler cluster_;
-  std::set<std::string> used_behaviours_;
+  std::set<std::string> used_behaviours_, warned_gpus_;
   std::vector<Labels> selectors_;  // by service
 };
 

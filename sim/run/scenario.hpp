@@ -7,7 +7,9 @@
 #include "core/distribution.hpp"
 #include "kube/latencies.hpp"
 #include "kube/scheduler_configuration.hpp"
+#include "serving/batch_server.hpp"
 #include "serving/catalog.hpp"
+#include "serving/client.hpp"
 #include "traffic/traffic.hpp"
 
 #include <map>
@@ -26,9 +28,40 @@ struct PolicyChoice {
   SourceMark mark;
 };
 
-// How the pods of a workload serve: one entry of spec.models.
-struct ModelSpec {
+struct QueuePolicySpec : QueuePolicy {
+  std::string timeout_action = "reject";  // reject | delay
+};
+
+// One model of a batch server, under Triton's names (model_config.proto).
+struct BatchModelSpec {
   std::string name;
+  int32_t max_batch_size = 1, instances = 1;
+  std::vector<int32_t> preferred_batch_sizes;
+  Duration max_queue_delay;
+  int32_t prefetched_batches = 0;
+  int32_t priority_levels = 1, default_priority_level = 1;
+  QueuePolicySpec default_queue_policy;
+  std::map<std::string, QueuePolicySpec> priority_queue_policy;  // by level, from 1
+  std::vector<std::string> steps;                            // an ensemble: models of the same server, in turn
+
+  // Law that replaces the catalogue's. Batch: base + per_item·b, or the table. LLM, detail linear: an iteration takes
+  // base + per_item·batch, a prompt prefill_base + prefill_per_token·tokens. In seconds; batch laws may be random.
+  struct Latency {
+    Distribution base, per_item;
+    double prefill_base = 0, prefill_per_token = 0;
+    std::map<std::string, double> table;  // samples -> seconds
+    Distribution factor = Distribution::constant(1);
+    double host = 0, compute = 1, bandwidth = 1;
+  };
+  std::optional<Latency> latency;
+  std::vector<BatchCoefficients> coefficients;  // of a coefficient file, one per GPU; instead of `latency`
+  double weights_bytes = 0, instance_bytes = 0;  // of GPU memory; 0: not said
+  SourceMark mark;
+};
+
+// How the pods of a workload serve: one entry of spec.models. What is said of the batch model itself is said of the
+// only one, where `served` names none.
+struct ModelSpec : BatchModelSpec {
   Labels selector;  // empty: only pods annotated kisim.dev/model: <name>
   std::string engine = "vllm-0.19", model, gpu;
   std::string detail = "iteration";  // iteration | linear
@@ -39,20 +72,11 @@ struct ModelSpec {
   double kv_memory_utilization = 0.9;
 
   // batch servers (engine: batch)
-  int32_t max_batch_size = 1, instances = 1;
-  std::vector<int32_t> preferred_batch_sizes;
-  Duration max_queue_delay;
+  std::vector<BatchModelSpec> served;
+  double overlap = 1;  // that of the coefficient file where there is one and nothing is said
 
   // Requests waiting at one replica beyond this are refused; 0 = no limit.
   int32_t max_queue_size = 0;
-
-  // Law that replaces the catalogue's. Batch: base + per_item·b. LLM, detail linear: an iteration takes
-  // base + per_item·batch, a prompt prefill_base + prefill_per_token·tokens. In seconds; batch laws may be random.
-  struct Latency {
-    Distribution base, per_item;
-    double prefill_base = 0, prefill_per_token = 0;
-  };
-  std::optional<Latency> latency;
 
   // Cold start, drawn per pod. Sizes in bytes, rates in bytes/s, times in seconds.
   struct Startup {
@@ -63,6 +87,18 @@ struct ModelSpec {
     Distribution engine = Distribution::constant(0);               // compile, graph capture, warm-up
   };
   Startup startup;
+};
+
+// One kind of request of a source. Times of the client's program are those of one turn of its thread.
+struct TaskSpec {
+  std::string name;
+  double weight = 1;
+  std::string model;                     // of a batch server with several
+  std::optional<Distribution> frontend;  // seconds; answered by the server's front end
+  int32_t samples = 1, priority = 0;
+  Duration queue_timeout;
+  Distribution untimed, send, receive;  // seconds
+  int32_t send_turns = 0, receive_turns = 0;
   SourceMark mark;
 };
 
@@ -80,6 +116,7 @@ struct TrafficSpec {
   double time_scale = 1;  // trace: > 1 stretches time
   double rate_scale = 1;  // trace: k copies, or a share k < 1, of the requests
   int32_t users = 0;      // Users: a closed loop
+  std::vector<UserStep> user_steps;  // Users: how many there are from when on; empty: `users` all the time
   Distribution think;     // seconds between an answer and the user's next request
 
   Arrivals arrivals = Arrivals::Poisson;
@@ -88,6 +125,12 @@ struct TrafficSpec {
   Duration timeout;                                                                     // 0 = none; of one attempt
   int32_t retries = 0;     // attempts beyond the first, after a time-out, a drop or a failure
   Duration retry_backoff;  // before each retry
+  std::vector<TaskSpec> tasks;            // kinds of requests; empty: one
+  bool process = false;                   // the client is one program with one thread
+  Distribution network_out, network_back;  // seconds
+  int32_t connections = 0;                // 0 = no limit
+  Duration hedge_delay;                   // 0 = no hedging
+  AdmissionModel admission;
   SourceMark mark;
 };
 
@@ -215,6 +258,7 @@ struct Scenario {
   std::vector<SloSpec> slo;
   std::map<std::string, PolicyChoice> autoscalers;  // by workload
   std::map<std::string, PolicyChoice> routers;      // by service
+  std::map<std::string, PolicyChoice> interference;  // by way of sharing a GPU
   PolicyChoice scheduler{"kube", {}, {}};
   MetricsSpec metrics;
   std::vector<FaultSpec> faults;

@@ -194,8 +194,10 @@ Summary World::summary() const {
   double nodes = kube.nodes.mean(now());
   s.nodes = {nodes, kube.nodes.max(), nodes * measured_s / 3600};
   s.decisions = kube_.decisions();
+  s.decisions.merge(serving_.decisions());
   s.warnings = model_->warnings;
   for (std::string& stuck : stuck_rollouts()) s.warnings.push_back(std::move(stuck));
+  for (std::string& warning : serving_.warnings()) s.warnings.push_back(std::move(warning));
   s.signature = sign(s, state_.engine.signature());
   return s;
 }

@@ -25,8 +25,15 @@ struct Request {
     Held,        // at the service: no endpoint is ready
     Travelling,  // API and tokeniser of the replica, before its queue
     Waiting,     // in the replica's queue
+    Formed,      // in a batch that waits for an instance
     Running,     // in a batch
-    Backoff      // at the client, before the next attempt
+    Backoff,     // at the client, before the next attempt
+    Preparing,   // at the client: it waits for its program's thread or has it, and its clock does not run yet
+    Connecting,  // at the client, until a connection is free
+    Sending,     // as Preparing, with its clock running
+    Receiving,
+    Network,    // on the way to the gateway, or back
+    SecondOnly  // its own attempt has failed, the gateway's second one is under way
   };
 
   uint64_t ordinal = 0;
@@ -44,7 +51,25 @@ struct Request {
   bool admitted = false;
   uint32_t attempts = 0;
 
-  uint32_t instance = 0;  // of a batch server, while running
+  uint16_t task = 0;    // kind, of its source's
+  int16_t turns = 0;    // of the client's thread that it still needs, Sending or Receiving
+  bool connected = false;  // holds one of its client's connections
+  bool answered = false;   // by the replica, at answered_at
+  bool second = false;     // sent by a gateway that waited too long for the answer to `twin`
+  RequestId twin;       // the other of the two
+  Time answered_at;
+  EventHandle hedge_timer;
+
+  // A batch server's part.
+  int32_t samples = 1;
+  uint16_t model = 0;      // that it asks
+  uint16_t serving = 0;    // that it waits for or runs on: `model`, or the present step of that ensemble
+  uint16_t step = 0;
+  bool deferred = false;   // its time-out in the queue has passed
+  uint32_t priority = 0, level = 0;
+  Duration queue_timeout;  // its own; 0 = none
+  Time expires;            // its time-out in the queue; max() = none
+  uint32_t instance = 0;   // that it runs on, or number of its formed batch
 
   // The LLM engine's part. While decoding, the tokens generated are counted by the engine's iterations.
   int32_t prefilled = 0;       // tokens whose KV is computed, while prefilling
@@ -58,6 +83,8 @@ struct Request {
     uint32_t previous = RequestId::kNone, next = RequestId::kNone;
   };
   std::array<Links, 2> links;
+
+  RequestId next() const { return RequestId(links[static_cast<int>(Link::Place)].next); }
 };
 
 class RequestSlab {

@@ -10,8 +10,6 @@ namespace {
 
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
-constexpr uint16_t kind(Serving::Code code) { return event_kind(Room::Serving, code); }
-
 }  // namespace
 
 LlmEngine Serving::engine(ReplicaState& replica) const {
@@ -19,7 +17,7 @@ LlmEngine Serving::engine(ReplicaState& replica) const {
   return LlmEngine(m.engine, *m.cost[replica.gpu.value], replica.engine, state.requests);
 }
 
-BatchServer Serving::batch(ReplicaState& replica) {
+BatchServer Serving::batch(ReplicaState& replica) const {
   return BatchServer(model.models[replica.model].batch, replica.batch, state.requests);
 }
 
@@ -28,6 +26,8 @@ void Serving::start() {
   for (size_t s = 0; s < model.services.size(); ++s)
     state.services[ServiceId(s)].stream = Stream(model.seed, model.services[ServiceId(s)].entity, Purpose::Routing);
   state.clients.resize(model.clients.size());
+  for (size_t i = 0; i < model.clients.size(); ++i) state.clients[i].tokens = model.clients[i].admission.burst;
+  state.batches.resize(model.models.size());
 }
 
 void Serving::on_event(const Event& event) {
@@ -40,9 +40,10 @@ void Serving::on_event(const Event& event) {
       return after_engine(id);
     }
     case Code::BatchEnd:
-      return on_batch_end(ReplicaId{event.target}, static_cast<uint32_t>(event.payload));
-    case Code::Delay:
-      return start_batches(ReplicaId{event.target});
+      return on_batch_end(ReplicaId{event.target}, static_cast<uint32_t>(event.payload >> 32),
+                          static_cast<uint32_t>(event.payload));
+    case Code::Look:
+      return start_batches(ReplicaId{event.target}, static_cast<uint32_t>(event.payload));
     case Code::Enqueue: {
       RequestId id{event.target};
       Request& request = state.requests[id];
@@ -55,45 +56,27 @@ void Serving::on_event(const Event& event) {
       return attempt(RequestId{event.target});
     case Code::Release:
       return release(ServiceId{event.target});
+    case Code::Turn:
+      return on_turn(event.target);
+    case Code::Connect:
+      return on_connection(event.target);
+    case Code::Network: {
+      RequestId id{event.target};
+      return state.requests[id].answered ? received(id) : arrived_at_gateway(id);
+    }
+    case Code::Answer: {
+      RequestId id{event.target};
+      Request& request = state.requests[id];
+      state.replicas[request.replica].travelling.remove(state.requests, id);
+      left_replica(request.replica, request);
+      return respond(id);
+    }
+    case Code::Hedge:
+      return hedge(RequestId{event.target});
   }
 }
 
 // ---- the way of a request ----
-
-void Serving::submit(const Arrival& arrival) {
-  Time now = engine_.now();
-  RequestId id = state.requests.take();
-  Request& request = state.requests[id];
-  request.ordinal = arrival.ordinal;
-  request.source = arrival.source;
-  request.user = arrival.user;
-  request.entity = hash_combine(model.clients[arrival.source].entity, arrival.ordinal);
-  request.prompt_tokens = arrival.prompt_tokens;
-  request.output_tokens = std::max(1, arrival.output_tokens);
-  request.arrival = now;
-  ClientState& client = state.clients[arrival.source];
-  ++client.arrived;
-  if (now >= model.warmup_end) ++client.slo_eligible;
-  state.in_flight.add(now, 1);
-  state.arrivals_ns += now.ns;
-  attempt(id);
-}
-
-void Serving::attempt(RequestId id) {
-  Request& request = state.requests[id];
-  const ClientModel& client = model.clients[request.source];
-  if (++request.attempts > 1) ++state.clients[request.source].retried;
-  request.scheduled = request.first_token = Time::max();
-  request.replica = {};
-  if (client.timeout.ns > 0) {
-    ClientState& c = state.clients[request.source];
-    request.deadline = engine_.now() + client.timeout;
-    c.deadlines.push_back(state.requests, id);
-    if (!c.deadline_timer)
-      c.deadline_timer = engine_.schedule(request.deadline, Priority::Failure, kind(Code::Deadline), request.source);
-  }
-  route(id);
-}
 
 void Serving::route(RequestId id) {
   Request& request = state.requests[id];
@@ -106,7 +89,13 @@ void Serving::route(RequestId id) {
 
 void Serving::route_to_endpoint(RequestId id, ServiceId service) {
   ServiceState& s = state.services[service];
-  send(id, service, model.services[service].router->pick({s.outstanding}, s.memory, s.stream));
+  const Request& request = state.requests[id];
+  uint32_t endpoint = model.services[service].router->pick({s.outstanding}, s.memory, s.stream);
+  // A second request to where the first one is would not be one.
+  if (request.second && endpoint < s.endpoints.size() &&
+      s.endpoints[endpoint] == state.requests[request.twin].replica)
+    endpoint = endpoint + 1 == s.endpoints.size() ? 0 : endpoint + 1;
+  send(id, service, endpoint);
 }
 
 // In the order in which they came.
@@ -128,14 +117,24 @@ void Serving::send(RequestId id, ServiceId service, uint32_t endpoint) {
     request.place = Request::Place::Travelling;
     return replica.travelling.push_back(state.requests, id);
   }
-  uint32_t queued = m.llm ? replica.engine.waiting.size : replica.batch.waiting.size;
-  if (m.max_queue_size > 0 && queued + replica.travelling.size >= static_cast<uint32_t>(m.max_queue_size))
+  const std::optional<Distribution>& frontend = task_of(id).frontend;
+  uint32_t queued = m.llm ? replica.engine.waiting.size : batch(replica).waiting();
+  if (!frontend && m.max_queue_size > 0 && queued + replica.travelling.size >= static_cast<uint32_t>(m.max_queue_size))
     return attempt_failed(id, Outcome::Dropped);
   if (!request.admitted) {
     request.admitted = true;
     ++state.clients[request.source].admitted;
   }
   come_to_replica(replica_id, request);
+  if (frontend) {
+    request.scheduled = engine_.now();
+    request.place = Request::Place::Travelling;
+    replica.travelling.push_back(state.requests, id);
+    Stream stream(model.seed, request.entity, Purpose::ServiceTime);
+    request.timer = engine_.schedule(after(engine_.now(), frontend->draw(stream)), Priority::Completion,
+                                     kind(Code::Answer), id.value);
+    return;
+  }
   if (m.request_overhead.ns == 0) return enqueue(id);
   request.place = Request::Place::Travelling;
   replica.travelling.push_back(state.requests, id);
@@ -147,19 +146,30 @@ void Serving::enqueue(RequestId id) {
   Request& request = state.requests[id];
   ReplicaId replica_id = request.replica;
   ReplicaState& replica = state.replicas[replica_id];
-  if (!model.models[replica.model].llm) {
-    request.place = Request::Place::Waiting;
-    request.queued = engine_.now();
-    replica.batch.waiting.push_back(state.requests, id);
-    return start_batches(replica_id);
-  }
-  if (!engine(replica).fits(request)) {
+  bool llm = model.models[replica.model].llm;
+  const std::vector<uint16_t>& asked = task_of(id).model;
+  request.model = replica.model.value < asked.size() ? asked[replica.model.value] : 0;
+  if (!(llm ? engine(replica).fits(request) : batch(replica).fits(request))) {
     left_replica(replica_id, request);
+    if (request.twin.valid()) return attempt_failed(id, Outcome::Failed);
     end_attempt(id);
     return leave(id, Outcome::Failed);  // no retry could help
   }
+  if (!llm) return join_queue(replica_id, id);
   engine(replica).enqueue(id, engine_.now());
   after_engine(replica_id);
+}
+
+void Serving::join_queue(ReplicaId replica_id, RequestId id) {
+  ReplicaState& replica = state.replicas[replica_id];
+  Request& request = state.requests[id];
+  BatchServer server = batch(replica);
+  if (!server.enqueue(id, engine_.now())) {
+    ++state.clients[request.source].refused_queue;
+    left_replica(replica_id, request);
+    return attempt_failed(id, Outcome::Dropped);
+  }
+  if (server.must_look(request.serving)) start_batches(replica_id, request.serving);
 }
 
 // Takes the attempt out of wherever it is.
@@ -171,7 +181,20 @@ void Serving::withdraw(RequestId id) {
     state.services[model.clients[request.source].service].held.remove(state.requests, id);
     return;
   }
-  if (request.place == Request::Place::Backoff) return;
+  switch (request.place) {
+    case Request::Place::Backoff:
+    case Request::Place::Network:
+    case Request::Place::SecondOnly:
+      return;
+    case Request::Place::Connecting:
+      return state.clients[request.source].unconnected.remove(state.requests, id);
+    case Request::Place::Preparing:
+    case Request::Place::Sending:
+    case Request::Place::Receiving:
+      return withdraw_turn(id);
+    default:
+      break;
+  }
   ReplicaId replica_id = request.replica;
   ReplicaState& replica = state.replicas[replica_id];
   if (request.place == Request::Place::Travelling) {
@@ -180,22 +203,22 @@ void Serving::withdraw(RequestId id) {
     engine(replica).abort(id, now);
     replica.tokens_left += request.generated;
     after_engine(replica_id);
-  } else if (request.place == Request::Place::Waiting) {
-    replica.batch.waiting.remove(state.requests, id);
   } else {
-    // The batch goes on without an owner for this place; its length does not change.
-    replica.batch.instances[request.instance].batch.remove(state.requests, id);
+    batch(replica).withdraw(id);
   }
   left_replica(replica_id, request);
 }
 
 void Serving::end_attempt(RequestId id) {
+  engine_.cancel(state.requests[id].hedge_timer);
+  disconnect(id);
   uint32_t source = state.requests[id].source;
   if (model.clients[source].timeout.ns > 0) state.clients[source].deadlines.remove(state.requests, id);
 }
 
 void Serving::attempt_failed(RequestId id, Outcome outcome) {
   Request& request = state.requests[id];
+  if (request.twin.valid()) return half_failed(id, outcome);
   const ClientModel& client = model.clients[request.source];
   end_attempt(id);
   if (request.attempts > static_cast<uint32_t>(client.retries)) return leave(id, outcome);
@@ -209,6 +232,7 @@ void Serving::on_deadline(uint32_t source) {
   c.deadline_timer = {};
   while (!c.deadlines.empty() && state.requests[c.deadlines.front()].deadline <= engine_.now()) {
     RequestId id = c.deadlines.front();
+    cancel_second(id);
     withdraw(id);
     attempt_failed(id, Outcome::TimedOut);
   }
@@ -266,7 +290,7 @@ void Serving::leave(RequestId id, Outcome outcome) {
   Duration queue = llm || outcome == Outcome::Completed ? request.scheduled - request.arrival : Duration{};
   Duration ttft = llm ? request.first_token - request.arrival : Duration{};
   Duration tpot = llm && request.output_tokens > 1
-                      ? Duration{(now - request.first_token).ns / (request.output_tokens - 1)}
+                      ? Duration{(request.answered_at - request.first_token).ns / (request.output_tokens - 1)}
                       : Duration{};
   if (outcome == Outcome::Completed && now >= model.warmup_end) {
     c.e2e.add(e2e.ns);
@@ -312,8 +336,7 @@ void Serving::after_engine(ReplicaId id) {
     ++replica.completed;
     replica.tokens_left += state.requests[done].generated;
     left_replica(id, state.requests[done]);
-    end_attempt(done);
-    leave(done, Outcome::Completed);
+    respond(done);
   }
   replica.engine.finished.clear();
   LlmEngine e = engine(replica);
@@ -323,49 +346,138 @@ void Serving::after_engine(ReplicaId id) {
     if (at != Time::max()) replica.timer = engine_.schedule(at, Priority::Completion, kind(Code::Step), id.value);
     replica.timer_at = at;
   }
-  set_busy(replica, e.busy());
+  set_busy(id, e.busy());
 }
 
-void Serving::start_batches(ReplicaId id) {
+void Serving::start_batches(ReplicaId id, uint32_t m) {
   ReplicaState& replica = state.replicas[id];
-  const BatchServerModel& m = model.models[replica.model].batch;
+  BatchModelState& s = replica.batch.models[m];
+  engine_.cancel(s.look_timer);
+  Time again = batch(replica).form(m, engine_.now());
+  set_busy(id, replica.batch.busy > 0);
+  pace(id);
+  if (again != Time::max())
+    s.look_timer = engine_.schedule(again, Priority::Completion, kind(Code::Look), id.value, m);
+  for (size_t i = 0; i < replica.batch.refused.size(); ++i) {
+    RequestId refused = replica.batch.refused[i];
+    Request& request = state.requests[refused];
+    ++state.clients[request.source].expired_in_queue;
+    left_replica(id, request);
+    attempt_failed(refused, Outcome::Dropped);
+  }
+  replica.batch.refused.clear();
+}
+
+void Serving::on_batch_end(ReplicaId id, uint32_t m, uint32_t i) {
+  ReplicaState& replica = state.replicas[id];
+  const std::vector<BatchModel>& models = model.models[replica.model].batch.models;
   BatchServer server = batch(replica);
-  Time now = engine_.now();
-  engine_.cancel(replica.batch.delay_timer);
-  while (!replica.batch.waiting.empty() && server.has_idle_instance()) {
-    int32_t size = server.batch_size(now);
-    if (size == 0) {
-      Time oldest = state.requests[replica.batch.waiting.front()].queued;
-      replica.batch.delay_timer =
-          engine_.schedule(oldest + m.max_queue_delay, Priority::Completion, kind(Code::Delay), id.value);
-      break;
+  server.end(m, i);
+  RequestList& over = replica.batch.models[m].instances[i].batch;
+  while (!over.empty()) {
+    RequestId done = over.pop_front(state.requests);
+    Request& request = state.requests[done];
+    if (request.step + 1u < models[request.model].steps.size()) {
+      ++request.step;
+      if (server.enqueue(done, engine_.now())) continue;
+      ++state.clients[request.source].refused_queue;
+      left_replica(id, request);
+      attempt_failed(done, Outcome::Dropped);
+      continue;
     }
-    BatchServer::Started started = server.start_batch(size, now);
-    replica.batch.instances[started.instance].timer =
-        engine_.schedule(started.end, Priority::Completion, kind(Code::BatchEnd), id.value, started.instance);
-  }
-  set_busy(replica, replica.batch.busy > 0);
-}
-
-void Serving::on_batch_end(ReplicaId id, uint32_t i) {
-  ReplicaState& replica = state.replicas[id];
-  BatchServerState::Instance& instance = replica.batch.instances[i];
-  instance.timer = {};
-  --replica.batch.busy;
-  while (!instance.batch.empty()) {
-    RequestId done = instance.batch.pop_front(state.requests);
     ++replica.completed;
-    left_replica(id, state.requests[done]);
-    end_attempt(done);
-    leave(done, Outcome::Completed);
+    left_replica(id, request);
+    respond(done);
   }
-  start_batches(id);
+  for (uint32_t other = 0; other < models.size(); ++other)
+    if (other == m || server.must_look(other)) start_batches(id, other);
 }
 
-void Serving::set_busy(ReplicaState& replica, bool busy) {
+// Gives the batches that have just begun their ends, and all that run new ones where their speed has changed.
+void Serving::pace(ReplicaId id) {
+  ReplicaState& replica = state.replicas[id];
+  BatchServerState& b = replica.batch;
+  Time now = engine_.now();
+  auto schedule = [&](uint32_t m, uint32_t i) {
+    BatchInstance& instance = b.models[m].instances[i];
+    engine_.cancel(instance.timer);
+    instance.timer = engine_.schedule(after(now, instance.left / b.speed), Priority::Completion, kind(Code::BatchEnd),
+                                      id.value, static_cast<uint64_t>(m) << 32 | i);
+  };
+  BatchServer server = batch(replica);
+  double speed = server.own_speed() * interference(replica);
+  if (speed != b.speed) {
+    server.set_speed(speed, now);
+    for (uint32_t m = 0; m < b.models.size(); ++m)
+      for (uint32_t i = 0; i < b.models[m].instances.size(); ++i)
+        if (b.models[m].instances[i].busy) schedule(m, i);
+  } else {
+    for (const BatchServerState::Started& s : b.started) schedule(s.model, s.instance);
+  }
+  b.started.clear();
+}
+
+void Serving::set_busy(ReplicaId id, bool busy) {
+  ReplicaState& replica = state.replicas[id];
   if (replica.busy.value() == busy) return;
   replica.busy.set(engine_.now(), busy);
   cluster_.set_busy(replica.pod, busy, engine_.now());
+  for (GpuId gpu : replica.shared_gpus)
+    for (ReplicaId other : state.tenants[gpu.value])
+      if (other != id && state.replicas[other].batch.busy > 0) pace(other);
+}
+
+// ---- GPUs that several replicas use ----
+
+// Whole GPUs, or the shares of them that gpu-milli asks for.
+Accelerator Serving::accelerator_of(PodId id) const {
+  Accelerator a;
+  const PodState& pod = cluster_.state.pods[id];
+  if (pod.gpus.empty()) return a;
+  a.gpu_model = cluster_.node(pod.node).gpu_model;
+  a.gpus = static_cast<uint32_t>(pod.gpus.size());
+  a.first = pod.gpus.front();
+  int32_t milli = cluster_.model.templates[pod.pod_template].gpu_milli;
+  double share = milli > 0 ? milli / 1000.0 : 1;
+  if (share < 1) a.sharing = Accelerator::Sharing::Fraction;
+  if (a.gpu_model.valid())
+    a.memory_bytes = static_cast<int64_t>(
+        share * static_cast<double>(cluster_.model.gpu_models[a.gpu_model].memory_bytes) * a.gpus);
+  return a;
+}
+
+// Speed at which the others on its GPUs let it run; that of the slowest of them.
+double Serving::interference(const ReplicaState& replica) {
+  if (replica.shared_gpus.empty()) return 1;
+  const Interference& law = *model.interference[static_cast<size_t>(replica.accelerator.sharing)];
+  double slowest = 1;
+  for (GpuId gpu : replica.shared_gpus) {
+    state.demands.clear();
+    size_t self = 0;
+    for (ReplicaId id : state.tenants[gpu.value]) {
+      ReplicaState& tenant = state.replicas[id];
+      if (tenant.busy.value() == 0) continue;
+      if (&tenant == &replica) self = state.demands.size();
+      bool llm = model.models[tenant.model].llm;
+      state.demands.push_back(llm ? GpuDemand{1, 1}
+                                  : GpuDemand{batch(tenant).demand(&LatencyLaw::compute),
+                                              batch(tenant).demand(&LatencyLaw::bandwidth)});
+    }
+    if (state.demands.size() > 1) slowest = std::min(slowest, law.speed(state.demands, self));
+  }
+  return slowest;
+}
+
+void Serving::join_tenants(ReplicaId id, bool join) {
+  ReplicaState& replica = state.replicas[id];
+  for (GpuId gpu : replica.shared_gpus) {
+    if (gpu.value >= state.tenants.size()) state.tenants.resize(gpu.value + 1);
+    std::vector<ReplicaId>& tenants = state.tenants[gpu.value];
+    if (join)
+      tenants.push_back(id);
+    else
+      std::erase(tenants, id);
+  }
 }
 
 // ---- replicas come and go ----
@@ -386,6 +498,7 @@ ReplicaId Serving::add_replica(ServingModelId model_id, ServiceId service, PodId
   replica.pod = pod;
   const ServingModelModel& m = model.models[model_id];
   const PodState& p = cluster_.state.pods[pod];
+  replica.accelerator = accelerator_of(pod);
   replica.since = engine_.now();
   replica.busy.reset(engine_.now());
   if (m.llm) {
@@ -395,8 +508,10 @@ ReplicaId Serving::add_replica(ServingModelId model_id, ServiceId service, PodId
                     cluster_.pod_name(pod), m.name);
     engine(replica).start();
   } else {
-    replica.batch.instances.resize(m.batch.instances);
+    batch(replica).start(replica.accelerator);
   }
+  if (model.interference[static_cast<size_t>(replica.accelerator.sharing)]) replica.shared_gpus = p.gpus;
+  join_tenants(id, true);
   ServiceState& s = state.services[service];
   replica.endpoint = static_cast<uint32_t>(s.endpoints.size());
   s.endpoints.push_back(id);
@@ -431,7 +546,7 @@ void Serving::remove_replica(ReplicaId id) {
   replica.drained_kind = 0;
   take_all(replica, [this](RequestId request) { attempt_failed(request, Outcome::Failed); });
   KISIM_INVARIANT(replica.requests == 0, "replica {} was removed with {} requests", id.value, replica.requests);
-  stop_server(replica);
+  stop_server(id);
   replica.status = ReplicaState::Status::Free;
   state.free_replicas.push_back(id);
 }
@@ -447,7 +562,7 @@ void Serving::lose_replica(ReplicaId id) {
   });
   replica.travelling = hanging;
   replica.lost = true;
-  stop_server(replica);
+  stop_server(id);
 }
 
 // Takes every request out of the replica and hands it on; an engine's last first, so that nobody moves up.
@@ -460,16 +575,29 @@ void Serving::take_all(ReplicaState& replica, Take take) {
   while (!replica.travelling.empty()) take_out(replica.travelling.front());
   while (!replica.engine.waiting.empty()) take_out(replica.engine.waiting.back());
   while (!replica.engine.running.empty()) take_out(replica.engine.running.back());
-  while (!replica.batch.waiting.empty()) take_out(replica.batch.waiting.front());
-  for (auto& instance : replica.batch.instances)
-    while (!instance.batch.empty()) take_out(instance.batch.front());
+  for (BatchModelState& m : replica.batch.models) {
+    for (BatchModelState::Level& level : m.levels)
+      for (RequestList* list : {&level.queue, &level.deferred})
+        while (!list->empty()) take_out(list->front());
+    for (size_t i = 0; i < m.formed.size(); ++i)
+      while (!m.formed[i].empty()) take_out(m.formed[i].front());
+    for (BatchInstance& instance : m.instances)
+      while (!instance.batch.empty()) take_out(instance.batch.front());
+  }
 }
 
-void Serving::stop_server(ReplicaState& replica) {
+void Serving::stop_server(ReplicaId id) {
+  ReplicaState& replica = state.replicas[id];
   engine_.cancel(replica.timer);
-  engine_.cancel(replica.batch.delay_timer);
-  for (auto& instance : replica.batch.instances) engine_.cancel(instance.timer);
-  set_busy(replica, false);
+  for (BatchModelState& m : replica.batch.models) {
+    engine_.cancel(m.look_timer);
+    for (BatchInstance& instance : m.instances) engine_.cancel(instance.timer);
+    state.batches[replica.model].all += m.batches;
+    state.batches[replica.model].outside += m.outside;
+    m.batches = m.outside = 0;
+  }
+  set_busy(id, false);
+  join_tenants(id, false);
 }
 
 // ---- what others read ----
@@ -487,24 +615,61 @@ ReplicaGauges Serving::gauges(ReplicaId id) const {
     g.prompt_tokens = replica.engine.prefilled_tokens;
     g.generated_tokens = engine(replica).generated_tokens(engine_.now());
   } else {
-    for (const auto& instance : replica.batch.instances) g.running += instance.batch.size;
-    g.waiting = replica.batch.waiting.size;
+    g.running = batch(replica).running();
+    g.waiting = batch(replica).waiting();
   }
   return g;
 }
 
+std::map<std::string, uint64_t> Serving::decisions() const {
+  std::map<std::string, uint64_t> out;
+  auto count = [&](const char* reason, uint64_t n) {
+    if (n > 0) out[reason] += n;
+  };
+  for (const ClientState& c : state.clients) {
+    count("RequestHedged", c.hedged);
+    count("RequestHedged: answered first", c.hedges_won);
+    count("RequestRefused: rate", c.refused_rate);
+    count("RequestRefused: outstanding", c.refused_outstanding);
+    count("RequestRefused: queue full", c.refused_queue);
+    count("RequestRefused: queue timeout", c.expired_in_queue);
+  }
+  return out;
+}
+
+std::vector<std::string> Serving::warnings() const {
+  std::vector<std::string> out;
+  for (size_t i = 0; i < model.models.size(); ++i) {
+    ServingModelId id(i);
+    ServingState::Batches sum = state.batches[id];
+    for (const ReplicaState& replica : state.replicas) {
+      if (replica.model != id) continue;
+      for (const BatchModelState& m : replica.batch.models) {
+        sum.all += m.batches;
+        sum.outside += m.outside;
+      }
+    }
+    if (sum.outside > 0)
+      out.push_back(fmt::format("model {}: {} of {} batches are of a size that its latency law was not fitted on",
+                                model.models[id].name, sum.outside, sum.all));
+  }
+  return out;
+}
+
 void Serving::check_conservation() const {
   Time now = engine_.now();
-  uint64_t arrived = 0, left = 0;
+  uint64_t arrived = 0, left = 0, preparing = 0;
   for (const ClientState& c : state.clients) {
     arrived += c.arrived;
     left += c.completed + c.failed + c.dropped + c.timed_out;
+    preparing += c.preparing;
   }
   auto in_flight = static_cast<uint64_t>(state.in_flight.value());
   KISIM_INVARIANT(arrived == left + in_flight, "{} requests arrived, {} left and {} are in flight", arrived, left,
                   in_flight);
-  KISIM_INVARIANT(in_flight == state.requests.in_use(), "{} requests in flight, {} in memory", in_flight,
-                  state.requests.in_use());
+  KISIM_INVARIANT(in_flight + preparing + state.seconds == state.requests.in_use(),
+                  "{} requests in flight, {} being prepared, {} hedges, {} in memory", in_flight, preparing,
+                  state.seconds, state.requests.in_use());
   // Little's law in its exact form: ∫N(t)dt = Σ sojourn times, those in flight counted to now.
   __int128 sojourn =
       state.sojourn_ns + static_cast<__int128>(now.ns) * static_cast<int64_t>(in_flight) - state.arrivals_ns;
@@ -525,6 +690,7 @@ void Serving::check_replica(ReplicaId id) const {
   KISIM_INVARIANT(replica.busy.integral(now) <= (now - replica.since).ns,
                   "replica {} was busy for longer than it lives", id.value);
   const ServingModelModel& m = model.models[replica.model];
+  if (!m.llm) batch(replica).check();
   if (!m.llm || m.engine.detail == LlmEngineModel::Detail::Linear) return;
   // Every token that the engine made was sent to a request that left or is still there.
   uint64_t sent = replica.tokens_left;

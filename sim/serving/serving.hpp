@@ -5,14 +5,16 @@
 // their pods come and go; whoever cares about an answered request is told through the completions list.
 
 #include "cluster/cluster.hpp"
-#include "core/distribution.hpp"
 #include "core/engine.hpp"
+#include "policy/interference.hpp"
 #include "policy/router.hpp"
 #include "serving/batch_server.hpp"
+#include "serving/client.hpp"
 #include "serving/llm_engine.hpp"
 #include "serving/request.hpp"
-#include "stats/histogram.hpp"
 
+#include <array>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,24 +40,12 @@ struct ServiceModel {
   uint64_t entity = 0;  // for the router's stream
 };
 
-// What serving needs to know about a traffic source.
-struct ClientModel {
-  std::string name;
-  uint64_t entity = 0;  // hash of Traffic/<name>
-  ServiceId service;
-  Duration timeout;  // 0 = none
-  int32_t retries = 0;
-  Duration retry_backoff;
-  std::optional<Duration> slo_ttft, slo_tpot, slo_e2e;
-  double slo_target = 0;  // share of requests
-  bool has_slo = false;
-  bool closed_loop = false;  // its completions are told to traffic
-};
-
 struct ServingModel {
   IdVector<ServingModelId, ServingModelModel> models;
   IdVector<ServiceId, ServiceModel> services;
   std::vector<ClientModel> clients;  // by source index
+  // By Accelerator::Sharing: how replicas that share a GPU slow each other; null: they do not.
+  std::array<std::shared_ptr<const Interference>, 4> interference;
   uint64_t seed = 0;
   Time warmup_end;
 };
@@ -75,8 +65,10 @@ struct ReplicaState {
   ServiceId service;
   PodId pod;
   uint32_t endpoint = 0;  // its place among the service's endpoints while Ready
-  GpuModelId gpu;
+  GpuModelId gpu;         // of an LLM engine
   bool lost = false;      // nobody answers there; requests hang, as if travelling
+  Accelerator accelerator;
+  std::vector<GpuId> shared_gpus;  // on which it may be slowed
   uint32_t requests = 0;  // travelling, waiting and running
   __int128 left_ns = 0;   // Σ (their time of leaving − of coming); those that are here have not left
   RequestList travelling;
@@ -102,16 +94,6 @@ struct ServiceState {
   Stream stream;
 };
 
-// Counts of one source; the totals of the summary are their sums.
-struct ClientState {
-  uint64_t arrived = 0, admitted = 0, completed = 0, failed = 0, dropped = 0, timed_out = 0, retried = 0;
-  // Of requests that arrived (slo) or completed (the rest) after warm-up.
-  uint64_t slo_eligible = 0, slo_met = 0, prompt_tokens = 0, generated_tokens = 0;
-  Histogram e2e, queue, ttft, tpot;  // ns
-  DeadlineList deadlines;            // of running attempts, earliest first
-  EventHandle deadline_timer;
-};
-
 struct ServingState {
   RequestSlab requests;
   IdVector<ReplicaId, ReplicaState> replicas;
@@ -119,22 +101,36 @@ struct ServingState {
   IdVector<ServiceId, ServiceState> services;
   std::vector<ClientState> clients;
   TimeWeighted in_flight;
+  uint32_t seconds = 0;                 // second requests of gateways that hedge, beside those in flight
   __int128 sojourn_ns = 0;              // of all that left
   __int128 arrivals_ns = 0;             // sum of arrival times of those in flight
   std::vector<Completion> completions;  // of closed-loop sources, taken and cleared by the World after each event
+  std::vector<std::vector<ReplicaId>> tenants;  // by GpuId: replicas on GPUs that interfere, in order of coming
+  std::vector<GpuDemand> demands;               // of one GPU's busy tenants; used within a call
+  struct Batches {
+    uint64_t all = 0, outside = 0;  // the fitted range of their law
+  };
+  IdVector<ServingModelId, Batches> batches;  // of replicas that are gone
 };
 
 class Serving {
  public:
   enum class Code : uint8_t {
     Step,      // target: replica; an LLM engine's timer
-    BatchEnd,  // target: replica, payload: instance
-    Delay,     // target: replica; the oldest request has waited max_queue_delay
+    BatchEnd,  // target: replica, payload: model << 32 | instance
+    Look,      // target: replica, payload: model; the oldest request has waited max_queue_delay, or one too long
     Enqueue,   // target: request; it reaches the replica's queue
     Deadline,  // target: source
     Retry,     // target: request
-    Release    // target: service; those who waited for an endpoint go on
+    Release,   // target: service; those who waited for an endpoint go on
+    Turn,      // target: source; the turn of its program's thread ends
+    Connect,   // target: source; a connection is free
+    Network,   // target: request; it reaches the gateway, or its answer the client
+    Answer,    // target: request; the server's front end has answered it
+    Hedge      // target: request; the gateway asks a second replica
   };
+
+  static constexpr uint16_t kind(Code code) { return event_kind(Room::Serving, code); }
 
   Serving(const ServingModel& model, ServingState& state, Cluster& cluster, Engine& engine)
       : model(model), state(state), cluster_(cluster), engine_(engine) {}
@@ -159,6 +155,11 @@ class Serving {
   ReplicaGauges gauges(ReplicaId replica) const;
   uint32_t held(ServiceId service) const { return state.services[service].held.size; }
 
+  // Counts of what gateways, limits and queue policies did, by reason; only those that happened.
+  std::map<std::string, uint64_t> decisions() const;
+  // What a reader of the results must know: batches of sizes that their law was not fitted on.
+  std::vector<std::string> warnings() const;
+
   // ∫N dt = Σ sojourn, tokens made = tokens sent, busy times within lifetimes. Throws InvariantError.
   void check_conservation() const;
 
@@ -170,14 +171,36 @@ class Serving {
 
  private:
   LlmEngine engine(ReplicaState& replica) const;
-  BatchServer batch(ReplicaState& replica);
-  // attempts
+  BatchServer batch(ReplicaState& replica) const;
+  // the client's side (serving_clients.cpp)
+  const ClientModel& client_of(RequestId id) const { return model.clients[state.requests[id].source]; }
+  const TaskModel& task_of(RequestId id) const { return client_of(id).tasks[state.requests[id].task]; }
+  void begin(RequestId id);
   void attempt(RequestId id);
+  void transmit(RequestId id);
+  void ask_for_turn(RequestId id);
+  void start_turn(RequestId id);
+  void on_turn(uint32_t source);
+  void turns_done(RequestId id);
+  void withdraw_turn(RequestId id);
+  void on_connection(uint32_t source);
+  void disconnect(RequestId id);
+  Duration network_delay(RequestId id, const Distribution& delay, bool back) const;
+  void arrived_at_gateway(RequestId id);
+  bool admitted(RequestId id);
+  void hedge(RequestId id);
+  void cancel_second(RequestId id);
+  RequestId first_answer(RequestId id);
+  void half_failed(RequestId id, Outcome outcome);
+  void respond(RequestId id);
+  void received(RequestId id);
+  // attempts
   void route(RequestId id);
   void route_to_endpoint(RequestId id, ServiceId service);
   void release(ServiceId service);
   void send(RequestId id, ServiceId service, uint32_t endpoint);
   void enqueue(RequestId id);
+  void join_queue(ReplicaId replica, RequestId id);
   void end_attempt(RequestId id);
   void attempt_failed(RequestId id, Outcome outcome);
   void withdraw(RequestId id);
@@ -187,11 +210,15 @@ class Serving {
   void on_deadline(uint32_t source);
   // servers
   void after_engine(ReplicaId id);
-  void start_batches(ReplicaId id);
-  void on_batch_end(ReplicaId id, uint32_t instance);
-  void set_busy(ReplicaState& replica, bool busy);
+  void start_batches(ReplicaId id, uint32_t model);
+  void on_batch_end(ReplicaId id, uint32_t model, uint32_t instance);
+  void pace(ReplicaId id);
+  Accelerator accelerator_of(PodId pod) const;
+  double interference(const ReplicaState& replica);
+  void set_busy(ReplicaId id, bool busy);
+  void join_tenants(ReplicaId id, bool join);
   void remove_endpoint(ReplicaState& replica);
-  void stop_server(ReplicaState& replica);
+  void stop_server(ReplicaId id);
   template <class Take>
   void take_all(ReplicaState& replica, Take take);
   void check_replica(ReplicaId id) const;

@@ -12,6 +12,7 @@ struct Arrival {
   uint64_t ordinal = 0;
   int32_t prompt_tokens = 0, output_tokens = 1;
   uint32_t user = 0;  // closed loop
+  uint16_t task = 0;  // kind of request
 };
 
 // A closed-loop source's request has left, one way or another.

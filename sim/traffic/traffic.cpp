@@ -9,6 +9,7 @@ namespace {
 
 constexpr uint16_t kArrival = event_kind(Room::Traffic, Traffic::Code::Arrival);
 constexpr uint16_t kUserReady = event_kind(Room::Traffic, Traffic::Code::UserReady);
+constexpr uint16_t kUsersChange = event_kind(Room::Traffic, Traffic::Code::UsersChange);
 constexpr int kThinnedPerEvent = 1000;  // bounds the work of one event
 
 // now + seconds; nothing if that is beyond the clock.
@@ -47,15 +48,20 @@ void Traffic::start() {
       schedule_next(i);
       continue;
     }
-    for (int32_t user = 0; user < source.users; ++user) {
+    for (int32_t user = 0; user < source.users; ++user)
       s.users.push_back({stream_of(model, source, static_cast<uint64_t>(user), Purpose::Think)});
-      schedule_user(i, static_cast<uint32_t>(user));
-    }
+    if (source.steps.empty()) set_users(i, source.users);
+    schedule_step(i, 0);
   }
 }
 
 std::optional<Arrival> Traffic::on_event(const Event& event) {
   if (event.kind == kUserReady) return request_of_user(event.target, static_cast<uint32_t>(event.payload));
+  if (event.kind == kUsersChange) {
+    set_users(event.target, model.sources[event.target].steps[event.payload].users);
+    schedule_step(event.target, event.payload + 1);
+    return std::nullopt;
+  }
   bool accepted = event.payload != 0;
   std::optional<Arrival> arrival;
   if (accepted) arrival = next_request(event.target);
@@ -63,7 +69,11 @@ std::optional<Arrival> Traffic::on_event(const Event& event) {
   return arrival;
 }
 
-void Traffic::completed(uint32_t source, uint32_t user) { schedule_user(source, user); }
+void Traffic::completed(uint32_t source, uint32_t user) {
+  UserState& u = state.sources[source].users[user];
+  u.waiting = false;
+  if (u.here) schedule_user(source, user);
+}
 
 void Traffic::schedule_next(uint32_t source) {
   const SourceModel& m = model.sources[source];
@@ -126,8 +136,31 @@ uint64_t Traffic::copies_of(const SourceModel& source, uint64_t row) const {
 }
 
 void Traffic::schedule_user(uint32_t source, uint32_t user) {
-  double think = model.sources[source].think.draw(state.sources[source].users[user].think);
-  if (auto at = later(engine_.now(), think)) engine_.schedule(*at, Priority::Arrival, kUserReady, source, user);
+  UserState& u = state.sources[source].users[user];
+  double think = model.sources[source].think.draw(u.think);
+  if (auto at = later(engine_.now(), think))
+    u.thinking = engine_.schedule(*at, Priority::Arrival, kUserReady, source, user);
+}
+
+void Traffic::schedule_step(uint32_t source, size_t step) {
+  const std::vector<UserStep>& steps = model.sources[source].steps;
+  if (step < steps.size())
+    engine_.schedule(std::max(steps[step].at, engine_.now()), Priority::Control, kUsersChange, source, step);
+}
+
+// The last to come are the first to go: at once where they think, else when they have their answer.
+void Traffic::set_users(uint32_t source, int32_t users) {
+  SourceState& s = state.sources[source];
+  for (; s.present > users; --s.present) {
+    UserState& u = s.users[s.present - 1];
+    u.here = false;
+    engine_.cancel(u.thinking);
+  }
+  for (; s.present < users; ++s.present) {
+    UserState& u = s.users[s.present];
+    u.here = true;
+    if (!u.waiting) schedule_user(source, static_cast<uint32_t>(s.present));
+  }
 }
 
 Arrival Traffic::next_request(uint32_t source) {
@@ -147,6 +180,8 @@ Arrival Traffic::request_of_user(uint32_t source, uint32_t user) {
   const SourceModel& m = model.sources[source];
   SourceState& s = state.sources[source];
   ++s.ordinal;
+  s.users[user].waiting = true;
+  s.users[user].thinking = {};
   Arrival arrival{source, s.users[user].sent++ * static_cast<uint64_t>(m.users) + user};
   arrival.user = user;
   draw_sizes(m, arrival);
@@ -160,6 +195,11 @@ void Traffic::draw_sizes(const SourceModel& source, Arrival& arrival) const {
   };
   arrival.prompt_tokens = to_tokens(draw(source.prompt, Purpose::PromptTokens), 0);
   arrival.output_tokens = to_tokens(draw(source.output, Purpose::OutputTokens), 1);
+  if (source.task_weights.empty()) return;
+  Stream stream = stream_of(model, source, arrival.ordinal, Purpose::Task);
+  const std::vector<double>& weights = source.task_weights;
+  auto task = std::upper_bound(weights.begin(), weights.end() - 1, stream.uniform() * weights.back());
+  arrival.task = static_cast<uint16_t>(task - weights.begin());
 }
 
 }  // namespace kisim

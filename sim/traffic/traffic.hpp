@@ -21,6 +21,12 @@ struct TraceColumns {
   std::vector<int32_t> prompt_tokens, output_tokens;
 };
 
+// From `at` on there are that many users.
+struct UserStep {
+  Time at;
+  int32_t users = 0;
+};
+
 struct SourceModel {
   enum class Pattern : uint8_t { Constant, Diurnal, Trace, Users } pattern = Pattern::Constant;
   enum class Arrivals : uint8_t { Poisson, Constant } arrivals = Arrivals::Poisson;
@@ -32,7 +38,9 @@ struct SourceModel {
   std::shared_ptr<const TraceColumns> trace;
   double time_scale = 1;  // of the trace's clock
   double rate_scale = 1;  // requests per row, on average; each a copy of the row's
-  int32_t users = 0;
+  int32_t users = 0;                // at most
+  std::vector<UserStep> steps;      // in order of time; empty: `users` all the time
+  std::vector<double> task_weights; // cumulative, by kind of request; empty: there is one kind
   Distribution think, prompt, output;
 };
 
@@ -44,6 +52,9 @@ struct TrafficModel {
 struct UserState {
   Stream think;
   uint64_t sent = 0;
+  bool here = false;     // or gone, once its request has left
+  bool waiting = false;  // for an answer
+  EventHandle thinking;
 };
 
 struct SourceState {
@@ -52,6 +63,7 @@ struct SourceState {
   uint64_t row = 0;              // trace: rows opened so far
   uint64_t copies = 0;           // trace: copies of the last of them still to send
   std::vector<UserState> users;  // closed loop
+  int32_t present = 0;           // of them: the first
 };
 
 struct TrafficState {
@@ -60,7 +72,7 @@ struct TrafficState {
 
 class Traffic {
  public:
-  enum class Code : uint8_t { Arrival, UserReady };
+  enum class Code : uint8_t { Arrival, UserReady, UsersChange };
 
   Traffic(const TrafficModel& model, TrafficState& state, Engine& engine);
 
@@ -69,7 +81,7 @@ class Traffic {
   // The request that arrives with this event; also schedules the source's next event. Empty if the event only moved
   // the process on (a long row of thinned arrivals).
   std::optional<Arrival> on_event(const Event& event);
-  // A closed-loop user's request has left: the user thinks, then sends again.
+  // A closed-loop user's request has left: the user thinks, then sends again, or goes.
   void completed(uint32_t source, uint32_t user);
 
   const TrafficModel& model;
@@ -83,6 +95,8 @@ class Traffic {
   void schedule_regular(uint32_t source);
   void schedule_row(uint32_t source);
   void schedule_user(uint32_t source, uint32_t user);
+  void schedule_step(uint32_t source, size_t step);
+  void set_users(uint32_t source, int32_t users);
   uint64_t copies_of(const SourceModel& source, uint64_t row) const;
   Arrival next_request(uint32_t source);
   Arrival request_of_user(uint32_t source, uint32_t user);

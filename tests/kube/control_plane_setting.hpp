@@ -152,8 +152,7 @@ class ControlPlaneSetting : public KubeSetup {
     if (serves) {
       ServingModelModel server;
       server.name = name;
-      server.batch.base = Distribution::constant(1);
-      server.batch.per_item = Distribution::constant(0);
+      server.batch.models[0].laws[0].base = Distribution::constant(1);
       object.serving = serving.models.push_back(server);
       workload.service =
           serving.services.push_back({w.namespace_, name, std::make_shared<FirstEndpoint>(), hash_text(name)});

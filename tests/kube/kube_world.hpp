@@ -52,8 +52,7 @@ struct KubeSetup {
   WorkloadId add_server(const std::string& name, int32_t replicas, const PodSpec& spec, double seconds = 1) {
     ServingModelModel server;
     server.name = name;
-    server.batch.base = Distribution::constant(seconds);
-    server.batch.per_item = Distribution::constant(0);
+    server.batch.models[0].laws[0].base = Distribution::constant(seconds);
     ServiceModel service{"default", name, std::make_shared<FirstEndpoint>(), hash_text("Service/" + name)};
     ClientModel client;
     client.name = name;

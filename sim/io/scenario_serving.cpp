@@ -1,0 +1,136 @@
+#include "io/scenario_serving.hpp"
+
+#include "core/hash.hpp"
+#include "core/math.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+namespace kisim {
+
+namespace {
+
+// Digits only, without a leading zero.
+std::optional<int32_t> count_of(const std::string& text) {
+  int32_t number = 0;
+  const char* end = text.data() + text.size();
+  auto result = std::from_chars(text.data(), end, number);
+  bool ok = result.ec == std::errc() && result.ptr == end && number > 0;
+  return ok ? std::optional(number) : std::nullopt;
+}
+
+void check_law(SpecPlaces& places, const SpecPath& path, const BatchModelSpec& model) {
+  const SpecPath latency = below(path, "latency");
+  if (!model.steps.empty()) {
+    if (model.latency) places.error(latency, "found one of an ensemble, allowed: none: its steps have theirs");
+    return;
+  }
+  if (!model.latency && model.coefficients.empty())
+    return places.error(latency, "missing, needed: base, perItem, table or file with the engine 'batch'");
+  if (!model.latency) return;
+  for (const auto& [samples, seconds] : model.latency->table)
+    if (!count_of(samples))
+      places.error(below(latency, "table"), fmt::format("found the size '{}', allowed: whole numbers above 0", samples));
+  bool affine = places.given(below(latency, "base")) || places.given(below(latency, "perItem"));
+  if (affine && !model.latency->table.empty())
+    places.error(latency, "found a table beside base or perItem, allowed: one or the other");
+}
+
+void check_queues(SpecPlaces& places, const SpecPath& path, const BatchModelSpec& model) {
+  if (model.default_priority_level > model.priority_levels)
+    places.error(below(path, "defaultPriorityLevel"),
+                 fmt::format("found {}, allowed: at most priorityLevels ({})", model.default_priority_level,
+                             model.priority_levels));
+  for (const auto& [level, policy] : model.priority_queue_policy) {
+    auto number = count_of(level);
+    if (!number || *number > model.priority_levels)
+      places.error(below(below(path, "priorityQueuePolicy"), level),
+                   fmt::format("found level '{}', allowed: 1 to priorityLevels ({})", level, model.priority_levels));
+  }
+  const QueuePolicy& policy = model.default_queue_policy;
+  bool policies = model.priority_levels > 1 || policy.default_timeout.ns > 0 || policy.allow_timeout_override ||
+                  policy.max_queue_size > 0 || !model.priority_queue_policy.empty();
+  if (model.prefetched_batches > 0 && policies)
+    places.error(below(path, "prefetchedBatches"),
+                 fmt::format("found {} beside priority levels or a queue policy, allowed: 0 (Triton forms no batches "
+                             "ahead of a queue that may refuse or reorder)",
+                             model.prefetched_batches));
+}
+
+void check_batch_model(SpecPlaces& places, const SpecPath& path, const BatchModelSpec& model) {
+  check_law(places, path, model);
+  check_queues(places, path, model);
+  for (int32_t size : model.preferred_batch_sizes)
+    if (size > model.max_batch_size)
+      places.error(below(path, "preferredBatchSizes"),
+                   fmt::format("found {}, allowed: at most maxBatchSize ({})", size, model.max_batch_size));
+}
+
+// Whole users, as int() of Python leaves them.
+int32_t between(const UsersDraft& draft, double share) {
+  return draft.min + static_cast<int32_t>(std::trunc((draft.max - draft.min) * share));
+}
+
+std::vector<UserStep> steps_of(const UsersDraft& draft, Duration run, uint64_t seed, const std::string& source) {
+  using Pattern = UsersDraft::Pattern;
+  double period = draft.duration.value_or(run).to_seconds();
+  auto at = [&](double share) { return Time{} + Duration::seconds(period * share); };
+  std::vector<UserStep> out;
+  switch (draft.pattern) {
+    case Pattern::Constant:
+      break;
+    case Pattern::Ramp:
+      for (int32_t i = 1; i <= draft.steps; ++i)
+        out.push_back({at((i - 1.0) / draft.steps), between(draft, static_cast<double>(i) / draft.steps)});
+      break;
+    case Pattern::Spike:
+      out = {{at(0), draft.min}, {at(draft.begin), draft.max}, {at(draft.begin + draft.width), draft.min}};
+      break;
+    case Pattern::Periodic:
+      for (int32_t i = 0; i < draft.steps; ++i) {
+        double angle = 2 * math::kPi * draft.cycles * i / draft.steps;
+        out.push_back({at(static_cast<double>(i) / draft.steps), between(draft, 0.5 + 0.5 * math::sin(angle))});
+      }
+      break;
+    case Pattern::Random: {
+      Stream stream(seed, hash_text("Traffic/" + source), Purpose::Users);
+      auto choices = static_cast<uint32_t>(draft.max - draft.min + 1);
+      for (double t = 0; t < period; t += draft.every.to_seconds())
+        out.push_back({at(t / period), draft.min + static_cast<int32_t>(stream.below(choices))});
+      break;
+    }
+    case Pattern::List:
+      for (const UsersDraft::Step& step : draft.list) out.push_back({Time{} + step.at, step.users});
+      std::stable_sort(out.begin(), out.end(), [](const UserStep& a, const UserStep& b) { return a.at < b.at; });
+      break;
+  }
+  return out;
+}
+
+}  // namespace
+
+void check_batch_models(SpecPlaces& places, const ModelSpec& model) {
+  const SpecPath path{"models", model.name};
+  if (model.served.empty()) return check_batch_model(places, path, model);
+  for (const char* field : {"latency", "maxBatchSize", "instances", "preferredBatchSizes", "maxQueueDelay", "memory"})
+    if (places.given(below(path, field)))
+      places.error(below(path, field), "found beside serves, allowed: in each of the models that it serves");
+  for (const BatchModelSpec& served : model.served)
+    check_batch_model(places, {"models", model.name, "serves", served.name}, served);
+}
+
+void finish_users(SpecPlaces& places, TrafficSpec& source, const UsersDraft& draft, Duration run, uint64_t seed) {
+  if (source.pattern != TrafficSpec::Pattern::Users) return;
+  const SpecPath path{"traffic", source.name, "pattern", "users"};
+  if (source.users == 0 && draft.pattern == UsersDraft::Pattern::Constant)
+    return places.error(path, "missing, needed: count or over");
+  if (source.users > 0 && draft.pattern != UsersDraft::Pattern::Constant)
+    return places.error(below(path, "count"), "found beside over, allowed: one or the other");
+  if (draft.min > draft.max)
+    return places.error(below(path, "over"), fmt::format("found min {} above max {}", draft.min, draft.max));
+  source.user_steps = steps_of(draft, run, seed, source.name);
+  for (const UserStep& step : source.user_steps) source.users = std::max(source.users, step.users);
+}
+
+}  // namespace kisim

@@ -1,0 +1,15 @@
+#pragma once
+// What must hold between the fields of batch servers and of their clients.
+
+#include "io/scenario_fields.hpp"
+#include "io/spec_places.hpp"
+
+namespace kisim {
+
+// The models of a batch server: each with a law, queues that exist, sizes that fit.
+void check_batch_models(SpecPlaces& places, const ModelSpec& model);
+
+// A source of closed-loop users: how many there are from when on, as steps.
+void finish_users(SpecPlaces& places, TrafficSpec& source, const UsersDraft& draft, Duration run, uint64_t seed);
+
+}  // namespace kisim
