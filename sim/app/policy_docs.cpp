@@ -4,6 +4,7 @@
 #include "kube/scheduler_model.hpp"
 #include "policy/autoscaler.hpp"
 #include "policy/descheduler.hpp"
+#include "policy/interference.hpp"
 #include "policy/registry.hpp"
 #include "policy/router.hpp"
 #include "policy/scheduler.hpp"
@@ -24,6 +25,7 @@ std::vector<PolicyDoc> policy_docs() {
   std::vector<PolicyDoc> out;
   add_role<Autoscaler>("autoscaler", out);
   add_role<Router>("router", out);
+  add_role<Interference>("interference", out);
   out.push_back(
       {"scheduler", "kube", "kube-scheduler, with the profiles of schedulerConfiguration", scheduler_params()});
   add_role<SchedulerPlugin>("scheduler plugin", out);

@@ -12,21 +12,23 @@ using GpuModelId = Id<struct GpuModelTag>;
 
 struct MigProfile;
 
+enum class GpuSharing : uint8_t {
+  Exclusive,    // nobody else computes there
+  TimeSlicing,  // replicas of the device take turns
+  Mps,          // replicas of the device run side by side
+  Fraction      // shares in thousandths (gpu-milli)
+};
+
 struct Accelerator {
-  enum class Sharing : uint8_t {
-    Exclusive,    // nobody else computes there
-    TimeSlicing,  // replicas of the device take turns
-    Mps,          // replicas of the device run side by side
-    Fraction      // shares in thousandths (gpu-milli)
-  } sharing = Sharing::Exclusive;
-  GpuModelId gpu_model;                    // invalid: no GPU, or one that the catalogue does not know
-  uint32_t gpus = 0;                       // devices that it computes on
-  GpuId first;                             // of them; invalid: none
-  const MigProfile* instance = nullptr;    // null: whole GPUs or shares of them
-  uint32_t replicas = 1;                   // of the device, under TimeSlicing and Mps
-  double compute_share = 1;                // SMs that it may use / SMs of the GPU
-  double bandwidth_share = 1;              // memory slices / 8
-  int64_t memory_bytes = 0;                // that it may use; 0: not known
+  GpuSharing sharing = GpuSharing::Exclusive;
+  GpuModelId gpu_model;                  // invalid: no GPU, or one that the catalogue does not know
+  uint32_t gpus = 0;                     // devices that it computes on
+  GpuId first;                           // of them; invalid: none
+  const MigProfile* instance = nullptr;  // null: whole GPUs or shares of them
+  uint32_t replicas = 1;                 // of the device, under TimeSlicing and Mps
+  double compute_share = 1;              // SMs that it may use / SMs of the GPU
+  double bandwidth_share = 1;            // memory slices / 8
+  int64_t memory_bytes = 0;              // that it may use; 0: not known
 };
 
 }  // namespace kisim

@@ -151,7 +151,7 @@ class ScenarioBuilder {
     auto below = [&](const char* field) { return SpecPath{"models", model.name, field}; };
     if (!model.model.empty())
       error(below("model"), fmt::format("found '{}', allowed: none with the engine '{}'", model.model, model.engine));
-    check_batch_models(places_, model);
+    check_batch_models(places_, model, names_of(scenario_.gpus));
   }
 
   void finish_source(TrafficSpec& source, const SourceDraft& draft) {

@@ -60,6 +60,10 @@ void declare_batch_model(BatchModelSpec& model, Fields& f) {
         "batch engine: of single priority levels instead");
   f.add("latency", one([&model] { return declare(*(model.latency = BatchModelSpec::Latency())); }),
         "law that replaces the catalogue's: base + perItem per sample of the batch, or a table");
+  f.add("latencyOn", by_name([&model](const std::string& gpu, const SourceMark&) {
+          return declare(model.latency_on[gpu] = BatchModelSpec::Latency());
+        }),
+        "batch engine: laws on single GPU models instead");
   f.add("memory", one([&model] {
           Fields memory;
           memory.add("weights", &model.weights_bytes, "shared by its instances").in(Unit::Bytes);
@@ -168,16 +172,17 @@ Nested declare_users_over(SourceDraft& draft) {
             return random;
           }),
           "any number from min to max, each equally likely");
-    f.add("list", Nested{Shape::List,
-                         [&users](const std::string&, const SourceMark&) {
-                           users.pattern = Pattern::List;
-                           UsersDraft::Step& step = users.list.emplace_back();
-                           Fields item;
-                           item.add("at", &step.at, "from when on").required();
-                           item.add("users", &step.users, "how many there are").max(kMaxUsers).required();
-                           return item;
-                         },
-                         ""},
+    f.add("list",
+          Nested{Shape::List,
+                 [&users](const std::string&, const SourceMark&) {
+                   users.pattern = Pattern::List;
+                   UsersDraft::Step& step = users.list.emplace_back();
+                   Fields item;
+                   item.add("at", &step.at, "from when on").required();
+                   item.add("users", &step.users, "how many there are").max(kMaxUsers).required();
+                   return item;
+                 },
+                 ""},
           "as written");
     return f;
   };

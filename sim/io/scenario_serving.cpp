@@ -20,28 +20,30 @@ std::optional<int32_t> count_of(const std::string& text) {
   return ok ? std::optional(number) : std::nullopt;
 }
 
+void check_table(SpecPlaces& places, const SpecPath& path, const BatchModelSpec::Latency& latency) {
+  for (const auto& [samples, seconds] : latency.table)
+    if (!count_of(samples))
+      places.error(below(path, "table"), fmt::format("found the size '{}', allowed: whole numbers above 0", samples));
+  bool affine = places.given(below(path, "base")) || places.given(below(path, "perItem"));
+  if (affine && !latency.table.empty())
+    places.error(path, "found a table beside base or perItem, allowed: one or the other");
+}
+
 void check_law(SpecPlaces& places, const SpecPath& path, const BatchModelSpec& model) {
   const SpecPath latency = below(path, "latency");
   if (!model.steps.empty()) {
     if (model.latency) places.error(latency, "found one of an ensemble, allowed: none: its steps have theirs");
     return;
   }
-  if (!model.latency && model.coefficients.empty())
-    return places.error(latency, "missing, needed: base, perItem, table or file with the engine 'batch'");
-  if (!model.latency) return;
-  for (const auto& [samples, seconds] : model.latency->table)
-    if (!count_of(samples))
-      places.error(below(latency, "table"), fmt::format("found the size '{}', allowed: whole numbers above 0", samples));
-  bool affine = places.given(below(latency, "base")) || places.given(below(latency, "perItem"));
-  if (affine && !model.latency->table.empty())
-    places.error(latency, "found a table beside base or perItem, allowed: one or the other");
+  if (!model.latency) return places.error(latency, "missing, needed: base, perItem or table with the engine 'batch'");
+  check_table(places, latency, *model.latency);
+  for (const auto& [gpu, there] : model.latency_on) check_table(places, below(below(path, "latencyOn"), gpu), there);
 }
 
 void check_queues(SpecPlaces& places, const SpecPath& path, const BatchModelSpec& model) {
   if (model.default_priority_level > model.priority_levels)
-    places.error(below(path, "defaultPriorityLevel"),
-                 fmt::format("found {}, allowed: at most priorityLevels ({})", model.default_priority_level,
-                             model.priority_levels));
+    places.error(below(path, "defaultPriorityLevel"), fmt::format("found {}, allowed: at most priorityLevels ({})",
+                                                                  model.default_priority_level, model.priority_levels));
   for (const auto& [level, policy] : model.priority_queue_policy) {
     auto number = count_of(level);
     if (!number || *number > model.priority_levels)
@@ -58,7 +60,10 @@ void check_queues(SpecPlaces& places, const SpecPath& path, const BatchModelSpec
                              model.prefetched_batches));
 }
 
-void check_batch_model(SpecPlaces& places, const SpecPath& path, const BatchModelSpec& model) {
+void check_batch_model(SpecPlaces& places, const SpecPath& path, const BatchModelSpec& model,
+                       const std::vector<std::string>& gpus) {
+  for (const auto& [gpu, latency] : model.latency_on)
+    places.check_name(below(below(path, "latencyOn"), gpu), gpu, gpus);
   check_law(places, path, model);
   check_queues(places, path, model);
   for (int32_t size : model.preferred_batch_sizes)
@@ -110,14 +115,15 @@ std::vector<UserStep> steps_of(const UsersDraft& draft, Duration run, uint64_t s
 
 }  // namespace
 
-void check_batch_models(SpecPlaces& places, const ModelSpec& model) {
+void check_batch_models(SpecPlaces& places, const ModelSpec& model, const std::vector<std::string>& gpus) {
   const SpecPath path{"models", model.name};
-  if (model.served.empty()) return check_batch_model(places, path, model);
-  for (const char* field : {"latency", "maxBatchSize", "instances", "preferredBatchSizes", "maxQueueDelay", "memory"})
+  if (model.served.empty()) return check_batch_model(places, path, model, gpus);
+  for (const char* field :
+       {"latency", "latencyOn", "maxBatchSize", "instances", "preferredBatchSizes", "maxQueueDelay", "memory"})
     if (places.given(below(path, field)))
       places.error(below(path, field), "found beside serves, allowed: in each of the models that it serves");
   for (const BatchModelSpec& served : model.served)
-    check_batch_model(places, {"models", model.name, "serves", served.name}, served);
+    check_batch_model(places, {"models", model.name, "serves", served.name}, served, gpus);
 }
 
 void finish_users(SpecPlaces& places, TrafficSpec& source, const UsersDraft& draft, Duration run, uint64_t seed) {

@@ -6,8 +6,8 @@
 
 namespace kisim {
 
-// The models of a batch server: each with a law, queues that exist, sizes that fit.
-void check_batch_models(SpecPlaces& places, const ModelSpec& model);
+// The models of a batch server: each with a law, for GPUs of the catalogue, queues that exist, sizes that fit.
+void check_batch_models(SpecPlaces& places, const ModelSpec& model, const std::vector<std::string>& gpus);
 
 // A source of closed-loop users: how many there are from when on, as steps.
 void finish_users(SpecPlaces& places, TrafficSpec& source, const UsersDraft& draft, Duration run, uint64_t seed);

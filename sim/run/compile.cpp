@@ -111,14 +111,13 @@ class Compiler {
       if (!s.router) s.router = make<Router>({"random", {}, scenario_.mark}, "router");
   }
 
-  // How replicas on one GPU slow each other. Shares in thousandths do not, unless the scenario says so: their promise is
-  // a rate, not a place in line.
+  // How replicas on one GPU slow each other. Shares in thousandths do not, unless the scenario says so: their promise
+  // is a rate, not a place in line.
   void interference() {
     std::map<std::string, PolicyChoice> chosen{{"time-slicing", {"time-slicing", {}, {}}}, {"mps", {"mps", {}, {}}}};
     for (const auto& [sharing, choice] : scenario_.interference) chosen[sharing] = choice;
-    const std::map<std::string, Accelerator::Sharing> ways{{"time-slicing", Accelerator::Sharing::TimeSlicing},
-                                                           {"mps", Accelerator::Sharing::Mps},
-                                                           {"gpu-milli", Accelerator::Sharing::Fraction}};
+    const std::map<std::string, GpuSharing> ways{
+        {"time-slicing", GpuSharing::TimeSlicing}, {"mps", GpuSharing::Mps}, {"gpu-milli", GpuSharing::Fraction}};
     for (const auto& [sharing, choice] : chosen)
       if (auto way = ways.find(sharing); way != ways.end())
         model_->serving.interference[static_cast<size_t>(way->second)] =
@@ -215,7 +214,13 @@ class Compiler {
         m.steps.push_back(static_cast<uint32_t>(at - served.begin()));
     }
     if (spec.latency) m.laws = {law(*spec.latency)};
-    if (!spec.coefficients.empty()) laws(spec, field, m);
+    m.law_of_gpu.assign(spec.latency_on.empty() ? 0 : model_->cluster.gpu_models.size(), 0);
+    for (const auto& [gpu, latency] : spec.latency_on) {
+      for (size_t g = 0; g < m.law_of_gpu.size(); ++g)
+        if (model_->cluster.gpu_models[GpuModelId(g)].name == gpu)
+          m.law_of_gpu[g] = static_cast<uint32_t>(m.laws.size());
+      m.laws.push_back(law(latency));
+    }
     return m;
   }
 
@@ -231,40 +236,15 @@ class Compiler {
     law.per_sample = spec.per_item;
     for (const auto& [samples, seconds] : spec.table) law.table.push_back({std::stod(samples), seconds});
     law.table = isotonic(std::move(law.table));
+    if (!law.table.empty()) {
+      law.range_min = law.table.front().samples;
+      law.range_max = law.table.back().samples;
+    }
     law.factor = spec.factor;
     law.host = spec.host;
     law.compute = spec.compute;
     law.bandwidth = spec.bandwidth;
     return law;
-  }
-
-  // Those of a coefficient file, each for its GPU; the first also for GPUs that have none.
-  void laws(const BatchModelSpec& spec, const std::string& field, BatchModel& m) {
-    LatencyLaw like = spec.latency ? law(*spec.latency) : LatencyLaw();
-    m.laws.clear();
-    m.law_of_gpu.assign(model_->cluster.gpu_models.size(), 0);
-    for (const BatchCoefficients& c : spec.coefficients) {
-      for (size_t g = 0; g < m.law_of_gpu.size(); ++g)
-        if (model_->cluster.gpu_models[GpuModelId(g)].name == c.gpu) m.law_of_gpu[g] = m.laws.size();
-      LatencyLaw law = like;
-      law.table.clear();
-      for (const auto& [samples, seconds] : c.table) law.table.push_back({samples, seconds});
-      law.table = isotonic(std::move(law.table));
-      law.range_min = c.range_min;
-      law.range_max = c.range_max;
-      m.laws.push_back(std::move(law));
-      m.prefetched = std::max(m.prefetched, c.prefetched_batches);
-    }
-    for (const NodeModel& node : model_->cluster.nodes) {
-      if (!node.gpu_model.valid()) continue;
-      const std::string& gpu = model_->cluster.gpu_models[node.gpu_model].name;
-      auto of = [&](const BatchCoefficients& c) { return c.gpu == gpu; };
-      if (std::any_of(spec.coefficients.begin(), spec.coefficients.end(), of) || !warned_gpus_.insert(gpu).second)
-        continue;
-      warn(spec.mark, field + ".latency.file",
-           fmt::format("holds nothing for {}, which nodes have: there the law of {} is used", gpu,
-                       spec.coefficients.front().gpu));
-    }
   }
 
   // Weights and instances of all its models must fit the GPU that the pods get.
@@ -721,7 +701,7 @@ class Compiler {
   std::shared_ptr<Model> model_ = std::make_shared<Model>();
   std::vector<Diagnostic> diagnostics_;
   ClusterCompiler cluster_;
-  std::set<std::string> used_behaviours_, warned_gpus_;
+  std::set<std::string> used_behaviours_;
   std::vector<Labels> selectors_;  // by service
 };
 

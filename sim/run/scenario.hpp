@@ -42,7 +42,7 @@ struct BatchModelSpec {
   int32_t priority_levels = 1, default_priority_level = 1;
   QueuePolicySpec default_queue_policy;
   std::map<std::string, QueuePolicySpec> priority_queue_policy;  // by level, from 1
-  std::vector<std::string> steps;                            // an ensemble: models of the same server, in turn
+  std::vector<std::string> steps;                                // an ensemble: models of the same server, in turn
 
   // Law that replaces the catalogue's. Batch: base + per_item·b, or the table. LLM, detail linear: an iteration takes
   // base + per_item·batch, a prompt prefill_base + prefill_per_token·tokens. In seconds; batch laws may be random.
@@ -54,7 +54,7 @@ struct BatchModelSpec {
     double host = 0, compute = 1, bandwidth = 1;
   };
   std::optional<Latency> latency;
-  std::vector<BatchCoefficients> coefficients;  // of a coefficient file, one per GPU; instead of `latency`
+  std::map<std::string, Latency> latency_on;     // by GPU model: the law there instead
   double weights_bytes = 0, instance_bytes = 0;  // of GPU memory; 0: not said
   SourceMark mark;
 };
@@ -73,7 +73,7 @@ struct ModelSpec : BatchModelSpec {
 
   // batch servers (engine: batch)
   std::vector<BatchModelSpec> served;
-  double overlap = 1;  // that of the coefficient file where there is one and nothing is said
+  double overlap = 1;  // of the instances of all models
 
   // Requests waiting at one replica beyond this are refused; 0 = no limit.
   int32_t max_queue_size = 0;
@@ -113,23 +113,23 @@ struct TrafficSpec {
   double diurnal_mean = 0, diurnal_peak = 0;  // 1/s; traffic/diurnal.hpp has the curve
   Duration diurnal_period{86'400'000'000'000}, diurnal_phase;
   std::shared_ptr<const TraceColumns> trace;
-  double time_scale = 1;  // trace: > 1 stretches time
-  double rate_scale = 1;  // trace: k copies, or a share k < 1, of the requests
-  int32_t users = 0;      // Users: a closed loop
+  double time_scale = 1;             // trace: > 1 stretches time
+  double rate_scale = 1;             // trace: k copies, or a share k < 1, of the requests
+  int32_t users = 0;                 // Users: a closed loop
   std::vector<UserStep> user_steps;  // Users: how many there are from when on; empty: `users` all the time
-  Distribution think;     // seconds between an answer and the user's next request
+  Distribution think;                // seconds between an answer and the user's next request
 
   Arrivals arrivals = Arrivals::Poisson;
 
   Distribution prompt = Distribution::constant(0), output = Distribution::constant(1);  // tokens; a trace has its own
   Duration timeout;                                                                     // 0 = none; of one attempt
-  int32_t retries = 0;     // attempts beyond the first, after a time-out, a drop or a failure
-  Duration retry_backoff;  // before each retry
-  std::vector<TaskSpec> tasks;            // kinds of requests; empty: one
-  bool process = false;                   // the client is one program with one thread
+  int32_t retries = 0;                     // attempts beyond the first, after a time-out, a drop or a failure
+  Duration retry_backoff;                  // before each retry
+  std::vector<TaskSpec> tasks;             // kinds of requests; empty: one
+  bool process = false;                    // the client is one program with one thread
   Distribution network_out, network_back;  // seconds
-  int32_t connections = 0;                // 0 = no limit
-  Duration hedge_delay;                   // 0 = no hedging
+  int32_t connections = 0;                 // 0 = no limit
+  Duration hedge_delay;                    // 0 = no hedging
   AdmissionModel admission;
   SourceMark mark;
 };
@@ -256,8 +256,8 @@ struct Scenario {
   std::vector<ModelSpec> models;
   std::vector<TrafficSpec> traffic;
   std::vector<SloSpec> slo;
-  std::map<std::string, PolicyChoice> autoscalers;  // by workload
-  std::map<std::string, PolicyChoice> routers;      // by service
+  std::map<std::string, PolicyChoice> autoscalers;   // by workload
+  std::map<std::string, PolicyChoice> routers;       // by service
   std::map<std::string, PolicyChoice> interference;  // by way of sharing a GPU
   PolicyChoice scheduler{"kube", {}, {}};
   MetricsSpec metrics;

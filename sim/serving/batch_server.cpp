@@ -15,9 +15,7 @@ struct BatchServer::Look {
   bool full = false;  // the next one has no room
   Time oldest = Time::max(), expires = Time::max();
 
-  int64_t largest_preferred() const {
-    return model.preferred.empty() ? model.max_batch_size : model.preferred.back();
-  }
+  int64_t largest_preferred() const { return model.preferred.empty() ? model.max_batch_size : model.preferred.back(); }
   void add(const Request& request) {
     int64_t with = samples + request.samples;
     if (count > 0 && best == 0 && with > largest_preferred()) best = count;
@@ -245,7 +243,7 @@ double BatchServer::own_speed() const {
   return (1 + model_.overlap * (k - 1)) / k;
 }
 
-double BatchServer::demand(double LatencyLaw::* of) const {
+double BatchServer::demand(double LatencyLaw::*of) const {
   double most = 0;
   for (uint32_t m = 0; m < state_.models.size(); ++m)
     if (state_.models[m].busy > 0) most = std::max(most, law(m).*of);
@@ -277,8 +275,7 @@ void BatchServer::check() const {
     for (const BatchModelState::Level& level : s.levels)
       for (const RequestList* list : {&level.queue, &level.deferred}) {
         waiting += list->size;
-        for (RequestId id = list->front(); id.valid(); id = requests_[id].next())
-          samples += requests_[id].samples;
+        for (RequestId id = list->front(); id.valid(); id = requests_[id].next()) samples += requests_[id].samples;
       }
     KISIM_INVARIANT(waiting == s.waiting && samples == s.waiting_samples,
                     "model {} counts {} waiting requests of {} samples and has {} of {}", m, s.waiting,

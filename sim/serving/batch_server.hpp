@@ -43,9 +43,9 @@ struct BatchModel {
   int32_t instances = 1;
   std::vector<int32_t> preferred;  // samples, ascending
   Duration max_queue_delay;
-  int32_t prefetched = 0;                                   // batches
-  std::vector<QueuePolicy> levels{QueuePolicy()};           // the first is served first
-  uint32_t default_level = 0;                               // of requests that name none
+  int32_t prefetched = 0;                          // batches
+  std::vector<QueuePolicy> levels{QueuePolicy()};  // the first is served first
+  uint32_t default_level = 0;                      // of requests that name none
   std::vector<LatencyLaw> laws{LatencyLaw()};
   std::vector<uint32_t> law_of_gpu;  // by GpuModelId; beyond its end: laws[0]
   std::vector<uint32_t> steps;       // an ensemble: models that a request goes through in turn; it has no queue
@@ -90,8 +90,8 @@ struct BatchModelState {
 
 struct BatchServerState {
   std::vector<BatchModelState> models;
-  int32_t busy = 0;   // instances
-  double speed = 1;   // of every busy instance
+  int32_t busy = 0;  // instances
+  double speed = 1;  // of every busy instance
   struct Started {
     uint32_t model, instance;
   };
@@ -126,7 +126,7 @@ class BatchServer {
   // At which the busy instances progress, each, when nobody else uses the GPU.
   double own_speed() const;
   // What it asks of the GPU while it runs: the most of any of its running models.
-  double demand(double LatencyLaw::* of) const;
+  double demand(double LatencyLaw::*of) const;
 
   uint32_t waiting() const;  // formed batches included
   uint32_t running() const;

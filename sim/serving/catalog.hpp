@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace kisim {
@@ -38,18 +37,6 @@ struct EngineProfile {
   int32_t max_num_seqs = 256;
   int32_t max_num_batched_tokens = 8192;
   std::string source;
-};
-
-// One entry of a coefficient file: how long the batches of one (model, runtime, GPU, precision) take, and how a client
-// and the instances of such a server cost each other time. What `kisim calibrate` writes.
-struct BatchCoefficients {
-  std::string model, runtime, gpu, precision;
-  std::vector<std::pair<double, double>> table;  // samples -> seconds, ascending
-  double overlap = 1;
-  double host_cost = 0;  // seconds of the client's thread per request, half of them on the way in
-  int32_t prefetched_batches = 0;
-  double range_min = 0, range_max = 0;  // samples that it was fitted on
-  std::string provenance;
 };
 
 }  // namespace kisim

@@ -20,7 +20,7 @@ namespace kisim {
 // One kind of request of a source.
 struct TaskModel {
   std::string name;
-  std::vector<uint16_t> model;           // by ServingModelId: which of a batch server's models; beyond its end: the first
+  std::vector<uint16_t> model;  // by ServingModelId: which of a batch server's models; beyond its end: the first
   std::optional<Distribution> frontend;  // seconds; set: answered by the server's front end, no model is asked
   int32_t samples = 1;
   uint32_t priority = 0;   // level of a batch server's queue, from 1; 0: the model's default
@@ -52,7 +52,8 @@ struct ClientModel {
   bool closed_loop = false;  // its completions are told to traffic
 
   std::vector<TaskModel> tasks{TaskModel()};
-  bool process = false;  // one thread for all its users and requests; else every one has its own, and turns cost nothing
+  bool process =
+      false;  // one thread for all its users and requests; else every one has its own, and turns cost nothing
   Distribution network_out, network_back;  // seconds
   int32_t connections = 0;                 // requests under way at a time; 0 = no limit
   Duration hedge_delay;                    // after which the gateway asks a second replica too; 0 = never
@@ -78,9 +79,9 @@ struct ClientState {
   ClientProcessState process;
   uint32_t preparing = 0;  // requests whose clock does not run yet
   uint32_t connected = 0;
-  RequestList unconnected;   // wait for a connection
-  uint32_t connecting = 0;   // of them, those with an event on its way that gives them one
-  double tokens = 0;         // of the bucket, as of tokens_at
+  RequestList unconnected;  // wait for a connection
+  uint32_t connecting = 0;  // of them, those with an event on its way that gives them one
+  double tokens = 0;        // of the bucket, as of tokens_at
   Time tokens_at;
   uint64_t hedged = 0, hedges_won = 0;  // second requests sent, and those that answered first
   uint64_t refused_rate = 0, refused_outstanding = 0, refused_queue = 0, expired_in_queue = 0;

@@ -51,21 +51,21 @@ struct Request {
   bool admitted = false;
   uint32_t attempts = 0;
 
-  uint16_t task = 0;    // kind, of its source's
-  int16_t turns = 0;    // of the client's thread that it still needs, Sending or Receiving
+  uint16_t task = 0;       // kind, of its source's
+  int16_t turns = 0;       // of the client's thread that it still needs, Sending or Receiving
   bool connected = false;  // holds one of its client's connections
   bool answered = false;   // by the replica, at answered_at
   bool second = false;     // sent by a gateway that waited too long for the answer to `twin`
-  RequestId twin;       // the other of the two
+  RequestId twin;          // the other of the two
   Time answered_at;
   EventHandle hedge_timer;
 
   // A batch server's part.
   int32_t samples = 1;
-  uint16_t model = 0;      // that it asks
-  uint16_t serving = 0;    // that it waits for or runs on: `model`, or the present step of that ensemble
+  uint16_t model = 0;    // that it asks
+  uint16_t serving = 0;  // that it waits for or runs on: `model`, or the present step of that ensemble
   uint16_t step = 0;
-  bool deferred = false;   // its time-out in the queue has passed
+  bool deferred = false;  // its time-out in the queue has passed
   uint32_t priority = 0, level = 0;
   Duration queue_timeout;  // its own; 0 = none
   Time expires;            // its time-out in the queue; max() = none

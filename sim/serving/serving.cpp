@@ -92,8 +92,7 @@ void Serving::route_to_endpoint(RequestId id, ServiceId service) {
   const Request& request = state.requests[id];
   uint32_t endpoint = model.services[service].router->pick({s.outstanding}, s.memory, s.stream);
   // A second request to where the first one is would not be one.
-  if (request.second && endpoint < s.endpoints.size() &&
-      s.endpoints[endpoint] == state.requests[request.twin].replica)
+  if (request.second && endpoint < s.endpoints.size() && s.endpoints[endpoint] == state.requests[request.twin].replica)
     endpoint = endpoint + 1 == s.endpoints.size() ? 0 : endpoint + 1;
   send(id, service, endpoint);
 }
@@ -356,8 +355,7 @@ void Serving::start_batches(ReplicaId id, uint32_t m) {
   Time again = batch(replica).form(m, engine_.now());
   set_busy(id, replica.batch.busy > 0);
   pace(id);
-  if (again != Time::max())
-    s.look_timer = engine_.schedule(again, Priority::Completion, kind(Code::Look), id.value, m);
+  if (again != Time::max()) s.look_timer = engine_.schedule(again, Priority::Completion, kind(Code::Look), id.value, m);
   for (size_t i = 0; i < replica.batch.refused.size(); ++i) {
     RequestId refused = replica.batch.refused[i];
     Request& request = state.requests[refused];
@@ -439,10 +437,10 @@ Accelerator Serving::accelerator_of(PodId id) const {
   a.first = pod.gpus.front();
   int32_t milli = cluster_.model.templates[pod.pod_template].gpu_milli;
   double share = milli > 0 ? milli / 1000.0 : 1;
-  if (share < 1) a.sharing = Accelerator::Sharing::Fraction;
+  if (share < 1) a.sharing = GpuSharing::Fraction;
   if (a.gpu_model.valid())
-    a.memory_bytes = static_cast<int64_t>(
-        share * static_cast<double>(cluster_.model.gpu_models[a.gpu_model].memory_bytes) * a.gpus);
+    a.memory_bytes =
+        static_cast<int64_t>(share * static_cast<double>(cluster_.model.gpu_models[a.gpu_model].memory_bytes) * a.gpus);
   return a;
 }
 
@@ -459,9 +457,9 @@ double Serving::interference(const ReplicaState& replica) {
       if (tenant.busy.value() == 0) continue;
       if (&tenant == &replica) self = state.demands.size();
       bool llm = model.models[tenant.model].llm;
-      state.demands.push_back(llm ? GpuDemand{1, 1}
-                                  : GpuDemand{batch(tenant).demand(&LatencyLaw::compute),
-                                              batch(tenant).demand(&LatencyLaw::bandwidth)});
+      state.demands.push_back(
+          llm ? GpuDemand{1, 1}
+              : GpuDemand{batch(tenant).demand(&LatencyLaw::compute), batch(tenant).demand(&LatencyLaw::bandwidth)});
     }
     if (state.demands.size() > 1) slowest = std::min(slowest, law.speed(state.demands, self));
   }

@@ -44,7 +44,7 @@ struct ServingModel {
   IdVector<ServingModelId, ServingModelModel> models;
   IdVector<ServiceId, ServiceModel> services;
   std::vector<ClientModel> clients;  // by source index
-  // By Accelerator::Sharing: how replicas that share a GPU slow each other; null: they do not.
+  // By GpuSharing: how replicas that share a GPU slow each other; null: they do not.
   std::array<std::shared_ptr<const Interference>, 4> interference;
   uint64_t seed = 0;
   Time warmup_end;
@@ -69,8 +69,8 @@ struct ReplicaState {
   bool lost = false;      // nobody answers there; requests hang, as if travelling
   Accelerator accelerator;
   std::vector<GpuId> shared_gpus;  // on which it may be slowed
-  uint32_t requests = 0;  // travelling, waiting and running
-  __int128 left_ns = 0;   // Σ (their time of leaving − of coming); those that are here have not left
+  uint32_t requests = 0;           // travelling, waiting and running
+  __int128 left_ns = 0;            // Σ (their time of leaving − of coming); those that are here have not left
   RequestList travelling;
   EventHandle timer;  // of the LLM engine, due at timer_at
   Time timer_at = Time::max();

@@ -104,8 +104,8 @@ void Serving::start_turn(RequestId id) {
   Stream stream(model.seed, hash_combine(request.entity, turn), Purpose::ClientTurn);
   ClientProcessState& process = state.clients[request.source].process;
   process.current = id;
-  process.timer = engine_.schedule(after(engine_.now(), cost.draw(stream)), Priority::Completion, kind(Code::Turn),
-                                   request.source);
+  process.timer =
+      engine_.schedule(after(engine_.now(), cost.draw(stream)), Priority::Completion, kind(Code::Turn), request.source);
 }
 
 void Serving::on_turn(uint32_t source) {

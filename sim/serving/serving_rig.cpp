@@ -24,7 +24,7 @@ ServingModel serving_of(const ServingRigModel& rig) {
   ServiceId id = m.services.push_back(std::move(service));
   m.clients = rig.clients;
   for (ClientModel& client : m.clients) client.service = id;
-  m.interference[static_cast<size_t>(Accelerator::Sharing::Fraction)] = rig.interference;
+  m.interference[static_cast<size_t>(GpuSharing::Fraction)] = rig.interference;
   return m;
 }
 

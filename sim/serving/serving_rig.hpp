@@ -16,9 +16,9 @@ struct ServingRigModel {
   ServingModelModel server;
   int32_t replicas = 1;
   int32_t gpu_milli = 0;  // share of a GPU per replica; 0: a whole one each; else as many on a GPU as it holds
-  std::shared_ptr<const Router> router;  // none: there is one replica
+  std::shared_ptr<const Router> router;              // none: there is one replica
   std::shared_ptr<const Interference> interference;  // between shares of a GPU
-  std::vector<ClientModel> clients;  // by source; their service is filled in
+  std::vector<ClientModel> clients;                  // by source; their service is filled in
   TrafficModel traffic;
   uint64_t seed = 0;
   Time warmup_end;
@@ -65,10 +65,10 @@ class ServingRig {
 // One replica and `clients` who send again the moment they have their answer, as perf_analyzer does.
 struct ClosedLoop {
   int32_t clients = 1;
-  int32_t samples = 1;           // per request
+  int32_t samples = 1;             // per request
   Distribution host_in, host_out;  // seconds of the one host thread that each request takes on its way in, and out
-  uint64_t warmup = 0;           // answers before those that count
-  uint64_t completions = 1000;   // that count
+  uint64_t warmup = 0;             // answers before those that count
+  uint64_t completions = 1000;     // that count
   uint64_t seed = 1;
 };
 

@@ -36,11 +36,11 @@ struct SourceModel {
   double peak = 0;         // 1/s; Diurnal
   Duration period, phase;  // Diurnal
   std::shared_ptr<const TraceColumns> trace;
-  double time_scale = 1;  // of the trace's clock
-  double rate_scale = 1;  // requests per row, on average; each a copy of the row's
-  int32_t users = 0;                // at most
-  std::vector<UserStep> steps;      // in order of time; empty: `users` all the time
-  std::vector<double> task_weights; // cumulative, by kind of request; empty: there is one kind
+  double time_scale = 1;             // of the trace's clock
+  double rate_scale = 1;             // requests per row, on average; each a copy of the row's
+  int32_t users = 0;                 // at most
+  std::vector<UserStep> steps;       // in order of time; empty: `users` all the time
+  std::vector<double> task_weights;  // cumulative, by kind of request; empty: there is one kind
   Distribution think, prompt, output;
 };
 

@@ -46,6 +46,18 @@ TEST_CASE("compiling names what does not fit together") {
   CHECK_THAT(complaint(s), Catch::Contains("selects no workload of the manifests, found: default/llama") &&
                                Catch::Contains("no workload behind service llama serves a model"));
 
+  s = queue(Distribution::constant(1), 2, 1, Duration::seconds(60), 1);
+  s.gpus = {h100()};
+  s.models[0].gpu = "h100-80gb";
+  s.models[0].weights_bytes = 78.0 * kGiB;
+  s.models[0].instance_bytes = 1.5 * kGiB;
+  CHECK_THAT(complaint(s), Catch::Contains("spec.models.server.memory: weights and instances need 86973087744 bytes, "
+                                           "1073741824 more than h100-80gb has; what fits: none"));
+  s.models[0].instance_bytes = 1.0 * kGiB;
+  CHECK(complaint(s).empty());
+  s.models[0].overlap = -1;
+  CHECK_THAT(complaint(s), Catch::Contains("overlap: found -1 with 2 instances, which together would stand still"));
+
   s = base();
   s.routers = {{"llama", {"fastest", {}, {}}}};
   CHECK_THAT(complaint(s),

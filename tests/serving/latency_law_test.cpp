@@ -57,6 +57,7 @@ TEST_CASE("a slice stretches what it has too little of, and no more", "[law]") {
   law.per_sample = Distribution::constant(1);
   law.host = 1;
   Accelerator slice;
+  slice.gpus = 1;
   slice.compute_share = 0.25;
   slice.bandwidth_share = 0.5;
   law.compute = 1;
@@ -67,6 +68,9 @@ TEST_CASE("a slice stretches what it has too little of, and no more", "[law]") {
   law.bandwidth = 0.4;  // by nothing
   CHECK(law.slowdown(slice) == 1);
   CHECK(law.slowdown({}) == 1);
+  law.compute = law.bandwidth = 1;
+  slice.sharing = GpuSharing::Fraction;
+  CHECK(law.slowdown(slice) == 1);
   CHECK(at(law, 3) == 5);
   CHECK(at(law, 3, 2) == 1 + 4 * 2);
   law.host = 7;  // nothing of it is the GPU's

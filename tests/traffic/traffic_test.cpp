@@ -286,6 +286,36 @@ TEST_CASE("closed-loop users think, send and wait for the answer", "[traffic]") 
   CHECK(ordinals.size() == 100);
 }
 
+TEST_CASE("users come and go, and whoever goes has their answer first", "[traffic]") {
+  SourceModel source = source_named("users");
+  source.pattern = Pattern::Users;
+  source.users = 4;
+  source.think = Distribution::constant(4);
+  auto at = [](int64_t s) { return Time{s * kSecond}; };
+  source.steps = {{at(0), 2}, {at(10), 4}, {at(20), 1}, {at(31), 2}};
+  std::map<uint32_t, std::vector<int64_t>> sent;
+  for (const Seen& s : Sender({source}).run_closed(at(45), Duration{kSecond}))
+    sent[s.arrival.user].push_back(s.at.ns / kSecond);
+  // A cycle takes 5 s. The second user thinks when it goes at 20 and comes back at 31; the others came at 10.
+  CHECK(sent[0] == std::vector<int64_t>{4, 9, 14, 19, 24, 29, 34, 39, 44});
+  CHECK(sent[1] == std::vector<int64_t>{4, 9, 14, 19, 35, 40, 45});
+  CHECK(sent[2] == std::vector<int64_t>{14, 19});
+  CHECK(sent[3] == sent[2]);
+}
+
+TEST_CASE("kinds of requests come as often as their weights say, and belong to the ordinal", "[traffic]") {
+  SourceModel source = poisson(100);
+  source.task_weights = {1, 2, 3, 8};
+  std::vector<uint64_t> counts(4);
+  auto seen = Sender({source}).run(Time{400 * kSecond});
+  for (const Seen& s : seen) ++counts[s.arrival.task];
+  double n = static_cast<double>(seen.size());
+  CHECK(chi_square_deviate(counts, {n / 8, n / 8, n / 8, n * 5 / 8}) < kNormalLimit);
+  source.rate = 50;
+  auto slower = Sender({source}).run(Time{400 * kSecond});
+  for (size_t i = 0; i < slower.size(); ++i) REQUIRE(slower[i].arrival.task == seen[i].arrival.task);
+}
+
 TEST_CASE("a closed loop keeps Little's law", "[traffic]") {
   SourceModel source = source_named("users");
   source.pattern = Pattern::Users;
