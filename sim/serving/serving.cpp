@@ -117,8 +117,10 @@ void Serving::send(RequestId id, ServiceId service, uint32_t endpoint) {
     return replica.travelling.push_back(state.requests, id);
   }
   const std::optional<Distribution>& frontend = task_of(id).frontend;
-  uint32_t queued = m.llm ? replica.engine.waiting.size : batch(replica).waiting();
-  if (!frontend && m.max_queue_size > 0 && queued + replica.travelling.size >= static_cast<uint32_t>(m.max_queue_size))
+  auto queued = [&] {
+    return replica.travelling.size + (m.llm ? replica.engine.waiting.size : batch(replica).waiting());
+  };
+  if (!frontend && m.max_queue_size > 0 && queued() >= static_cast<uint32_t>(m.max_queue_size))
     return attempt_failed(id, Outcome::Dropped);
   if (!request.admitted) {
     request.admitted = true;
@@ -417,9 +419,11 @@ void Serving::pace(ReplicaId id) {
 
 void Serving::set_busy(ReplicaId id, bool busy) {
   ReplicaState& replica = state.replicas[id];
-  if (replica.busy.value() == busy) return;
-  replica.busy.set(engine_.now(), busy);
-  cluster_.set_busy(replica.pod, busy, engine_.now());
+  if (replica.busy.value() != busy) {
+    replica.busy.set(engine_.now(), busy);
+    cluster_.set_busy(replica.pod, busy, engine_.now());
+  }
+  // Its neighbours feel when it begins and ends, and which of its models run.
   for (GpuId gpu : replica.shared_gpus)
     for (ReplicaId other : state.tenants[gpu.value])
       if (other != id && state.replicas[other].batch.busy > 0) pace(other);
