@@ -73,9 +73,7 @@ void check_batch_model(SpecPlaces& places, const SpecPath& path, const BatchMode
 }
 
 // Whole users, as int() of Python leaves them.
-int32_t between(const UsersDraft& draft, double share) {
-  return draft.min + static_cast<int32_t>(std::trunc((draft.max - draft.min) * share));
-}
+int32_t above_min(const UsersDraft& draft, double more) { return draft.min + static_cast<int32_t>(std::trunc(more)); }
 
 std::vector<UserStep> steps_of(const UsersDraft& draft, Duration run, uint64_t seed, const std::string& source) {
   using Pattern = UsersDraft::Pattern;
@@ -87,7 +85,8 @@ std::vector<UserStep> steps_of(const UsersDraft& draft, Duration run, uint64_t s
       break;
     case Pattern::Ramp:
       for (int32_t i = 1; i <= draft.steps; ++i)
-        out.push_back({at((i - 1.0) / draft.steps), between(draft, static_cast<double>(i) / draft.steps)});
+        out.push_back(
+            {at((i - 1.0) / draft.steps), above_min(draft, (draft.max - draft.min) * double(i) / draft.steps)});
       break;
     case Pattern::Spike:
       out = {{at(0), draft.min}, {at(draft.begin), draft.max}, {at(draft.begin + draft.width), draft.min}};
@@ -95,7 +94,8 @@ std::vector<UserStep> steps_of(const UsersDraft& draft, Duration run, uint64_t s
     case Pattern::Periodic:
       for (int32_t i = 0; i < draft.steps; ++i) {
         double angle = 2 * math::kPi * draft.cycles * i / draft.steps;
-        out.push_back({at(static_cast<double>(i) / draft.steps), between(draft, 0.5 + 0.5 * math::sin(angle))});
+        double share = 0.5 + 0.5 * math::sin(angle);
+        out.push_back({at(static_cast<double>(i) / draft.steps), above_min(draft, (draft.max - draft.min) * share)});
       }
       break;
     case Pattern::Random: {
@@ -129,8 +129,11 @@ void check_batch_models(SpecPlaces& places, const ModelSpec& model, const std::v
 void finish_users(SpecPlaces& places, TrafficSpec& source, const UsersDraft& draft, Duration run, uint64_t seed) {
   if (source.pattern != TrafficSpec::Pattern::Users) return;
   const SpecPath path{"traffic", source.name, "pattern", "users"};
-  if (source.users == 0 && draft.pattern == UsersDraft::Pattern::Constant)
-    return places.error(path, "missing, needed: count or over");
+  if (source.users == 0 && draft.pattern == UsersDraft::Pattern::Constant) {
+    // A number that was refused has its complaint already.
+    bool refused = places.given(below(path, "count")) || places.at(path).kind != Value::Kind::Mapping;
+    return refused ? void() : places.error(path, "missing, needed: count or over");
+  }
   if (source.users > 0 && draft.pattern != UsersDraft::Pattern::Constant)
     return places.error(below(path, "count"), "found beside over, allowed: one or the other");
   if (draft.min > draft.max)
