@@ -1,8 +1,10 @@
-#include "calibration/batch_rig.hpp"
+#include "calibration/least_squares.hpp"
 #include "core/error.hpp"
+#include "core/hash.hpp"
 #include "fidelity/comparisons.hpp"
 #include "fidelity/json_file.hpp"
 #include "io/decimal_time.hpp"
+#include "serving/serving_rig.hpp"
 
 #include <algorithm>
 #include <array>
@@ -86,10 +88,10 @@ std::vector<LocustRun> read_locust(const std::string& directory) {
 // Locust's users think for U(1, 2) s and send one inference in 5 of 8 tasks; the other three are GETs that touch no
 // model (KISim, scripts/enhanced_locustfile.py). gevent runs them all on one thread, in passes of its event loop; an
 // answer takes two turns, one for the headers and one for the body.
-BatchRig locust_rig(const LocustRun& run, const LocustFit& fit, uint64_t seed) {
-  BatchRig rig;
-  rig.seed = seed;
-  rig.server.models[0].laws[0].base = Distribution::constant(fit.server);
+ServingRigModel locust_rig(const LocustRun& run, const LocustFit& fit, uint64_t seed) {
+  ServingRigModel rig;
+  rig.seed = rig.traffic.seed = rig.server.batch.seed = seed;
+  rig.server.batch.models[0].laws[0].base = Distribution::constant(fit.server);
   TaskModel inference, get;
   inference.send = Distribution::constant(fit.encode);
   get.send = Distribution::constant(fit.turn);
@@ -99,32 +101,49 @@ BatchRig locust_rig(const LocustRun& run, const LocustFit& fit, uint64_t seed) {
     task->send_turns = 1;
     task->receive_turns = 2;
   }
-  rig.client.tasks = {inference, get};
-  rig.client.process = rig.client.event_loop = true;
-  rig.source.pattern = SourceModel::Pattern::Users;
-  rig.source.think = Distribution::uniform(1, 2);
-  rig.source.task_weights = {5, 8};
-  rig.source.steps = run.users;
-  for (const UserStep& step : run.users) rig.source.users = std::max(rig.source.users, step.users);
+  ClientModel client;
+  client.entity = hash_text("Traffic/locust");
+  client.closed_loop = client.process = client.event_loop = true;
+  client.tasks = {inference, get};
+  SourceModel source;
+  source.entity = client.entity;
+  source.pattern = SourceModel::Pattern::Users;
+  source.think = Distribution::uniform(1, 2);
+  source.task_weights = {5, 8};
+  source.steps = run.users;
+  for (const UserStep& step : run.users) source.users = std::max(source.users, step.users);
+  rig.clients = {client};
+  rig.traffic.sources = {source};
   return rig;
 }
 
+// Figures of all answers so far.
+class Statistics final : public RequestSink {
+ public:
+  void record(const RequestRecord& record) override {
+    if (record.outcome == Outcome::Completed) latencies_.push_back(record.e2e_s);
+  }
+  LocustSnapshot at(double seconds) const {
+    LocustSnapshot out{seconds, static_cast<double>(latencies_.size())};
+    if (latencies_.empty()) return out;
+    out.mean = mean(latencies_);
+    out.p95 = quantile(latencies_, 0.95);
+    return out;
+  }
+
+ private:
+  std::vector<double> latencies_;
+};
+
 // The same snapshots of a simulated run.
 std::vector<LocustSnapshot> simulate(const LocustRun& run, const LocustFit& fit, uint64_t seed) {
-  const double end = run.snapshots.back().at;
-  const std::vector<AnsweredRequest> answers =
-      run_rig(locust_rig(run, fit, seed), Time{} + Duration::seconds(end), std::numeric_limits<size_t>::max());
+  ServingRig rig(locust_rig(run, fit, seed));
+  Statistics statistics;
+  rig.serving().sink = &statistics;
   std::vector<LocustSnapshot> out;
-  std::vector<double> latencies;
   for (const LocustSnapshot& measured : run.snapshots) {
-    while (latencies.size() < answers.size() && answers[latencies.size()].answered <= measured.at)
-      latencies.push_back(answers[latencies.size()].latency);
-    LocustSnapshot& s = out.emplace_back();
-    s.at = measured.at;
-    s.requests = static_cast<double>(latencies.size());
-    if (latencies.empty()) continue;
-    s.mean = mean(latencies);
-    s.p95 = quantile(latencies, 0.95);
+    rig.run_until(Time{} + Duration::seconds(measured.at));
+    out.push_back(statistics.at(measured.at));
   }
   return out;
 }

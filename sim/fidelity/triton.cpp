@@ -35,7 +35,7 @@ std::vector<TritonBench> read_all(const std::string& directory) {
 }
 
 // Seconds that the smallest measured batch takes: what a host cost is compared with across models.
-double smallest_batch(const TritonBench& bench) { return server_of(bench, {}).table.front().seconds; }
+double smallest_batch(const TritonBench& bench) { return batch_times(bench, 0).front().seconds; }
 
 struct Fitted {
   const TritonBench* bench;
@@ -86,8 +86,8 @@ std::pair<std::vector<OnlinePoint>, std::vector<OnlinePoint>> split(const std::v
 
 // Without a queue model: no faster than one request at a time per client, no faster than the best offline batch, and
 // every request takes as long as the mean must be.
-ClosedLoopFigures naive_figures(const TritonBench& bench, int32_t clients) {
-  const std::vector<LatencyPoint> table = server_of(bench, {}).table;
+ClosedLoopResult naive_figures(const TritonBench& bench, int32_t clients) {
+  const std::vector<LatencyPoint> table = batch_times(bench, 0);
   double best = 0;
   for (const LatencyPoint& p : table) best = std::max(best, p.samples / p.seconds);
   const double samples = static_cast<double>(clients) * bench.samples;
@@ -99,10 +99,10 @@ void add_points(const TritonBench& bench, const ServerFit& fit, const std::vecto
                 ScoreRow& p95) {
   constexpr double kMs = 1e3;
   for (const OnlinePoint& p : scored) {
-    const ClosedLoopFigures ours = predict(bench, fit, p.clients), naive = naive_figures(bench, p.clients);
+    const ClosedLoopResult ours = predict(bench, fit, p.clients), naive = naive_figures(bench, p.clients);
     const std::string label = fmt::format("{}, {}, {}: {} clients", bench.model, bench.gpu, bench.runtime, p.clients);
-    rate.points.push_back({label, p.per_second, ours.per_second, naive.per_second});
-    p95.points.push_back({label, p.p95 * kMs, ours.p95 * kMs, naive.p95 * kMs});
+    rate.points.push_back({label, p.per_second, ours.samples_per_s, naive.samples_per_s});
+    p95.points.push_back({label, p.p95 * kMs, ours.p95_s * kMs, naive.p95_s * kMs});
   }
 }
 

@@ -145,27 +145,37 @@ std::vector<TritonBench> read_triton(const std::string& path) {
   return out;
 }
 
-ClosedLoopServer server_of(const TritonBench& bench, const ServerFit& fit) {
-  // Where the client's transfer is in the measured time, the host's part is taken out again; a server has some left.
-  constexpr double kLeast = 0.2;
-  ClosedLoopServer out{bench.instances, std::max(bench.max_batch_size, bench.samples), bench.samples};
-  out.table = bench.offline;
+std::vector<LatencyPoint> batch_times(const TritonBench& bench, double host) {
+  constexpr double kLeast = 0.2;  // of the measured time is the server's in any case
+  std::vector<LatencyPoint> out = bench.offline;
   if (!bench.server_times)
-    for (LatencyPoint& p : out.table)
-      p.seconds = std::max(kLeast * p.seconds, p.seconds - fit.host * p.samples / bench.samples);
-  out.table = isotonic(std::move(out.table));
-  out.overlap = fit.overlap;
-  out.host = fit.host;
-  out.prefetched = fit.prefetched;
-  return out;
-}
-
-ClosedLoopFigures predict(const TritonBench& bench, const ServerFit& fit, int32_t clients) {
-  constexpr size_t kAtLeast = 1000, kPerClient = 30;
-  return simulate_closed_loop(server_of(bench, fit), clients, kAtLeast + kPerClient * static_cast<size_t>(clients));
+    for (LatencyPoint& p : out) p.seconds = std::max(kLeast * p.seconds, p.seconds - host * p.samples / bench.samples);
+  return isotonic(std::move(out));
 }
 
 namespace {
+
+BatchServerModel server_of(const TritonBench& bench, const ServerFit& fit) {
+  BatchServerModel out;
+  out.overlap = fit.overlap;
+  BatchModel& model = out.models[0];
+  model.max_batch_size = std::max(bench.max_batch_size, bench.samples);
+  model.instances = bench.instances;
+  model.prefetched = fit.prefetched;
+  model.laws[0].table = batch_times(bench, fit.host);
+  model.laws[0].factor = Distribution::uniform(0.97, 1.03);
+  return out;
+}
+
+ClosedLoop loop_of(const TritonBench& bench, const ServerFit& fit, int32_t clients, uint64_t completions) {
+  ClosedLoop out;
+  out.clients = clients;
+  out.samples = bench.samples;
+  out.host_in = out.host_out = Distribution::uniform(0.25 * fit.host, 0.75 * fit.host);
+  out.warmup = completions / 4;
+  out.completions = completions;
+  return out;
+}
 
 // A few of many, evenly, the first and the last among them.
 std::vector<OnlinePoint> spread(const std::vector<OnlinePoint>& points, size_t most) {
@@ -177,12 +187,12 @@ std::vector<OnlinePoint> spread(const std::vector<OnlinePoint>& points, size_t m
 
 double loss(const TritonBench& bench, const ServerFit& fit, const std::vector<OnlinePoint>& points, size_t per_client) {
   constexpr size_t kAtLeast = 200;
-  const ClosedLoopServer server = server_of(bench, fit);
+  const BatchServerModel server = server_of(bench, fit);
   double out = 0;
   for (const OnlinePoint& p : points) {
-    const ClosedLoopFigures f =
-        simulate_closed_loop(server, p.clients, kAtLeast + per_client * static_cast<size_t>(p.clients));
-    out += std::abs(std::log(f.per_second / p.per_second)) + std::abs(std::log(f.p95 / p.p95));
+    const uint64_t completions = kAtLeast + per_client * static_cast<size_t>(p.clients);
+    const ClosedLoopResult f = simulate_closed_loop(server, loop_of(bench, fit, p.clients, completions));
+    out += std::abs(std::log(f.samples_per_s / p.per_second)) + std::abs(std::log(f.p95_s / p.p95));
   }
   return out;
 }
@@ -234,6 +244,12 @@ ServerFit fit_server(const TritonBench& bench, const std::vector<OnlinePoint>& p
     }
   }
   return fine.best;
+}
+
+ClosedLoopResult predict(const TritonBench& bench, const ServerFit& fit, int32_t clients) {
+  constexpr uint64_t kAtLeast = 1000, kPerClient = 30;
+  const uint64_t completions = kAtLeast + kPerClient * static_cast<uint64_t>(clients);
+  return simulate_closed_loop(server_of(bench, fit), loop_of(bench, fit, clients, completions));
 }
 
 }  // namespace kisim

@@ -61,8 +61,8 @@ std::string simulated_bench(double overlap, double host, int32_t samples) {
     out += csv_row("offline", n, n / seconds, seconds * 1e3, seconds * 1e3);
   }
   for (int clients : {4, 8, 12, 16, 24, 32, 48, 64}) {
-    const ClosedLoopFigures f = predict(bench, {overlap, host, 0}, clients);
-    out += csv_row("online", clients, f.per_second, f.mean * 1e3, f.p95 * 1e3);
+    const ClosedLoopResult f = predict(bench, {overlap, host, 0}, clients);
+    out += csv_row("online", clients, f.samples_per_s, f.mean_s * 1e3, f.p95_s * 1e3);
   }
   return out;
 }
@@ -75,22 +75,6 @@ FidelityData data_of(const std::string& scored, const std::string& calibrated = 
 }
 
 }  // namespace
-
-TEST_CASE("Closed loop: throughput and latency obey Little's law and the server's bounds") {
-  ClosedLoopServer server{1, 1, 1, {{1, 0.01}}};
-  for (int clients : {1, 3, 10}) {
-    const ClosedLoopFigures f = simulate_closed_loop(server, clients, 2000);
-    CHECK(f.per_second == Approx(100).epsilon(0.01));  // one at a time, 10 ms each
-    CHECK(f.mean == Approx(clients * 0.01).epsilon(0.02));
-    CHECK(f.p95 >= f.mean * 0.98);
-  }
-  server = {2, 1, 1, {{1, 0.01}}, 0.5};  // two instances at 1.5 times the speed of one
-  CHECK(simulate_closed_loop(server, 8, 4000).per_second == Approx(150).epsilon(0.01));
-  server = {1, 8, 1, {{1, 0.01}}};  // eight for the price of one
-  CHECK(simulate_closed_loop(server, 16, 8000).per_second == Approx(800).epsilon(0.01));
-  server.host = 0.01;  // every request passes the host
-  CHECK(simulate_closed_loop(server, 16, 8000).per_second == Approx(100).epsilon(0.01));
-}
 
 TEST_CASE("triton: a server that the simulator measured is found again; rows that contradict themselves are skipped") {
   DataDirectory directory;
