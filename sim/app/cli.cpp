@@ -26,6 +26,8 @@ const std::vector<Verb>& verbs() {
       {"validate", "Check a scenario without running it", cmd_validate},
       {"explain", "Tell why a pod is where it is, or why it waits", cmd_explain},
       {"conformance", "Compare with records of the real Kubernetes code", cmd_conformance},
+      {"fidelity", "Compare with what others have measured", cmd_fidelity},
+      {"calibrate", "Fit coefficients to measurements", cmd_calibrate},
       {"list", "List policies, models, gpus, engines or metrics", cmd_list},
       {"describe", "Show one of these in detail, or the scenario's parameters", cmd_describe},
       {"schema", "Print the JSON Schema of the Scenario document", cmd_schema},

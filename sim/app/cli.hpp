@@ -29,9 +29,11 @@ struct Verb {
 };
 
 int cmd_bench(const Arguments& arguments);
+int cmd_calibrate(const Arguments& arguments);
 int cmd_conformance(const Arguments& arguments);
 int cmd_describe(const Arguments& arguments);
 int cmd_explain(const Arguments& arguments);
+int cmd_fidelity(const Arguments& arguments);
 int cmd_list(const Arguments& arguments);
 int cmd_run(const Arguments& arguments);
 int cmd_schema(const Arguments& arguments);

@@ -34,6 +34,7 @@ enum class Purpose : uint32_t {
   ClientTurn = 20,
   Task = 21,
   Users = 22,
+  Resampling = 40,
 };
 
 // One sequence of random numbers. A plain value: copying it copies its position.

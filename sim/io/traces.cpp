@@ -1,56 +1,21 @@
 // Trace readers: CSV and JSON Lines, plain or gzip. Times are read as decimal text into whole nanoseconds.
 
+#include "io/csv.hpp"
 #include "io/decimal_time.hpp"
 #include "io/input.hpp"
 
-#include <zlib.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <charconv>
-#include <cstdio>
-#include <cstring>
-#include <deque>
 #include <numeric>
 
 namespace kisim {
 
 namespace {
 
-constexpr size_t kMaxComplaints = 10;
-constexpr size_t kChunk = 1 << 20;
 constexpr std::string_view kAzureHeader[] = {"TIMESTAMP", "ContextTokens", "GeneratedTokens"};
-
-// Complaints about one trace. Throws after a few: a file of another format would have one per row.
-class Complaints {
- public:
-  explicit Complaints(std::string file) : file_(std::move(file)) {}
-
-  void add(int line, int column, const std::string& field, const std::string& message) {
-    diagnostics_.push_back({Severity::Error, {file_, line, column}, field, message});
-    if (diagnostics_.size() == kMaxComplaints) throw InputError(std::move(diagnostics_));
-  }
-  [[noreturn]] void fail(int line, int column, const std::string& field, const std::string& message) {
-    diagnostics_.push_back({Severity::Error, {file_, line, column}, field, message});
-    throw InputError(std::move(diagnostics_));
-  }
-  void throw_if_any() {
-    if (!diagnostics_.empty()) throw InputError(std::move(diagnostics_));
-  }
-
- private:
-  std::string file_;
-  std::vector<Diagnostic> diagnostics_;
-};
-
-// What was found, short enough for a message and without control characters.
-std::string quoted(std::string_view text) {
-  std::string out = "'";
-  for (char c : text.substr(0, 40)) out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
-  return out + (text.size() > 40 ? "…'" : "'");
-}
 
 // The three values of a row, each checked where it stands.
 class RowReader {
@@ -60,7 +25,7 @@ class RowReader {
 
   void time(std::string_view cell, int line, int column, int64_t& out) {
     if (std::optional<int64_t> ns = parse_time(cell, unit_)) return void(out = *ns);
-    complaints_.add(line, column, format_.time, "found " + quoted(cell) + ", allowed: " + allowed_times(unit_));
+    complaints_.add(line, column, format_.time, "found " + shown(cell) + ", allowed: " + allowed_times(unit_));
   }
 
   void tokens(std::string_view cell, const std::string& name, int line, int column, int32_t& out) {
@@ -68,7 +33,7 @@ class RowReader {
     auto [stop, error] = std::from_chars(cell.data(), end, out);
     if (error == std::errc{} && stop == end && out >= 0) return;
     out = 0;
-    complaints_.add(line, column, name, "found " + quoted(cell) + ", allowed: a whole number from 0 to 2147483647");
+    complaints_.add(line, column, name, "found " + shown(cell) + ", allowed: a whole number from 0 to 2147483647");
   }
 
  private:
@@ -77,119 +42,9 @@ class RowReader {
   Complaints& complaints_;
 };
 
-struct Cell {
-  std::string_view text;
-  int line = 0, column = 0;
-};
-
-// Splits CSV text into rows: quoted cells with "" for a quote, LF or CRLF, '#' comments, empty lines skipped.
-class CsvReader {
- public:
-  CsvReader(std::string_view text, Complaints& complaints)
-      : at_(text.data()), end_(at_ + text.size()), line_start_(at_), complaints_(complaints) {}
-
-  // The next row, in `cells`; false at the end of the text.
-  bool next(std::vector<Cell>& cells) {
-    skip_comments();
-    if (at_ == end_) return false;
-    unescaped_.clear();
-    cells.clear();
-    do {
-      cells.push_back(at_ != end_ && *at_ == '"' ? quoted_cell() : plain_cell());
-    } while (take(','));
-    take_line_end();
-    return true;
-  }
-
- private:
-  bool at_line_end() const {
-    return at_ == end_ || *at_ == '\n' || (*at_ == '\r' && (at_ + 1 == end_ || at_[1] == '\n'));
-  }
-
-  void take_line_end() {
-    if (at_ != end_ && *at_ == '\r') ++at_;
-    if (at_ == end_) return;
-    ++at_;
-    ++line_;
-    line_start_ = at_;
-  }
-
-  bool take(char c) {
-    if (at_ == end_ || *at_ != c) return false;
-    ++at_;
-    return true;
-  }
-
-  void skip_comments() {
-    while (at_ != end_) {
-      if (*at_ == '#')
-        while (!at_line_end()) ++at_;
-      if (!at_line_end() || at_ == end_) return;
-      take_line_end();
-    }
-  }
-
-  int column() const { return static_cast<int>(std::min<ptrdiff_t>(at_ - line_start_ + 1, INT32_MAX)); }
-
-  Cell plain_cell() {
-    Cell cell{{}, line_, column()};
-    const char* begin = at_;
-    while (at_ != end_ && *at_ != ',' && *at_ != '\n') ++at_;
-    bool line_ends = at_ == end_ || *at_ == '\n';
-    if (line_ends && at_ != begin && at_[-1] == '\r') --at_;
-    cell.text = {begin, static_cast<size_t>(at_ - begin)};
-    return cell;
-  }
-
-  Cell quoted_cell() {
-    Cell cell{{}, line_, column()};
-    const char* begin = ++at_;
-    std::string* copy = nullptr;
-    while (true) {
-      const char* stop = at_;
-      while (stop != end_ && *stop != '"') {
-        if (*stop == '\n') ++line_, line_start_ = stop + 1;
-        ++stop;
-      }
-      if (stop == end_) complaints_.fail(cell.line, cell.column, "", "found a quoted cell without its closing quote");
-      bool doubled = stop + 1 != end_ && stop[1] == '"';
-      if (doubled && !copy) copy = &unescaped_.emplace_back();
-      if (copy) copy->append(at_, stop + doubled);
-      at_ = stop + 1 + doubled;
-      if (doubled) continue;
-      cell.text = copy ? std::string_view(*copy) : std::string_view(begin, static_cast<size_t>(stop - begin));
-      if (!at_line_end() && *at_ != ',')
-        complaints_.fail(line_, column(), "", "found text after a closing quote, allowed: a comma or the line's end");
-      return cell;
-    }
-  }
-
-  const char* at_;
-  const char* end_;
-  const char* line_start_;
-  int line_ = 1;
-  std::deque<std::string> unescaped_;
-  Complaints& complaints_;
-};
-
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
-size_t find_column(const std::vector<Cell>& header, const std::string& name, Complaints& complaints) {
-  std::string found;
-  for (size_t i = 0; i < header.size(); ++i) {
-    if (trimmed(header[i].text) == name) return i;
-    found += (i ? ", " : "") + quoted(trimmed(header[i].text));
-  }
-  complaints.fail(header[0].line, 1, name, fmt::format("no such column; found {}", found));
-}
-
-bool is_azure(const std::vector<Cell>& header) {
+bool is_azure(const std::vector<CsvCell>& header) {
   return std::equal(header.begin(), header.end(), std::begin(kAzureHeader), std::end(kAzureHeader),
-                    [](const Cell& cell, std::string_view name) { return trimmed(cell.text) == name; });
+                    [](const CsvCell& cell, std::string_view name) { return trimmed(cell.text) == name; });
 }
 
 TraceFormat azure_format() {
@@ -205,7 +60,7 @@ TimeUnit time_unit(const TraceFormat& format, const SourceMark& mark) {
 
 TraceColumns read_csv(std::string_view text, TraceFormat format, const SourceMark& mark, Complaints& complaints) {
   CsvReader csv(text, complaints);
-  std::vector<Cell> cells;
+  std::vector<CsvCell> cells;
   if (!csv.next(cells)) complaints.fail(1, 1, "", "empty: a trace needs a header and at least one row");
   if (format.name == "azure" || (format.name == "auto" && is_azure(cells))) format = azure_format();
   const std::array<const std::string*, 3> names{&format.time, &format.prompt, &format.output};
@@ -224,7 +79,7 @@ TraceColumns read_csv(std::string_view text, TraceFormat format, const SourceMar
     }
     int64_t time = 0;
     int32_t prompt = 0, output = 0;
-    const Cell &t = cells[columns[0]], &p = cells[columns[1]], &o = cells[columns[2]];
+    const CsvCell &t = cells[columns[0]], &p = cells[columns[1]], &o = cells[columns[2]];
     row.time(trimmed(t.text), t.line, t.column, time);
     row.tokens(trimmed(p.text), format.prompt, p.line, p.column, prompt);
     row.tokens(trimmed(o.text), format.output, o.line, o.column, output);
@@ -362,85 +217,6 @@ bool is_jsonl(std::string_view text, std::string_view name) {
   return first != text.npos && text[first] == '{';
 }
 
-std::string read_bytes(const std::string& path, const SourceMark& mark) {
-  struct Close {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
-  auto fail = [&] {
-    const std::string message = fmt::format("cannot read trace '{}': {}", path, std::strerror(errno));
-    throw IoError(Diagnostic{Severity::Error, mark, "", message}.text());
-  };
-  std::unique_ptr<std::FILE, Close> file(std::fopen(path.c_str(), "rb"));
-  if (!file) fail();
-  std::string bytes;
-  size_t size = 0;
-  do {
-    size = bytes.size();
-    bytes.resize(size + kChunk);
-    bytes.resize(size + std::fread(bytes.data() + size, 1, kChunk, file.get()));
-  } while (bytes.size() > size);
-  if (std::ferror(file.get())) fail();
-  return bytes;
-}
-
-int line_after(std::string_view text) { return 1 + static_cast<int>(std::count(text.begin(), text.end(), '\n')); }
-
-// One or more gzip members and nothing else (RFC 1952).
-class Gunzip {
- public:
-  Gunzip(std::string_view bytes, Complaints& complaints) : bytes_(bytes), complaints_(complaints) {
-    KISIM_INVARIANT(inflateInit2(&stream_, kWindowBits + kGzipOnly) == Z_OK, "zlib does not start");
-  }
-  ~Gunzip() { inflateEnd(&stream_); }
-  Gunzip(const Gunzip&) = delete;
-  Gunzip& operator=(const Gunzip&) = delete;
-
-  static bool is_gzip(std::string_view bytes) { return bytes.starts_with("\x1f\x8b"); }
-
-  std::string text() {
-    while (!bytes_.empty()) {
-      if (!is_gzip(bytes_)) fail("found other data after the end of the gzip file");
-      member();
-    }
-    return std::move(text_);
-  }
-
- private:
-  static constexpr int kWindowBits = 15, kGzipOnly = 16;
-
-  void member() {
-    inflateReset(&stream_);
-    for (int code = Z_OK; code != Z_STREAM_END;) {
-      const size_t size = text_.size(), given = std::min(bytes_.size(), kChunk);
-      text_.resize(size + kChunk);
-      stream_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes_.data()));
-      stream_.avail_in = static_cast<uInt>(given);
-      stream_.next_out = reinterpret_cast<Bytef*>(text_.data() + size);
-      stream_.avail_out = static_cast<uInt>(kChunk);
-      code = inflate(&stream_, Z_NO_FLUSH);
-      text_.resize(size + kChunk - stream_.avail_out);
-      bytes_.remove_prefix(given - stream_.avail_in);
-      if (code != Z_OK && code != Z_STREAM_END)
-        fail(fmt::format("the gzip file is damaged or cut off after {} bytes of text ({})", text_.size(),
-                         code == Z_BUF_ERROR ? "unexpected end of file" : zError(code)));
-    }
-  }
-
-  [[noreturn]] void fail(const std::string& message) { complaints_.fail(line_after(text_), 1, "", message); }
-
-  std::string_view bytes_;
-  Complaints& complaints_;
-  z_stream stream_{};
-  std::string text_;
-};
-
-std::string read_all(const std::string& path, const SourceMark& mark) {
-  std::string bytes = read_bytes(path, mark);
-  if (!Gunzip::is_gzip(bytes)) return bytes;
-  Complaints complaints(path);
-  return Gunzip(bytes, complaints).text();
-}
-
 }  // namespace
 
 std::shared_ptr<const TraceColumns> parse_trace(std::string_view text, const std::string& name,
@@ -467,7 +243,7 @@ std::shared_ptr<const TraceColumns> parse_trace(std::string_view text, const std
 
 std::shared_ptr<const TraceColumns> read_trace(const std::string& path, const TraceFormat& format,
                                                const SourceMark& mark) {
-  return parse_trace(read_all(path, mark), path, format, mark);
+  return parse_trace(read_text(path, mark), path, format, mark);
 }
 
 }  // namespace kisim

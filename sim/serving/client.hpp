@@ -52,19 +52,24 @@ struct ClientModel {
   bool closed_loop = false;  // its completions are told to traffic
 
   std::vector<TaskModel> tasks{TaskModel()};
-  bool process =
-      false;  // one thread for all its users and requests; else every one has its own, and turns cost nothing
+  // One thread for all its users and requests; else every one has its own, and turns cost nothing.
+  bool process = false;
+  // The thread runs an event loop, as gevent's (libev, ev_run): it works in passes, each over what was ready when it
+  // began, woken users before answers. A user's code runs on from its wake-up until the request is sent: it waits for
+  // its turn before the clock starts, and `untimed` and the first turn of `send` are one.
+  bool event_loop = false;
   Distribution network_out, network_back;  // seconds
   int32_t connections = 0;                 // requests under way at a time; 0 = no limit
   Duration hedge_delay;                    // after which the gateway asks a second replica too; 0 = never
   AdmissionModel admission;
 };
 
-// The one thread of a client's program. It takes turns in order of asking.
+// The one thread of a client's program. It takes turns in order of asking, or in passes.
 struct ClientProcessState {
-  RequestList queue;
-  RequestId current;  // invalid while it works: who asked has gone
-  EventHandle timer;  // the end of the turn
+  enum List : uint8_t { Pass, Woken, Ready };
+  RequestList lists[3];  // the present pass; what waits for the next one
+  RequestId current;     // invalid while it works: who asked has gone
+  EventHandle timer;     // the end of the turn
 };
 
 // Counts of one source; the totals of the summary are their sums.

@@ -53,6 +53,7 @@ struct Request {
 
   uint16_t task = 0;       // kind, of its source's
   int16_t turns = 0;       // of the client's thread that it still needs, Sending or Receiving
+  uint8_t turn_list = 0;   // where it waits for one
   bool connected = false;  // holds one of its client's connections
   bool answered = false;   // by the replica, at answered_at
   bool second = false;     // sent by a gateway that waited too long for the answer to `twin`

@@ -180,6 +180,7 @@ class Serving {
   void transmit(RequestId id);
   void ask_for_turn(RequestId id);
   void start_turn(RequestId id);
+  void start_next_turn(uint32_t source);
   void on_turn(uint32_t source);
   void turns_done(RequestId id);
   void withdraw_turn(RequestId id);

@@ -29,7 +29,7 @@ void Serving::submit(const Arrival& arrival) {
   request.samples = task.samples;
   request.priority = task.priority;
   request.queue_timeout = task.queue_timeout;
-  if (!client.process || is_nothing(task.untimed)) return begin(id);
+  if (!client.process || (is_nothing(task.untimed) && !client.event_loop)) return begin(id);
   ++state.clients[arrival.source].preparing;
   request.place = Request::Place::Preparing;
   request.turns = 1;
@@ -85,11 +85,28 @@ void Serving::transmit(RequestId id) {
 // ---- the thread of the client's program ----
 
 void Serving::ask_for_turn(RequestId id) {
-  ClientProcessState& process = state.clients[state.requests[id].source].process;
-  if (process.timer)
-    process.queue.push_back(state.requests, id);
-  else
-    start_turn(id);
+  Request& request = state.requests[id];
+  ClientProcessState& process = state.clients[request.source].process;
+  if (!process.timer) return start_turn(id);
+  const bool woken = client_of(id).event_loop && request.place == Request::Place::Preparing;
+  request.turn_list = woken ? ClientProcessState::Woken : ClientProcessState::Ready;
+  process.lists[request.turn_list].push_back(state.requests, id);
+}
+
+// Where nobody is woken, passes are first come, first served.
+void Serving::start_next_turn(uint32_t source) {
+  ClientProcessState& process = state.clients[source].process;
+  RequestList& pass = process.lists[ClientProcessState::Pass];
+  if (pass.empty()) {
+    for (auto list : {ClientProcessState::Woken, ClientProcessState::Ready}) {
+      while (!process.lists[list].empty()) {
+        RequestId id = process.lists[list].pop_front(state.requests);
+        state.requests[id].turn_list = ClientProcessState::Pass;
+        pass.push_back(state.requests, id);
+      }
+    }
+  }
+  if (!pass.empty()) start_turn(pass.pop_front(state.requests));
 }
 
 void Serving::start_turn(RequestId id) {
@@ -113,7 +130,13 @@ void Serving::on_turn(uint32_t source) {
   RequestId done = process.current;
   process.current = {};
   process.timer = {};
-  if (!process.queue.empty()) start_turn(process.queue.pop_front(state.requests));
+  // The code of a user that was woken runs on.
+  if (done.valid() && model.clients[source].event_loop && state.requests[done].place == Request::Place::Preparing) {
+    --state.requests[done].turns;
+    turns_done(done);
+    done = {};
+  }
+  if (!process.timer) start_next_turn(source);
   if (!done.valid()) return;
   if (--state.requests[done].turns > 0)
     ask_for_turn(done);
@@ -147,7 +170,7 @@ void Serving::withdraw_turn(RequestId id) {
   if (process.current == id)
     process.current = {};
   else
-    process.queue.remove(state.requests, id);
+    process.lists[state.requests[id].turn_list].remove(state.requests, id);
 }
 
 // ---- connections ----

@@ -175,6 +175,28 @@ expect 1 run "$quick" $short --no-files --check --set slo.chat.ttft=1ms
 says err "check failed: chat: 0.00 % of requests met the SLO, target 99.00 %"
 expect 0 run "$quick" $short --no-files --set slo.chat.ttft=1ms
 
+# ---- measurements
+
+mkdir measured measured/triton
+expect 2 fidelity
+says err "fidelity needs --data DIR"
+expect 4 fidelity --data nowhere
+expect 1 fidelity --data measured
+says out "fidelity: no data found"
+echo "kind,title" >measured/triton/t.csv
+expect 3 fidelity --data measured
+says err "measured/triton/t.csv:1:1: source_path: no such column; found kind, title"
+
+printf 'batch,ms\n1,2\n2,2.5\n8,5\n' >bench.csv
+expect 0 calibrate latency bench.csv --time ms -f coefficients.yaml
+says coefficients.yaml "table: {1: 2, 2: 2.5, 8: 5}"
+expect 3 calibrate latency bench.csv --time ms --unit hours
+says err "bench.csv:1:1: unit: found 'hours', allowed: s, ms, us, ns"
+expect 3 calibrate latency bench.csv --time seconds
+says err "bench.csv:1:1: seconds: no such column; found batch, ms"
+expect 3 calibrate startup bench.csv --time ms
+says err "found 3 points, allowed: 20 or more"
+
 # ---- files that cannot be written
 
 expect 4 run "$quick" $short --output-dir /proc/kisim

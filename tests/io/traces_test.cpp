@@ -279,7 +279,7 @@ TEST_CASE("a trace that cannot be read names who asked for it") {
   SourceMark mark{"scenario.yaml", 12, 20};
   CHECK_THROWS_AS(read_trace("/nonexistent/trace.csv", {}, mark), IoError);
   CHECK_THROWS_WITH(read_trace("/nonexistent/trace.csv", {}, mark),
-                    Contains("scenario.yaml:12:20") && Contains("cannot read trace '/nonexistent/trace.csv'"));
+                    Contains("scenario.yaml:12:20") && Contains("cannot read '/nonexistent/trace.csv'"));
   CHECK_THROWS_AS(read_trace(std::filesystem::temp_directory_path().string(), {}, mark), IoError);
 }
 

@@ -1,0 +1,43 @@
+#include "calibration/calibrate.hpp"
+#include "cli.hpp"
+#include "core/error.hpp"
+#include "io/atomic_file.hpp"
+#include "io/output.hpp"
+
+namespace kisim::app {
+
+int cmd_calibrate(const Arguments& arguments) {
+  namespace po = boost::program_options;
+  CalibrationRequest request;
+  std::string output;
+  Arguments rest;
+  CommandLine line(
+      {"calibrate KIND FILE.csv [flags]",
+       "Fits coefficients to a table of measurements, prints how well they fit and how well they predict points that "
+       "were left out, and writes a coefficient file. KIND: latency (time of a batch by its size), startup (durations "
+       "of a phase), interference (speeds of jobs that share a GPU).",
+       "  kisim calibrate latency bench.csv --size batch --time avg_ms --unit ms --by model,gpu -f coefficients.yaml\n"
+       "  kisim calibrate startup log.csv --time load_s --unit s\n"
+       "  kisim calibrate interference pairs.csv\n"});
+  std::string by;
+  line.flags().add_options()("size", po::value(&request.size)->value_name("column")->default_value("batch"),
+                             "latency: samples of a batch")(
+      "time", po::value(&request.time)->value_name("column")->default_value("latency"), "what it took")(
+      "unit", po::value(&request.unit)->value_name("unit")->default_value("ms"), "of that: s, ms, us, ns")(
+      "by", po::value(&by)->value_name("columns"), "one fit for each combination of their values, separated by commas")(
+      "seed", po::value(&request.seed)->value_name("n")->default_value(1), "of the bootstrap's resamples")(
+      "file,f", po::value(&output)->value_name("file"), "where to write the coefficients (default: only the figures)");
+  if (!line.parse(arguments, rest)) return kOk;
+  if (rest.size() != 2) throw UsageError("calibrate takes a kind and one file");
+  check_choice("KIND", rest[0], calibration_kinds());
+  request.kind = rest[0];
+  request.file = rest[1];
+  request.by = split_columns(by);
+  Coefficients coefficients = calibrate(request);
+  coefficients.provenance.version = version();
+  print(calibration_table(coefficients, output_style()));
+  if (!output.empty()) write_text_file(output, coefficients_yaml(coefficients));
+  return kOk;
+}
+
+}  // namespace kisim::app

@@ -1,0 +1,168 @@
+#include "calibration/calibrate.hpp"
+
+#include "calibration/data_table.hpp"
+#include "calibration/interference.hpp"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+namespace kisim {
+
+namespace {
+
+using Groups = std::map<std::string, std::vector<size_t>>;  // rows by name
+
+Groups group_rows(const DataTable& table, const std::vector<std::string>& by) {
+  std::vector<size_t> columns;
+  for (const std::string& name : by) columns.push_back(table.column(name));
+  Groups out;
+  for (size_t row = 0; row < table.rows(); ++row) {
+    std::vector<std::string> parts;
+    for (size_t column : columns) parts.push_back(table.text(row, column));
+    out[parts.empty() ? "all" : fmt::format("{}", fmt::join(parts, ", "))].push_back(row);
+  }
+  return out;
+}
+
+SourceMark start_of(const DataTable& table, const std::vector<size_t>& rows) {
+  return rows.empty() ? SourceMark{table.name(), 1, 1} : table.mark(rows[0]);
+}
+
+Coefficients calibrate_latency(const CalibrationRequest& request, const DataTable& table) {
+  const double unit = seconds_of_unit(request.unit, {table.name(), 1, 1});
+  const size_t size = table.column(request.size), time = table.column(request.time);
+  Coefficients out;
+  out.provenance.method = "isotonic table; bootstrap intervals; Huber line";
+  const Groups groups = group_rows(table, request.by);
+  if (groups.empty()) need_points(0, kLeastLatencyPoints, request.time, {table.name(), 1, 1});
+  for (const auto& [name, rows] : groups) {
+    std::vector<LatencyPoint> points;
+    std::set<double> sizes;
+    for (size_t row : rows) {
+      points.push_back({table.positive(row, size), table.positive(row, time) * unit});
+      sizes.insert(points.back().samples);
+    }
+    need_points(sizes.size(), kLeastLatencyPoints, name + ": batch sizes", start_of(table, rows));
+    out.latency.push_back({name, fit_latency(std::move(points), request.seed), std::nullopt});
+  }
+  return out;
+}
+
+Coefficients calibrate_startup(const CalibrationRequest& request, const DataTable& table) {
+  const double unit = seconds_of_unit(request.unit, {table.name(), 1, 1});
+  const size_t time = table.column(request.time);
+  Coefficients out;
+  out.provenance.method = "lognormal by quantiles; bootstrap intervals";
+  const Groups groups = group_rows(table, request.by);
+  if (groups.empty()) need_points(0, kLeastStartupPoints, request.time, {table.name(), 1, 1});
+  for (const auto& [name, rows] : groups) {
+    std::vector<double> seconds;
+    for (size_t row : rows) seconds.push_back(table.positive(row, time) * unit);
+    need_points(seconds.size(), kLeastStartupPoints, name + ": durations", start_of(table, rows));
+    out.startup.push_back({name, fit_startup(seconds, request.seed)});
+  }
+  return out;
+}
+
+SharingJob job_of(const DataTable& table, size_t row, size_t family, size_t batch_size, size_t rate) {
+  return {table.text(row, family), table.number(row, batch_size).value_or(0), table.positive(row, rate)};
+}
+
+std::string name_of(const SharingJob& job) {
+  return job.batch_size > 0 ? fmt::format("{} (batch size {:g})", job.family, job.batch_size) : job.family;
+}
+
+// Median relative error of a job's speed where no pair with the job was seen.
+double left_out_error(const std::vector<SharedSpeed>& pairs, const std::map<std::string, SharingJob>& jobs) {
+  std::vector<double> errors;
+  for (const auto& [name, job] : jobs) {
+    std::vector<SharedSpeed> kept, left_out;
+    for (const SharedSpeed& p : pairs)
+      (name_of(p.job) == name || name_of(p.neighbour) == name ? left_out : kept).push_back(p);
+    if (kept.size() < 2) continue;
+    const InterferenceModel model(std::move(kept));
+    for (const SharedSpeed& p : left_out) errors.push_back(std::abs(model.speed(p.job, p.neighbour) / p.speed - 1));
+  }
+  return median(errors);
+}
+
+Coefficients calibrate_interference(const DataTable& table) {
+  constexpr size_t kLeastPairs = 10;
+  const size_t family = table.column("family"), batch = table.column("batch_size"), rate = table.column("rate");
+  const size_t n_family = table.column("neighbour_family"), n_batch = table.column("neighbour_batch_size");
+  const size_t n_rate = table.column("neighbour_rate"), speed = table.column("speed");
+  std::vector<SharedSpeed> pairs;
+  std::map<std::string, SharingJob> jobs;
+  for (size_t row = 0; row < table.rows(); ++row) {
+    SharedSpeed p{job_of(table, row, family, batch, rate), job_of(table, row, n_family, n_batch, n_rate),
+                  table.positive(row, speed)};
+    for (const SharingJob& job : {p.job, p.neighbour}) jobs.emplace(name_of(job), job);
+    pairs.push_back(std::move(p));
+  }
+  need_points(pairs.size(), kLeastPairs, "pairs", {table.name(), 1, 1});
+  need_points(jobs.size(), 3, "jobs", {table.name(), 1, 1});
+
+  Coefficients out;
+  out.provenance.method =
+      fmt::format("Gaussian process; median error of a job never seen: {:.1f} %", 100 * left_out_error(pairs, jobs));
+  const InterferenceModel model(std::move(pairs));
+  for (const auto& [name, job] : jobs)
+    for (const auto& [other, neighbour] : jobs) out.interference.push_back({name, other, model.speed(job, neighbour)});
+  return out;
+}
+
+std::string ms(double seconds) { return fmt::format("{:.3g}", seconds * 1e3); }
+std::string percent(double share) { return fmt::format("{:.1f} %", 100 * share); }
+
+}  // namespace
+
+std::vector<std::string> calibration_kinds() { return {"latency", "startup", "interference"}; }
+
+Coefficients calibrate(const CalibrationRequest& request) {
+  const DataTable table = DataTable::read(request.file);
+  Coefficients out = request.kind == "latency"   ? calibrate_latency(request, table)
+                     : request.kind == "startup" ? calibrate_startup(request, table)
+                                                 : calibrate_interference(table);
+  out.provenance.source = request.file;
+  out.provenance.rows = table.rows();
+  return out;
+}
+
+std::string calibration_table(const Coefficients& c, const TextStyle& style) {
+  std::string out;
+  if (!c.latency.empty()) {
+    TextTable table(
+        {{"LATENCY"}, {"SIZES", true}, {"BASE ms", true}, {"PER SAMPLE ms", true}, {"FIT", true}, {"LEFT OUT", true}});
+    for (const LatencyCoefficients& l : c.latency)
+      table.row({l.name, fmt::format("{:g}–{:g}", l.fit.table.front().samples, l.fit.table.back().samples),
+                 ms(l.fit.base), ms(l.fit.per_sample), percent(l.fit.fit_error), percent(l.fit.leave_one_out_error)});
+    out += table.text(style);
+  }
+  if (!c.startup.empty()) {
+    TextTable table(
+        {{"STARTUP"}, {"MEDIAN s", true}, {"95 %", true}, {"SIGMA", true}, {"FIT", true}, {"LEFT OUT", true}});
+    for (const StartupCoefficients& s : c.startup)
+      table.row({s.name, fmt::format("{:.4g}", s.fit.median),
+                 fmt::format("{:.4g}–{:.4g}", s.fit.median_interval.low, s.fit.median_interval.high),
+                 fmt::format("{:.3f}", s.fit.sigma), percent(s.fit.fit_error), percent(s.fit.left_out_error)});
+    out += table.text(style);
+  }
+  if (!c.interference.empty()) out += fmt::format("{} pairs of jobs\n", c.interference.size());
+  return out + fmt::format("{} rows; {}\n", c.provenance.rows, c.provenance.method);
+}
+
+std::vector<std::string> split_columns(const std::string& text) {
+  std::vector<std::string> out;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    if (end > begin) out.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return out;
+}
+
+}  // namespace kisim

@@ -1,0 +1,86 @@
+#include "calibration/least_squares.hpp"
+
+#include "core/error.hpp"
+#include "core/random.hpp"
+
+#include <Eigen/Dense>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+namespace kisim {
+
+double quantile(std::vector<double> values, double share) {
+  KISIM_INVARIANT(!values.empty(), "a quantile of nothing");
+  auto rank = static_cast<size_t>(std::ceil(share * static_cast<double>(values.size())));
+  auto at = values.begin() + static_cast<ptrdiff_t>(rank == 0 ? 0 : rank - 1);
+  std::nth_element(values.begin(), at, values.end());
+  return *at;
+}
+
+double median(std::vector<double> values) {
+  KISIM_INVARIANT(!values.empty(), "a median of nothing");
+  std::sort(values.begin(), values.end());
+  size_t half = values.size() / 2;
+  return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+double mean(std::span<const double> values) {
+  KISIM_INVARIANT(!values.empty(), "a mean of nothing");
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+namespace {
+
+Eigen::VectorXd weighted(const Eigen::MatrixXd& rows, const Eigen::VectorXd& values, const Eigen::VectorXd& weights) {
+  Eigen::VectorXd root = weights.array().sqrt();
+  return (root.asDiagonal() * rows).colPivHouseholderQr().solve(root.asDiagonal() * values);
+}
+
+// Huber's weights of residuals.
+Eigen::VectorXd huber_weights(const Eigen::VectorXd& residuals) {
+  constexpr double kBend = 1.345, kNormal = 1.4826;
+  std::vector<double> sizes(static_cast<size_t>(residuals.size()));
+  Eigen::VectorXd::Map(sizes.data(), residuals.size()) = residuals.cwiseAbs();
+  const double bend = kBend * kNormal * median(sizes);
+  return residuals.unaryExpr([=](double r) { return std::abs(r) <= bend ? 1.0 : bend / std::abs(r); });
+}
+
+}  // namespace
+
+std::vector<double> robust_least_squares(const std::vector<std::vector<double>>& rows, std::span<const double> values) {
+  constexpr int kRounds = 50;
+  constexpr double kStill = 1e-10;
+  KISIM_INVARIANT(!rows.empty() && rows.size() == values.size() && rows.size() >= rows[0].size(),
+                  "{} rows for {} values", rows.size(), values.size());
+  const auto n = static_cast<Eigen::Index>(rows.size()), k = static_cast<Eigen::Index>(rows[0].size());
+  Eigen::MatrixXd a(n, k);
+  for (Eigen::Index i = 0; i < n; ++i) a.row(i) = Eigen::VectorXd::Map(rows[static_cast<size_t>(i)].data(), k);
+  const Eigen::VectorXd b = Eigen::VectorXd::Map(values.data(), n);
+
+  Eigen::VectorXd c = weighted(a, b, Eigen::VectorXd::Ones(n));
+  for (int round = 0; round < kRounds; ++round) {
+    Eigen::VectorXd weights = huber_weights(b - a * c);
+    if (weights.minCoeff() <= 0) break;  // more than half of the points lie on the fit exactly
+    Eigen::VectorXd next = weighted(a, b, weights);
+    const bool still = (next - c).norm() <= kStill * (1 + c.norm());
+    c = next;
+    if (still) break;
+  }
+  return {c.data(), c.data() + c.size()};
+}
+
+Interval bootstrap(size_t points, const std::function<double(std::span<const size_t>)>& statistic, uint64_t seed) {
+  constexpr size_t kResamples = 400;
+  std::vector<size_t> drawn(points);
+  std::vector<double> found;
+  for (size_t i = 0; i < kResamples; ++i) {
+    Stream stream(seed, i, Purpose::Resampling);
+    for (size_t& index : drawn) index = stream.below(static_cast<uint32_t>(points));
+    found.push_back(statistic(drawn));
+  }
+  return {quantile(found, 0.025), quantile(found, 0.975)};
+}
+
+}  // namespace kisim

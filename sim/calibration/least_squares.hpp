@@ -1,0 +1,29 @@
+#pragma once
+// Least squares that a few wild points do not bend, order statistics, and how far an estimate may be off.
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+namespace kisim {
+
+// Nearest rank. Precondition: not empty, 0 <= share <= 1.
+double quantile(std::vector<double> values, double share);
+// The mean of the two middle values where there are two.
+double median(std::vector<double> values);
+double mean(std::span<const double> values);
+
+// argmin_c Σ ρ(r_i/s), r = values - rows·c, with Huber's ρ (quadratic up to k = 1.345, linear beyond) and s = 1.4826
+// times the median of |r|, by iteratively reweighted least squares (Huber, Robust Statistics, 1981, ch. 7). Every row
+// has one entry per coefficient. Precondition: at least as many rows as coefficients.
+std::vector<double> robust_least_squares(const std::vector<std::vector<double>>& rows, std::span<const double> values);
+
+struct Interval {
+  double low = 0, high = 0;
+};
+// The middle 95 % of `statistic` over resamples of the points (Efron's percentile bootstrap). It is given the indices
+// of the points drawn, with repetition. Draws come from streams of `seed`: equal calls give equal intervals.
+Interval bootstrap(size_t points, const std::function<double(std::span<const size_t>)>& statistic, uint64_t seed);
+
+}  // namespace kisim

@@ -1,0 +1,32 @@
+#pragma once
+// One function per data set: reads what a directory holds of it, predicts, and adds rows to a scoreboard. Absent data
+// adds none. Throw InputError on files that are not what their place says, IoError on ones that cannot be read.
+
+#include "fidelity/scoreboard.hpp"
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace kisim {
+
+struct FidelityData {
+  std::string scored;      // directory
+  std::string calibrated;  // directory to fit on, all of `scored` being scored; empty: each row's own split of `scored`
+  std::function<void(const std::string&)> progress = [](const std::string&) {};  // told what is worked on
+};
+
+// triton/*.csv: closed-loop ("online") throughput and p95 of batch inference servers, from "offline" batch times.
+void compare_triton(const FidelityData& data, Scoreboard& board);
+// gavel/*.json: two training jobs on one GPU.
+void compare_gavel(const FidelityData& data, Scoreboard& board);
+// kisim/*/<pattern>_*_{stats,users}.json: runs of a Locust client that saturates itself.
+void compare_locust(const FidelityData& data, Scoreboard& board);
+
+// All of them.
+Scoreboard score(const FidelityData& data);
+
+// Files of a directory whose name ends so, in alphabetical order; none if there is no such directory.
+std::vector<std::string> files_of(const std::string& directory, const std::string& ending);
+
+}  // namespace kisim

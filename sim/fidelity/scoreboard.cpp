@@ -1,0 +1,94 @@
+#include "fidelity/scoreboard.hpp"
+
+#include "calibration/least_squares.hpp"
+#include "core/error.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace kisim {
+
+namespace {
+
+// Where nothing was measured there is no relative error; being right is none all the same.
+double relative_error(double predicted, double measured) {
+  if (predicted == measured) return 0;
+  return measured == 0 ? HUGE_VAL : predicted / measured - 1;
+}
+
+ErrorStatistics statistics(const std::vector<double>& errors) {
+  std::vector<double> sizes;
+  for (double error : errors) sizes.push_back(std::abs(error));
+  return {median(sizes), mean(sizes), quantile(sizes, 0.9), quantile(sizes, 1), mean(errors)};
+}
+
+}  // namespace
+
+ErrorStatistics ScoreRow::errors() const {
+  std::vector<double> errors;
+  for (const ScoredPoint& p : points) errors.push_back(relative_error(p.predicted, p.measured));
+  return statistics(errors);
+}
+
+std::optional<ErrorStatistics> ScoreRow::naive_errors() const {
+  std::vector<double> errors;
+  for (const ScoredPoint& p : points)
+    if (p.naive) errors.push_back(relative_error(*p.naive, p.measured));
+  if (errors.size() < points.size()) return std::nullopt;
+  return statistics(errors);
+}
+
+double ScoreRow::verdict_of(const ErrorStatistics& errors) const {
+  switch (verdict) {
+    case Verdict::Median:
+      return errors.median;
+    case Verdict::Mean:
+      return errors.mean;
+    case Verdict::Exact:
+      return errors.worst;
+  }
+  return 0;
+}
+
+ScoreRow::Mark ScoreRow::mark() const {
+  if (!pass) return Mark::Reported;
+  const double value = verdict_of(errors());
+  if (value > *pass) return Mark::Miss;
+  if (most_of_naive > 0 && value > most_of_naive * verdict_of(*naive_errors())) return Mark::Miss;
+  return aim && value <= *aim ? Mark::Aim : Mark::Pass;
+}
+
+const char* to_string(ScoreRow::Mark mark) {
+  switch (mark) {
+    case ScoreRow::Mark::Aim:
+      return "aim";
+    case ScoreRow::Mark::Pass:
+      return "pass";
+    case ScoreRow::Mark::Miss:
+      return "MISS";
+    case ScoreRow::Mark::Reported:
+      return "–";
+  }
+  return "";
+}
+
+namespace {
+
+size_t rows_with(const Scoreboard& board, ScoreRow::Mark mark) {
+  return static_cast<size_t>(
+      std::count_if(board.rows.begin(), board.rows.end(), [&](const ScoreRow& row) { return row.mark() == mark; }));
+}
+
+}  // namespace
+
+bool Scoreboard::passed() const { return !rows.empty() && rows_with(*this, ScoreRow::Mark::Miss) == 0; }
+
+std::string Scoreboard::verdict() const {
+  if (rows.empty()) return "fidelity: no data found";
+  const size_t aims = rows_with(*this, ScoreRow::Mark::Aim), passes = aims + rows_with(*this, ScoreRow::Mark::Pass);
+  const size_t judged = passes + rows_with(*this, ScoreRow::Mark::Miss);
+  const auto aiming = std::count_if(rows.begin(), rows.end(), [](const ScoreRow& row) { return row.aim.has_value(); });
+  return fmt::format("fidelity: {} of {} judged rows pass, {} of {} reach their aim", passes, judged, aims, aiming);
+}
+
+}  // namespace kisim

@@ -1,0 +1,152 @@
+// The scoreboard as tables of text, JSON and Markdown.
+
+#include "core/error.hpp"
+#include "fidelity/scoreboard.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+
+namespace kisim {
+
+namespace {
+
+std::string percent(double share) {
+  if (!std::isfinite(share)) return "inf";
+  return fmt::format("{:.1f}", 100 * share);
+}
+
+std::string signed_percent(double share) {
+  if (!std::isfinite(share)) return "inf";
+  return fmt::format("{:+.1f}", 100 * share);
+}
+
+std::string limits(const ScoreRow& row) {
+  if (row.verdict == ScoreRow::Verdict::Exact) return "exact";
+  if (!row.pass) return "";
+  std::string out = fmt::format("{:g}", 100 * *row.pass);
+  if (row.aim) out += fmt::format(" / {:g}", 100 * *row.aim);
+  return out;
+}
+
+size_t skipped(const ScoreRow& row) {
+  size_t out = 0;
+  for (const auto& [why, count] : row.skipped) out += count;
+  return out;
+}
+
+std::string naive_verdict(const ScoreRow& row) {
+  auto errors = row.naive_errors();
+  return errors ? percent(row.verdict_of(*errors)) : "–";
+}
+
+const char* name(ScoreRow::Verdict verdict) {
+  return verdict == ScoreRow::Verdict::Median ? "median" : verdict == ScoreRow::Verdict::Mean ? "mean" : "exact";
+}
+
+// What belongs to all rows of one data set, under its name.
+std::string notes(const ScoreRow& row, const TextStyle& style) {
+  std::string out = row.split;
+  for (const auto& [why, count] : row.skipped) out += fmt::format("; {} skipped: {}", count, why);
+  std::string lines;
+  for (const std::string& line : wrap_text(out, style.width - 2)) lines += "  " + dim(line, style) + "\n";
+  return lines;
+}
+
+std::string section(const std::vector<const ScoreRow*>& rows, bool wide, const TextStyle& style) {
+  std::vector<TextColumn> columns = {
+      {"  METRIC", false, 13}, {"USED", true, 4},  {"SKIPPED", true, 7}, {"MEDIAN", true, 6}, {"MEAN", true, 5},
+      {"P90", true, 5},        {"WORST", true, 6}, {"BIAS", true, 5},    {"NAIVE", true, 5},  {"MARK", true, 4}};
+  if (wide) columns.insert(columns.end(), {{"PASS / AIM", true, 10}, {"JUDGED BY", false, 9}, {"NAIVE PREDICTOR"}});
+  TextTable table(columns);
+  for (const ScoreRow* row : rows) {
+    const ErrorStatistics e = row->errors();
+    std::vector<std::string> cells = {"  " + row->metric,
+                                      std::to_string(row->points.size()),
+                                      std::to_string(skipped(*row)),
+                                      percent(e.median),
+                                      percent(e.mean),
+                                      percent(e.p90),
+                                      percent(e.worst),
+                                      signed_percent(e.bias),
+                                      naive_verdict(*row),
+                                      to_string(row->mark())};
+    if (wide) cells.insert(cells.end(), {limits(*row), name(row->verdict), row->naive});
+    table.row(cells);
+  }
+  return bold(rows[0]->data, style) + "\n" + table.text(style) + notes(*rows[0], style);
+}
+
+nlohmann::ordered_json number(double value) {
+  if (!std::isfinite(value)) return nullptr;
+  return value;
+}
+
+nlohmann::ordered_json json_of(const ErrorStatistics& e) {
+  return {{"median", number(e.median)},
+          {"mean", number(e.mean)},
+          {"p90", number(e.p90)},
+          {"worst", number(e.worst)},
+          {"bias", number(e.bias)}};
+}
+
+nlohmann::ordered_json json_of(const ScoreRow& row) {
+  nlohmann::ordered_json out = {{"data", row.data},
+                                {"metric", row.metric},
+                                {"split", row.split},
+                                {"points_used", row.points.size()},
+                                {"points_skipped", skipped(row)},
+                                {"skipped", row.skipped}};
+  out.update(json_of(row.errors()));
+  auto naive = row.naive_errors();
+  out["naive"] = nullptr;
+  if (naive) {
+    out["naive"] = json_of(*naive);
+    out["naive"]["predictor"] = row.naive;
+  }
+  out["judged_by"] = name(row.verdict);
+  out["verdict"] = number(row.verdict_of(row.errors()));
+  out["pass"] = row.pass ? nlohmann::ordered_json(*row.pass) : nullptr;
+  out["aim"] = row.aim ? nlohmann::ordered_json(*row.aim) : nullptr;
+  out["mark"] = row.mark() == ScoreRow::Mark::Reported ? "reported"
+                : row.mark() == ScoreRow::Mark::Miss   ? "miss"
+                                                       : to_string(row.mark());
+  return out;
+}
+
+}  // namespace
+
+std::string scoreboard_table(const Scoreboard& board, bool wide, const TextStyle& style) {
+  std::string out = "Errors in percent: of the points' absolute relative errors; bias with its sign.\n\n";
+  for (size_t i = 0; i < board.rows.size();) {
+    std::vector<const ScoreRow*> rows;
+    for (; i < board.rows.size() && (rows.empty() || board.rows[i].data == rows[0]->data); ++i)
+      rows.push_back(&board.rows[i]);
+    out += section(rows, wide, style) + "\n";
+  }
+  return out + board.verdict() + "\n";
+}
+
+std::string scoreboard_json(const Scoreboard& board) {
+  nlohmann::ordered_json out = {{"rows", nlohmann::ordered_json::array()}};
+  for (const ScoreRow& row : board.rows) out["rows"].push_back(json_of(row));
+  out["passed"] = board.passed();
+  out["verdict"] = board.verdict();
+  return out.dump(2) + "\n";
+}
+
+std::string scoreboard_markdown(const Scoreboard& board) {
+  std::string out =
+      "| data | metric | points | skipped | median | mean | p90 | worst | bias | naive | pass / aim | mark |\n"
+      "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n";
+  for (const ScoreRow& row : board.rows) {
+    const ErrorStatistics e = row.errors();
+    out +=
+        fmt::format("| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n", row.data, row.metric,
+                    row.points.size(), skipped(row), percent(e.median), percent(e.mean), percent(e.p90),
+                    percent(e.worst), signed_percent(e.bias), naive_verdict(row), limits(row), to_string(row.mark()));
+  }
+  return out;
+}
+
+}  // namespace kisim
