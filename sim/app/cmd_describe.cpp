@@ -123,7 +123,8 @@ std::string describe_gpu(const std::string& name, const TextStyle& style) {
   details.add("MIG slices", g.mig_slices, "");
   std::string out = details.text(style.width);
   if (g.mig.empty()) return out;
-  TextTable table({{"MIG PROFILE"}, {"ID", true}, {"SMs", true}, {"MEMORY", true}, {"MEMORY SLICES", true}, {"BEGINS AT"}});
+  TextTable table(
+      {{"MIG PROFILE"}, {"ID", true}, {"SMs", true}, {"MEMORY", true}, {"MEMORY SLICES", true}, {"BEGINS AT"}});
   for (const MigProfile& p : g.mig.profiles())
     table.row({p.name, std::to_string(p.id), p.sm > 0 ? std::to_string(p.sm) : "-",
                human_bytes(static_cast<double>(p.memory_bytes)),

@@ -19,9 +19,9 @@ struct GpuModel {
   double tdp_watts = 0;
   double idle_watts = 0;  // 0 = not published
   int32_t sm = 0;
-  double nvlink_gbs = 0;   // both directions together; 0 = no NVLink
-  int32_t mig_slices = 0;  // compute slices; 0 = no MIG
-  MigGeometry mig;         // empty: no MIG
+  double nvlink_gbs = 0;             // both directions together; 0 = no NVLink
+  int32_t mig_slices = 0;            // compute slices; 0 = no MIG
+  MigGeometry mig;                   // empty: no MIG
   std::vector<std::string> pci_ids;  // "0x233010DE", what a device-filter of mig-parted names; of GPUs with MIG
 };
 

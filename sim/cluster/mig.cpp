@@ -82,9 +82,7 @@ size_t MigGeometry::best_fit(uint8_t profile, std::span<const Slices> gpus) cons
 }
 
 void MigGeometry::sort_largest_first(std::vector<uint8_t>& profiles) const {
-  auto size = [&](uint8_t p) {
-    return std::tuple(-profiles_[p].memory_slices, -profiles_[p].compute_slices, p);
-  };
+  auto size = [&](uint8_t p) { return std::tuple(-profiles_[p].memory_slices, -profiles_[p].compute_slices, p); };
   std::sort(profiles.begin(), profiles.end(), [&](uint8_t a, uint8_t b) { return size(a) < size(b); });
 }
 

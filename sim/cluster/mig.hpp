@@ -1,7 +1,7 @@
 #pragma once
-// Multi-Instance GPU: into which instances a GPU can be cut, and where they may stand. A GPU has 7 (or 4) compute slices
-// and 8 (or 4) memory slices; a profile takes some of both, and an instance of it begins at one of few memory slices
-// (NVIDIA MIG User Guide; `nvidia-smi mig -lgip` and `-lgipp`).
+// Multi-Instance GPU: into which instances a GPU can be cut, and where they may stand. A GPU has 7 (or 4) compute
+// slices and 8 (or 4) memory slices; a profile takes some of both, and an instance of it begins at one of few memory
+// slices (NVIDIA MIG User Guide; `nvidia-smi mig -lgip` and `-lgipp`).
 
 #include <cstdint>
 #include <optional>

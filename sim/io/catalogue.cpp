@@ -230,9 +230,8 @@ void parse_mig_catalogue(const std::string& text, const std::string& file, std::
     if (slices > 8) entry.refuse("memorySlices", "allowed: at most 8");
     std::vector<std::string> pci_ids = entry.texts("pciIds");
     std::vector<MigProfile> profiles;
-    entry.each("profiles", [&](const std::string& profile, Entry& row) {
-      profiles.push_back(mig_profile(profile, row, slices));
-    });
+    entry.each("profiles",
+               [&](const std::string& profile, Entry& row) { profiles.push_back(mig_profile(profile, row, slices)); });
     if (gpu == gpus.end()) return entry.refuse("memorySlices", "allowed: under the name of a GPU of the catalogue");
     gpu->pci_ids = std::move(pci_ids);
     if (slices <= 8) gpu->mig = MigGeometry(std::move(profiles), slices);

@@ -8,7 +8,8 @@ namespace kisim {
 
 namespace {
 
-constexpr double kGpuHour = 3.6e15;  // of the integrals of a GPU: thousandths of it × ns
+// GPU-hours of an integral of its shares. Exact where they are thousandths.
+double gpu_hours(__int128 share_ns) { return to_double(share_ns / (kWholeGpu / 1000)) / 3.6e15; }
 
 double to_double(__int128 v) { return static_cast<double>(v); }
 
@@ -177,9 +178,9 @@ Summary World::summary() const {
       busy += b;
       GpuModelId gpu_model = model_->cluster.nodes[gpu.node].gpu_model;
       priced &= gpu_model.valid() || a == 0;
-      if (gpu_model.valid()) cost += to_double(a) / kGpuHour * model_->price_per_hour[gpu_model];
+      if (gpu_model.valid()) cost += gpu_hours(a) * model_->price_per_hour[gpu_model];
     }
-    Summary::Gpu gpu{to_double(allocated) / kGpuHour, to_double(busy) / kGpuHour, 0};
+    Summary::Gpu gpu{gpu_hours(allocated), gpu_hours(busy), 0};
     gpu.utilization = allocated > 0 ? to_double(busy) / to_double(allocated) : 0.0;
     s.gpu = gpu;
     if (priced) s.cost = cost;

@@ -22,9 +22,12 @@ MigProfile profile(std::string name, int32_t compute, int32_t memory, std::vecto
 // An A100's, from 0 to 6 the IDs 19, 14, 9, 5, 0, 15 and 20.
 enum : uint8_t { k1g, k2g, k3g, k4g, k7g, k1gDouble, k1gMedia };
 std::vector<MigProfile> a100_profiles() {
-  return {profile("1g.5gb", 1, 1, {0, 1, 2, 3, 4, 5, 6}),   profile("2g.10gb", 2, 2, {0, 2, 4}),
-          profile("3g.20gb", 3, 4, {0, 4}),                 profile("4g.20gb", 4, 4, {0}),
-          profile("7g.40gb", 7, 8, {0}),                    profile("1g.10gb", 1, 2, {0, 2, 4, 6}),
+  return {profile("1g.5gb", 1, 1, {0, 1, 2, 3, 4, 5, 6}),
+          profile("2g.10gb", 2, 2, {0, 2, 4}),
+          profile("3g.20gb", 3, 4, {0, 4}),
+          profile("4g.20gb", 4, 4, {0}),
+          profile("7g.40gb", 7, 8, {0}),
+          profile("1g.10gb", 1, 2, {0, 2, 4, 6}),
           profile("1g.5gb+me", 1, 1, {0, 1, 2, 3, 4, 5, 6})};
 }
 MigGeometry first_profiles(size_t count) {

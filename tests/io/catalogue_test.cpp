@@ -56,8 +56,8 @@ TEST_CASE("the GPU catalogue is complete") {
     CHECK((gpu.fp8_tflops == 0 || gpu.fp8_tflops == Approx(2 * gpu.fp16_tflops).epsilon(0.02)));
   }
   CHECK(names == std::set<std::string>{"t4", "v100-16gb", "v100-32gb", "a10", "a30", "a100-40gb", "a100-80gb", "l4",
-                                       "l40s", "h100-80gb", "h100-94gb", "gh200-96gb", "h200-141gb", "b200-180gb", "rtx-3080", "rtx-4090",
-                                       "rtx-pro-6000"});
+                                       "l40s", "h100-80gb", "h100-94gb", "gh200-96gb", "h200-141gb", "b200-180gb",
+                                       "rtx-3080", "rtx-4090", "rtx-pro-6000"});
   CHECK(products.count("Tesla-T4"));
   CHECK(products.count("NVIDIA-H100-80GB-HBM3"));
 }
@@ -110,9 +110,9 @@ TEST_CASE("the GPU catalogue agrees with the reference table") {
 TEST_CASE("MIG profiles agree with the reference tables") {
   std::string path = shared_file("data/gpu/mig_profiles.json");
   if (path.empty()) return;
-  const std::map<std::string, std::string> key_of = {
-      {"A100-40GB", "a100-40gb"},   {"A100-80GB", "a100-80gb"},   {"H100-80GB", "h100-80gb"},
-      {"H200-141GB", "h200-141gb"}, {"B200-180GB", "b200-180gb"}, {"A30-24GB", "a30"}};
+  const std::map<std::string, std::string> key_of = {{"A100-40GB", "a100-40gb"},   {"A100-80GB", "a100-80gb"},
+                                                     {"H100-80GB", "h100-80gb"},   {"H200-141GB", "h200-141gb"},
+                                                     {"B200-180GB", "b200-180gb"}, {"A30-24GB", "a30"}};
   std::vector<GpuModel> gpus = read_gpu_catalogue();
   std::ifstream in(path);
   nlohmann::json tables = nlohmann::json::parse(in);
