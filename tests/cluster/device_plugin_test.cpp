@@ -1,4 +1,6 @@
 #include "cluster/accelerator.hpp"
+
+#include "core/random.hpp"
 #include "scenario_builder.hpp"
 
 #include <catch2/catch.hpp>
@@ -331,4 +333,113 @@ TEST_CASE("devices change when no pod holds one that would be another") {
   cluster.remove(pod, Time{});
   cluster.set_node_version(a, cut);
   CHECK(cluster.devices(a).size() == 7);
+}
+
+namespace {
+
+// Nodes that publish their GPUs in every way, and pods that ask for everything that these have.
+struct Mixture {
+  ClusterModel model;
+  ClusterState state;
+  Cluster cluster{model, state};
+  std::vector<WorkloadId> workloads;
+
+  Mixture() {
+    ClusterBuilder builder({h100_with_mig()}, configs());
+    const Labels each[] = {{},
+                           {{"nvidia.com/mig.config", "balanced"}, {"nvidia.com/device-plugin.config", "mixed"}},
+                           {{"nvidia.com/mig.config", "half"}, {"nvidia.com/device-plugin.config", "mixed"}},
+                           {{"nvidia.com/mig.config", "all-2g.20gb"}},
+                           {{"nvidia.com/device-plugin.config", "renamed"}},
+                           {{"nvidia.com/device-plugin.config", "mps"}}};
+    for (size_t n = 0; n < std::size(each); ++n) builder.add_node(labelled(node(fmt::format("n{}", n), 2), each[n]));
+    for (const char* resource : {"nvidia.com/gpu", "nvidia.com/gpu.shared", "nvidia.com/mig-1g.10gb",
+                                 "nvidia.com/mig-3g.40gb", "alibabacloud.com/gpu-milli"})
+      for (int64_t count : {1, 2}) add(builder, resource, count);
+    model = std::move(builder).build();
+    cluster.start();
+  }
+
+  void add(ClusterBuilder& builder, const std::string& resource, int64_t count) {
+    PodTemplate pods = deployment("p", 1, 0).pod_template;
+    if (resource.starts_with("alibaba"))
+      pods.annotations = {{resource, std::to_string(count * 300)}};
+    else
+      pods.spec.containers[0].requests.emplace_back(resource, count);
+    TemplateId id = builder.add_template("default", pods);
+    std::string name = fmt::format("p{}", workloads.size());
+    workloads.push_back(builder.add_workload({WorkloadModel::Kind::Deployment, "default", name, id, 1, {}}));
+  }
+
+  // The first GPU that could give a share, as a plugin would choose it; none where no share is asked for.
+  std::vector<uint16_t> chosen(const PodTemplateModel& t, NodeId on) const {
+    for (uint16_t d = 0; t.gpu_milli > 0 && d < cluster.devices(on).size(); ++d) {
+      uint16_t gpu = cluster.devices(on)[d].gpu;
+      bool room = state.devices[on.value][d].taken + t.gpu_milli <= 1000 && !state.devices[on.value][d].owner.valid();
+      if (model.nodes[on].is_whole(gpu) && state.gpus[cluster.gpu(on, gpu)].healthy && room) return {gpu};
+    }
+    return {};
+  }
+
+  // What is wrong with the books; empty: nothing.
+  std::string complaint() const {
+    for (size_t n = 0; n < state.devices.size(); ++n) {
+      NodeId on(n);
+      std::vector<int64_t> taken(state.devices[n].size(), 0), allocated(cluster.gpus(on), 0),
+          memory(cluster.gpus(on), 0);
+      for (PodId pod : state.node_pods[n]) {
+        const PodTemplateModel& t = model.templates[state.pods[pod].pod_template];
+        Accelerator a = cluster.accelerator(pod);
+        for (uint16_t d : state.pods[pod].devices) {
+          const GpuDevice& device = cluster.devices(on)[d];
+          int64_t part = t.gpu_milli > 0 ? t.gpu_milli : device.replicas > 1 ? 1 : 1000;
+          taken[d] += part;
+          int64_t of = device.instance ? kWholeGpu / 7 * a.instance->compute_slices : kWholeGpu;
+          allocated[device.gpu] += of * part / (device.replicas > 1 ? device.replicas : 1000);
+          if (a.sharing != GpuSharing::TimeSlicing) memory[device.gpu] += a.memory_bytes;
+        }
+      }
+      for (size_t d = 0; d < taken.size(); ++d) {
+        int64_t capacity = cluster.devices(on)[d].replicas > 1 ? cluster.devices(on)[d].replicas : 1000;
+        if (taken[d] != state.devices[n][d].taken || taken[d] > capacity)
+          return fmt::format("node {}: device {} has {} taken", n, d, state.devices[n][d].taken);
+      }
+      for (uint32_t g = 0; g < allocated.size(); ++g) {
+        if (allocated[g] != state.gpus[cluster.gpu(on, g)].allocated.value() || allocated[g] > kWholeGpu)
+          return fmt::format("node {}: GPU {} is allocated {}", n, g, allocated[g]);
+        if (memory[g] > h100().memory_bytes) return fmt::format("node {}: GPU {} has {} bytes held", n, g, memory[g]);
+      }
+    }
+    return "";
+  }
+};
+
+}  // namespace
+
+TEST_CASE("whatever comes, goes and fails, no device is given twice and no GPU's memory is over its capacity") {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    Mixture m;
+    Stream stream(seed, 0, Purpose::Field);
+    std::vector<PodId> bound;
+    for (int step = 0; step < 400; ++step) {
+      uint32_t what = stream.below(10);
+      if (what < 6) {
+        WorkloadId w = m.workloads[stream.below(static_cast<uint32_t>(m.workloads.size()))];
+        NodeId on(static_cast<size_t>(stream.below(static_cast<uint32_t>(m.model.nodes.size()))));
+        const PodTemplateModel& t = m.model.templates[m.model.workloads[w].pod_template];
+        PodId pod = m.cluster.create_pod(w, m.model.workloads[w].pod_template, Time{step});
+        bool fits = !m.cluster.missing_devices(pod, on) && !m.cluster.shortage(pod, on).valid();
+        if (fits) m.cluster.bind(pod, on, Time{step}, m.chosen(t, on));
+        if (fits) bound.push_back(pod);
+      } else if (what < 9 && !bound.empty()) {
+        size_t i = stream.below(static_cast<uint32_t>(bound.size()));
+        m.cluster.remove(bound[i], Time{step});
+        bound.erase(bound.begin() + static_cast<std::ptrdiff_t>(i));
+      } else {
+        GpuId gpu(static_cast<size_t>(stream.below(static_cast<uint32_t>(m.state.gpus.size()))));
+        m.cluster.set_gpu_healthy(gpu, !m.state.gpus[gpu].healthy);
+      }
+      REQUIRE(m.complaint() == "");
+    }
+  }
 }
