@@ -396,7 +396,8 @@ struct Mixture {
           taken[d] += part;
           int64_t of = device.instance ? kWholeGpu / 7 * a.instance->compute_slices : kWholeGpu;
           allocated[device.gpu] += of * part / (device.replicas > 1 ? device.replicas : 1000);
-          if (a.sharing != GpuSharing::TimeSlicing) memory[device.gpu] += a.memory_bytes;
+          if (a.sharing != GpuSharing::TimeSlicing)
+            memory[device.gpu] += a.memory_bytes / static_cast<int64_t>(state.pods[pod].devices.size());
         }
       }
       for (size_t d = 0; d < taken.size(); ++d) {
