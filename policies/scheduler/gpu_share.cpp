@@ -114,7 +114,7 @@ class GpuShare : public SchedulerPlugin {
   static bool fits_empty(const PluginContext& c, uint32_t version) {
     const NodeModel& node = c.cluster.model().nodes[NodeId(version)];
     GpuRequest request = gpu_request(c.model);
-    return request.milli <= kWholeGpuMilli && request.count <= static_cast<int64_t>(node.gpus) &&
+    return request.milli <= kWholeGpuMilli && request.count <= static_cast<int64_t>(node.whole_gpus()) &&
            accepts(c.model, node.object);
   }
 

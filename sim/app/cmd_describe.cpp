@@ -121,7 +121,16 @@ std::string describe_gpu(const std::string& name, const TextStyle& style) {
   details.add("Idle power", g.idle_watts, "W");
   details.add("NVLink", g.nvlink_gbs, "GB/s, both directions");
   details.add("MIG slices", g.mig_slices, "");
-  return details.text(style.width);
+  std::string out = details.text(style.width);
+  if (g.mig.empty()) return out;
+  TextTable table(
+      {{"MIG PROFILE"}, {"ID", true}, {"SMs", true}, {"MEMORY", true}, {"MEMORY SLICES", true}, {"BEGINS AT"}});
+  for (const MigProfile& p : g.mig.profiles())
+    table.row({p.name, std::to_string(p.id), p.sm > 0 ? std::to_string(p.sm) : "-",
+               human_bytes(static_cast<double>(p.memory_bytes)),
+               fmt::format("{} of {}", p.memory_slices, g.mig.memory_slices()),
+               fmt::format("{}", fmt::join(p.starts, ", "))});
+  return out + '\n' + table.text(style);
 }
 
 std::string describe_model(const std::string& name, const TextStyle& style) {

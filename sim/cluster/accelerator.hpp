@@ -27,7 +27,8 @@ struct Accelerator {
   const MigProfile* instance = nullptr;  // null: whole GPUs or shares of them
   uint32_t replicas = 1;                 // of the device, under TimeSlicing and Mps
   double compute_share = 1;              // SMs that it may use / SMs of the GPU
-  double bandwidth_share = 1;            // memory slices / 8
+  bool sm_unknown = false;               // nobody publishes those of the instance: by compute slices instead
+  double bandwidth_share = 1;            // memory slices / those of the GPU
   int64_t memory_bytes = 0;              // that it may use; 0: not known
 };
 

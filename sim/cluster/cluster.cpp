@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <charconv>
 #include <limits>
+#include <map>
 
 namespace kisim {
 
@@ -184,6 +185,13 @@ std::pair<ResourceList, ResourceList> charge(PodTemplateModel& t) {
   return {std::move(request), std::move(containers)};
 }
 
+// The dense request must be there already. Shares of GPUs are asked for by annotation alone.
+void request_devices(const ClusterModel& model, PodTemplateModel& t) {
+  t.devices.clear();
+  for (size_t r = 0; t.gpu_milli == 0 && r < t.request.size(); ++r)
+    if (t.request[r] > 0 && is_gpu_resource(model.resources[r])) t.devices.push_back({ResourceId(r), t.request[r]});
+}
+
 void collect_host_ports(PodTemplateModel& t) {
   t.host_ports.clear();
   for (const Container& c : t.spec.containers)
@@ -264,7 +272,20 @@ const char* to_string(WorkloadModel::Kind kind) {
   return "?";
 }
 
-ClusterBuilder::ClusterBuilder(std::vector<GpuModel> catalogue) {
+bool NodeModel::is_whole(uint32_t gpu) const {
+  return std::any_of(devices.begin(), devices.end(), [&](const GpuDevice& d) {
+    return d.gpu == gpu && d.resource == kGpuResource && !d.instance && d.replicas == 1;
+  });
+}
+
+uint32_t NodeModel::whole_gpus() const {
+  uint32_t count = 0;
+  for (uint32_t gpu = 0; gpu < gpus; ++gpu) count += is_whole(gpu);
+  return count;
+}
+
+ClusterBuilder::ClusterBuilder(std::vector<GpuModel> catalogue, GpuConfigs gpu_configs)
+    : gpu_configs_(std::move(gpu_configs)) {
   for (GpuModel& gpu : catalogue) model_.gpu_models.push_back(std::move(gpu));
   for (const char* name : {"cpu", "memory", "ephemeral-storage", "pods"}) resource(name);
 }
@@ -275,19 +296,21 @@ ResourceId ClusterBuilder::resource(const std::string& name) {
   return it->second;
 }
 
-NodeId ClusterBuilder::add_node(const Node& node, bool joins_later) {
+NodeId ClusterBuilder::add_node(const Node& manifest, bool joins_later) {
   NodeModel n;
   n.joins_later = joins_later;
-  n.object = node;
+  std::span<const GpuModel> gpu_models(model_.gpu_models.begin(), model_.gpu_models.end());
+  PublishedNode published = publish_gpus(manifest, gpu_models, gpu_configs_, warnings_);
+  n.object = std::move(published.node);
+  const Node& node = n.object;
   n.zone = zone_key(node.meta.labels);
-  n.gpus = static_cast<uint32_t>(amount(node.allocatable, kGpuResource));
+  n.gpus = published.gpus;
+  n.devices = std::move(published.devices);
   for (const auto& [name, value] : node.allocatable) resource(name);
+  for (const GpuDevice& device : n.devices) n.device_column.push_back(resource(device.resource));
   if (n.gpus > 0) {
+    if (published.model) n.gpu_model = GpuModelId(static_cast<size_t>(published.model - gpu_models.data()));
     const std::string* product = find_label(node.meta.labels, "nvidia.com/gpu.product");
-    for (size_t g = 0; product && g < model_.gpu_models.size(); ++g) {
-      const auto& products = model_.gpu_models[GpuModelId(g)].products;
-      if (std::find(products.begin(), products.end(), *product) != products.end()) n.gpu_model = GpuModelId(g);
-    }
     if (!n.gpu_model.valid())
       warnings_.push_back({Severity::Warning, node.meta.mark, "metadata.labels[nvidia.com/gpu.product]",
                            product ? fmt::format("GPU product '{}' is not in the catalogue", *product)
@@ -300,6 +323,15 @@ NodeId ClusterBuilder::add_node(const Node& node, bool joins_later) {
       std::unique(n.images.begin(), n.images.end(), [](const auto& a, const auto& b) { return a.image == b.image; }),
       n.images.end());
   node_lists_.push_back(node.allocatable);
+  return model_.nodes.push_back(std::move(n));
+}
+
+NodeId ClusterBuilder::add_relabelled(NodeId node, const Labels& labels) {
+  NodeModel n = model_.nodes[node];
+  n.object.meta.labels = labels;
+  n.zone = zone_key(labels);
+  n.joins_later = true;
+  node_lists_.push_back(n.object.allocatable);
   return model_.nodes.push_back(std::move(n));
 }
 
@@ -384,6 +416,7 @@ ClusterModel ClusterBuilder::build() && {
   for (size_t i = 0; i < model_.templates.size(); ++i) {
     model_.templates[TemplateId(i)].request = dense(template_lists_[i]);
     model_.templates[TemplateId(i)].container_request = dense(container_lists_[i]);
+    request_devices(model_, model_.templates[TemplateId(i)]);
   }
   for (PodDisruptionBudgetModel& budget : model_.budgets)
     for (const PodTemplateModel& t : model_.templates)
@@ -414,6 +447,7 @@ TemplateId add_changed_template(ClusterModel& model, TemplateId from, const PodT
     t.request[r] = amount(request, model.resources[r]);
     t.container_request[r] = amount(containers, model.resources[r]);
   }
+  request_devices(model, t);
   for (PodDisruptionBudgetModel& budget : model.budgets) budget.covers.push_back(budget.covers[from.value]);
   return model.templates.push_back(std::move(t));
 }
@@ -431,19 +465,28 @@ void Cluster::start() {
   state.replicas.assign(model.workloads.size(), ClusterState::kNoScale);
   state.created_pods.assign(model.workloads.size(), 0);
   state.counts.resize(model.templates.size());
+  // A later object of a node may have more GPUs than its first.
+  std::map<std::string_view, uint32_t> most_gpus;
+  for (const NodeModel& node : model.nodes) {
+    uint32_t& most = most_gpus[node.object.meta.name];
+    most = std::max(most, node.gpus);
+  }
+  state.devices.resize(nodes);
   for (size_t n = 0; n < nodes; ++n) {
+    const NodeModel& node = model.nodes[NodeId(n)];
     state.first_gpu.push_back(static_cast<uint32_t>(state.gpus.size()));
-    for (uint32_t g = 0; g < model.nodes[NodeId(n)].gpus; ++g) state.gpus.push_back({.node = NodeId(n)});
+    for (uint32_t g = 0; g < most_gpus[node.object.meta.name]; ++g) state.gpus.push_back({.node = NodeId(n)});
     state.node_version.push_back(NodeId(n));
-    if (!model.nodes[NodeId(n)].joins_later) add_node(NodeId(n));
+    state.device_version.push_back(NodeId(n));
+    state.devices[n].resize(node.devices.size());
+    if (!node.joins_later) add_node(NodeId(n));
   }
 }
 
 void Cluster::add_node(NodeId id) {
   state.node_present[id.value] = 1;
   state.node_conditions[id.value] = {};
-  for (uint32_t g = 0; g < model.nodes[id].gpus; ++g)  // a new machine
-    state.gpus[GpuId(state.first_gpu[id.value] + g)].healthy = true;
+  for (uint32_t g = 0; g < model.nodes[id].gpus; ++g) state.gpus[gpu(id, g)].healthy = true;  // a new machine
   set_node_version(id, id);
 }
 
@@ -454,22 +497,39 @@ void Cluster::remove_node(NodeId id) {
 
 void Cluster::set_node_version(NodeId id, NodeId version) {
   state.node_version[id.value] = version;
+  int64_t* allocatable = &state.allocatable[id.value * model.resource_count()];
   const std::vector<int64_t>& amounts = model.nodes[version].allocatable;
-  std::copy(amounts.begin(), amounts.end(), &state.allocatable[id.value * model.resource_count()]);
-  for (uint32_t g = 0; g < model.nodes[id].gpus; ++g)
-    if (!state.gpus[GpuId(state.first_gpu[id.value] + g)].healthy) count_gpu(id, -1);
+  bool new_devices = can_have_devices_of(id, version);
+  for (size_t r = 0; r < model.resource_count(); ++r)
+    if (new_devices || !is_gpu_resource(model.resources[r])) allocatable[r] = amounts[r];
+  if (!new_devices) return;
+  state.device_version[id.value] = version;
+  state.devices[id.value].resize(devices(id).size());
+  for (uint32_t g = 0; g < device_model(id).gpus; ++g)
+    if (!state.gpus[gpu(id, g)].healthy) count_gpu(gpu(id, g), -1);
 }
 
-void Cluster::count_gpu(NodeId node, int64_t change) {
-  for (size_t r = 0; r < model.resource_count(); ++r)
-    if (model.resources[r] == kGpuResource) state.allocatable[node.value * model.resource_count() + r] += change;
+// Devices that pods hold must be the same there.
+bool Cluster::can_have_devices_of(NodeId id, NodeId version) const {
+  const std::vector<GpuDevice>&now = devices(id), &then = model.nodes[version].devices;
+  for (size_t d = 0; d < now.size(); ++d)
+    if (state.devices[id.value][d].taken > 0 && (d >= then.size() || now[d] != then[d])) return false;
+  return true;
+}
+
+void Cluster::count_gpu(GpuId id, int64_t sign) {
+  NodeId node = state.gpus[id].node;
+  const NodeModel& n = device_model(node);
+  for (size_t d = 0; d < n.devices.size(); ++d)
+    if (gpu(node, n.devices[d].gpu) == id)
+      state.allocatable[node.value * model.resource_count() + n.device_column[d].value] += sign * n.devices[d].replicas;
 }
 
 void Cluster::set_gpu_healthy(GpuId id, bool healthy) {
   GpuState& gpu = state.gpus[id];
   if (gpu.healthy == healthy) return;
   gpu.healthy = healthy;
-  count_gpu(gpu.node, healthy ? 1 : -1);
+  count_gpu(id, healthy ? 1 : -1);
 }
 
 PodId Cluster::create_pod(WorkloadId workload, TemplateId pod_template, Time now) {
@@ -521,7 +581,7 @@ ResourceId Cluster::shortage(PodId pod, NodeId node) const {
   return {};
 }
 
-void Cluster::bind(PodId id, NodeId node, Time now, std::span<const uint16_t> devices) {
+void Cluster::bind(PodId id, NodeId node, Time now, std::span<const uint16_t> gpus) {
   PodState& pod = state.pods[id];
   const PodTemplateModel& t = model.templates[pod.pod_template];
   KISIM_INVARIANT(!pod.node.valid(), "pod {} is bound twice", pod_name(id));
@@ -536,37 +596,155 @@ void Cluster::bind(PodId id, NodeId node, Time now, std::span<const uint16_t> de
   state.nonzero_cpu[node.value] += t.nonzero_cpu;
   state.nonzero_memory[node.value] += t.nonzero_memory;
   state.node_pods[node.value].push_back(id);
-  hand_out(id, node, now, devices);
+  hand_out(id, node, now, gpus);
   pod.node = node;
   pod.scheduled = now;
 }
 
-// Without a choice, the device plugin hands out the first free devices.
-void Cluster::hand_out(PodId id, NodeId node, Time now, std::span<const uint16_t> devices) {
+// --- devices
+
+int32_t Cluster::part(const PodTemplateModel& t, const GpuDevice& device) const {
+  if (t.gpu_milli > 0) return t.gpu_milli;
+  return device.replicas > 1 ? 1 : capacity(device);
+}
+
+int64_t Cluster::gpu_share(const PodTemplateModel& t, NodeId node, const GpuDevice& device) const {
+  int64_t share = kWholeGpu;
+  if (device.instance) {
+    const GpuModel& gpu = model.gpu_models[device_model(node).gpu_model];
+    share = share * gpu.mig.profile(*device.instance).compute_slices / gpu.mig_slices;
+  }
+  return share * part(t, device) / capacity(device);
+}
+
+bool Cluster::has_room(const PodTemplateModel& t, NodeId node, size_t d, ResourceId resource) const {
+  const GpuDevice& device = devices(node)[d];
+  bool wanted =
+      t.gpu_milli > 0 ? device_model(node).is_whole(device.gpu) : device_model(node).device_column[d] == resource;
+  return wanted && state.gpus[gpu(node, device.gpu)].healthy &&
+         state.devices[node.value][d].taken + part(t, device) <= capacity(device);
+}
+
+int64_t Cluster::devices_left(PodId pod, NodeId node, ResourceId resource) const {
+  const PodTemplateModel& t = model.templates[state.pods[pod].pod_template];
+  int64_t left = 0;
+  for (size_t d = 0; d < devices(node).size(); ++d) {
+    if (!has_room(t, node, d, resource)) continue;
+    int32_t free = capacity(devices(node)[d]) - state.devices[node.value][d].taken;
+    left += t.gpu_milli > 0 ? 1 : free / part(t, devices(node)[d]);
+  }
+  return left;
+}
+
+std::optional<PodTemplateModel::DeviceRequest> Cluster::missing_devices(PodId pod, NodeId node) const {
+  const PodTemplateModel& t = model.templates[state.pods[pod].pod_template];
+  if (t.gpu_milli > 0 && devices_left(pod, node, {}) < t.gpu_count)
+    return PodTemplateModel::DeviceRequest{{}, t.gpu_count};
+  for (const PodTemplateModel::DeviceRequest& request : t.devices)
+    if (devices_left(pod, node, request.resource) < request.count) return request;
+  return std::nullopt;
+}
+
+std::optional<PodTemplateModel::DeviceRequest> Cluster::too_large_request(PodId pod, NodeId node) const {
+  const PodTemplateModel& t = model.templates[state.pods[pod].pod_template];
+  for (const PodTemplateModel::DeviceRequest& request : t.devices) {
+    const std::string& resource = model.resources[request.resource.value];
+    bool one_at_a_time = std::any_of(devices(node).begin(), devices(node).end(),
+                                     [&](const GpuDevice& d) { return d.one_per_request && d.resource == resource; });
+    if (!one_at_a_time) continue;
+    for (const Container& c : t.spec.containers)
+      if (int64_t count = amount(c.requests, resource); count > 1)
+        return PodTemplateModel::DeviceRequest{request.resource, count};
+  }
+  return std::nullopt;
+}
+
+// Without a choice, the device plugin prefers the device with the fewest replicas taken (k8s-device-plugin,
+// internal/rm/allocate.go, distributed), which is the first free one where there are no replicas: all GPUs of a board
+// are linked alike.
+void Cluster::hand_out(PodId id, NodeId node, Time now, std::span<const uint16_t> gpus) {
+  const PodTemplateModel& t = model.templates[state.pods[id].pod_template];
+  const std::vector<GpuDevice>& all = devices(node);
+  const std::vector<DeviceState>& states = state.devices[node.value];
+  for (uint16_t gpu : gpus) {
+    auto device = std::find_if(all.begin(), all.end(), [&](const GpuDevice& d) { return d.gpu == gpu; });
+    KISIM_INVARIANT(device != all.end(), "node {} has no GPU {}", this->node(node).object.meta.name, gpu);
+    hold(id, node, static_cast<size_t>(device - all.begin()), now);
+  }
+  for (const PodTemplateModel::DeviceRequest& request : t.devices) {
+    if (!gpus.empty() && model.resources[request.resource.value] == kGpuResource) continue;
+    for (int64_t k = 0; k < request.count; ++k) {
+      size_t best = all.size();
+      for (size_t d = 0; d < all.size(); ++d)
+        if (has_room(t, node, d, request.resource) && (best == all.size() || states[d].taken < states[best].taken))
+          best = d;
+      KISIM_INVARIANT(best < all.size(), "node {} has no {} left for pod {}", this->node(node).object.meta.name,
+                      model.resources[request.resource.value], pod_name(id));
+      hold(id, node, best, now);
+    }
+  }
+}
+
+void Cluster::hold(PodId id, NodeId node, size_t d, Time now) {
   PodState& pod = state.pods[id];
   const PodTemplateModel& t = model.templates[pod.pod_template];
-  uint32_t first = state.first_gpu[node.value], wanted = t.gpus;
-  auto hold = [&](uint32_t g) {
-    GpuState& gpu = state.gpus[GpuId(g)];
-    KISIM_INVARIANT(!gpu.owner.valid(), "GPU {} of node {} is held by two pods", g - first,
-                    model.nodes[node].object.meta.name);
-    if (t.gpu_milli > 0)
-      gpu.shared += t.gpu_milli;
-    else
-      gpu.owner = id;
-    gpu.allocated.add(now, t.held_milli());
-    pod.gpus.push_back(GpuId(g));
-  };
-  for (uint16_t device : devices) hold(first + device);
-  if (t.gpu_milli > 0 || !devices.empty()) return;
-  for (uint32_t g = first; wanted > 0 && g < first + model.nodes[node].gpus; ++g) {
-    const GpuState& gpu = state.gpus[GpuId(g)];
-    if (gpu.owner.valid() || gpu.shared > 0 || !gpu.healthy) continue;
-    hold(g);
-    --wanted;
+  const GpuDevice& device = devices(node)[d];
+  DeviceState& held = state.devices[node.value][d];
+  held.taken += part(t, device);
+  KISIM_INVARIANT(held.taken <= capacity(device), "device {} of node {}: {} of {} taken", d,
+                  this->node(node).object.meta.name, held.taken, capacity(device));
+  if (held.taken == 1000 && part(t, device) == 1000) held.owner = id;
+  GpuId on = gpu(node, device.gpu);
+  state.gpus[on].allocated.add(now, gpu_share(t, node, device));
+  pod.devices.push_back(static_cast<uint16_t>(d));
+  if (std::find(pod.gpus.begin(), pod.gpus.end(), on) == pod.gpus.end()) pod.gpus.push_back(on);
+}
+
+void Cluster::give_back(PodId id, Time now) {
+  PodState& pod = state.pods[id];
+  const PodTemplateModel& t = model.templates[pod.pod_template];
+  for (uint16_t d : pod.devices) {
+    const GpuDevice& device = devices(pod.node)[d];
+    DeviceState& held = state.devices[pod.node.value][d];
+    held.taken -= part(t, device);
+    held.owner = {};
+    GpuState& on = state.gpus[gpu(pod.node, device.gpu)];
+    on.allocated.add(now, -gpu_share(t, pod.node, device));
+    KISIM_INVARIANT(on.busy.value() <= on.allocated.value(), "pod {} gives back a GPU while its kernels run",
+                    pod_name(id));
   }
-  KISIM_INVARIANT(wanted == 0, "node {} has no device left for pod {}", model.nodes[node].object.meta.name,
-                  pod_name(id));
+  pod.devices.clear();
+  pod.gpus.clear();
+}
+
+Accelerator Cluster::accelerator(PodId id) const {
+  const PodState& pod = state.pods[id];
+  Accelerator out;
+  if (pod.devices.empty()) return out;
+  const PodTemplateModel& t = model.templates[pod.pod_template];
+  const NodeModel& node = device_model(pod.node);
+  const GpuDevice& device = node.devices[pod.devices.front()];
+  out.gpu_model = node.gpu_model;
+  out.gpus = static_cast<uint32_t>(pod.gpus.size());
+  out.first = pod.gpus.front();
+  out.sharing = t.gpu_milli > 0 && t.gpu_milli < 1000 ? GpuSharing::Fraction : device.sharing;
+  out.replicas = static_cast<uint32_t>(device.replicas);
+  const GpuModel* gpu = node.gpu_model.valid() ? &model.gpu_models[node.gpu_model] : nullptr;
+  if (gpu) out.memory_bytes = gpu->memory_bytes;
+  if (device.instance) {
+    out.instance = &gpu->mig.profile(*device.instance);
+    out.sm_unknown = out.instance->sm == 0;
+    out.compute_share = out.sm_unknown ? static_cast<double>(out.instance->compute_slices) / gpu->mig_slices
+                                       : static_cast<double>(out.instance->sm) / gpu->sm;
+    out.bandwidth_share = static_cast<double>(out.instance->memory_slices) / gpu->mig.memory_slices();
+    out.memory_bytes = out.instance->memory_bytes;
+  }
+  // What MPS enforces, and what shares in thousandths promise; time-slicing keeps nobody from the memory.
+  size_t parts = out.sharing == GpuSharing::TimeSlicing ? pod.gpus.size() : pod.devices.size();
+  out.memory_bytes *= static_cast<int64_t>(parts);
+  if (out.sharing == GpuSharing::Mps) out.memory_bytes /= device.replicas;
+  if (out.sharing == GpuSharing::Fraction) out.memory_bytes = out.memory_bytes * t.gpu_milli / 1000;
+  return out;
 }
 
 void Cluster::release(PodId id, Time now) {
@@ -576,14 +754,7 @@ void Cluster::release(PodId id, Time now) {
   for (size_t r = 0; r < model.resource_count(); ++r) requested[r] -= r == kPods.value ? 1 : t.request[r];
   state.nonzero_cpu[pod.node.value] -= t.nonzero_cpu;
   state.nonzero_memory[pod.node.value] -= t.nonzero_memory;
-  for (GpuId g : pod.gpus) {
-    if (!state.gpus[g].owner.valid()) state.gpus[g].shared -= t.gpu_milli;
-    state.gpus[g].owner = {};
-    state.gpus[g].allocated.add(now, -t.held_milli());
-    KISIM_INVARIANT(state.gpus[g].busy.value() <= state.gpus[g].allocated.value(),
-                    "pod {} gives back a GPU while its kernels run", pod_name(id));
-  }
-  pod.gpus.clear();
+  give_back(id, now);
   std::erase(state.node_pods[pod.node.value], id);
 }
 
@@ -596,8 +767,13 @@ void Cluster::remove(PodId id, Time now) {
 }
 
 void Cluster::set_busy(PodId id, bool busy, Time now) {
-  int64_t milli = model.templates[state.pods[id].pod_template].held_milli();
-  for (GpuId g : state.pods[id].gpus) state.gpus[g].busy.add(now, busy ? milli : -milli);
+  const PodState& pod = state.pods[id];
+  const PodTemplateModel& t = model.templates[pod.pod_template];
+  for (uint16_t d : pod.devices) {
+    const GpuDevice& device = devices(pod.node)[d];
+    int64_t share = gpu_share(t, pod.node, device);
+    state.gpus[gpu(pod.node, device.gpu)].busy.add(now, busy ? share : -share);
+  }
 }
 
 void Cluster::reset_statistics(Time now) {

@@ -2,6 +2,7 @@
 // The cluster: what is constant (ClusterModel) and what changes (ClusterState), as plain arrays by typed ids.
 
 #include "cluster/accelerator.hpp"
+#include "cluster/device_plugin.hpp"
 #include "cluster/gpu.hpp"
 #include "cluster/node_conditions.hpp"
 #include "cluster/objects.hpp"
@@ -36,6 +37,11 @@ struct NodeModel {
   std::vector<int64_t> allocatable;
   GpuModelId gpu_model;  // invalid: no GPU, or a product the catalogue does not know
   uint32_t gpus = 0;
+  std::vector<GpuDevice> devices;         // in the order of its GPUs
+  std::vector<ResourceId> device_column;  // their resources
+  // Whether pods get the GPU whole: it is neither cut nor in replicas.
+  bool is_whole(uint32_t gpu) const;
+  uint32_t whole_gpus() const;
   // GPUs that reach each other over NVLink: those of one node with NVLink, or of all nodes with the same label
   // nvidia.com/gpu.clique (NVSwitch racks). kNoNvlink where there is none.
   static constexpr uint32_t kNoNvlink = 0xffffffffu;
@@ -68,11 +74,15 @@ struct PodTemplateModel {
   // The same without pod-level requests: what the score of NodeResourcesFit reads of the incoming pod.
   std::vector<int64_t> container_request;
   int64_t container_nonzero_cpu = 0, container_nonzero_memory = 0;
-  uint32_t gpus = 0;  // whole GPUs (nvidia.com/gpu)
+  uint32_t gpus = 0;  // nvidia.com/gpu: whole GPUs, or what nodes publish as such
+  struct DeviceRequest {
+    ResourceId resource;
+    int64_t count = 0;
+  };
+  std::vector<DeviceRequest> devices;  // of nvidia.com/gpu, nvidia.com/mig-* …; none with gpu_milli
   // Shares of GPUs (alibabacloud.com/gpu-milli): thousandths of each of gpu_count devices; 0: none asked for. More than
   // one device are whole ones.
   int32_t gpu_milli = 0, gpu_count = 0;
-  int32_t held_milli() const { return gpu_milli > 0 ? gpu_milli : 1000; }  // of each device that a pod holds
   std::vector<std::string> gpu_products;  // alibabacloud.com/gpu-card-model: any of these; empty: any
   std::vector<HostPort> host_ports;       // of its containers and sidecars
   std::vector<uint32_t> images;           // of its containers, as ClusterModel::images
@@ -125,8 +135,11 @@ std::string normalized_image_name(const std::string& name);
 // Interns resource names, fills dense requests and GPU counts.
 class ClusterBuilder {
  public:
-  explicit ClusterBuilder(std::vector<GpuModel> catalogue);
+  explicit ClusterBuilder(std::vector<GpuModel> catalogue, GpuConfigs gpu_configs = {});
   NodeId add_node(const Node& node, bool joins_later = false);
+  // The same node with other labels, and the devices that it has.
+  NodeId add_relabelled(NodeId node, const Labels& labels);
+  const NodeModel& node(NodeId node) const { return model_.nodes[node]; }
   // Before the templates: their namespaces, and the Services that select them.
   void add_namespace(const Namespace& object);
   void add_service(const Service& service);
@@ -140,7 +153,7 @@ class ClusterBuilder {
   void set_workload(TemplateId pod_template, WorkloadId workload) {
     model_.templates[pod_template].workload = workload;
   }
-  // GPU products named by nodes and absent from the catalogue, with their marks.
+  // What is wrong or doubtful about the GPUs of nodes, with their marks.
   const std::vector<Diagnostic>& warnings() const { return warnings_; }
   ClusterModel build() &&;
 
@@ -151,6 +164,7 @@ class ClusterBuilder {
   uint32_t nvlink_domain(const NodeModel& node);
 
   ClusterModel model_;
+  GpuConfigs gpu_configs_;
   std::map<std::string, ResourceId> names_;
   std::map<std::string, uint32_t> images_;
   std::vector<Service> services_;
@@ -207,18 +221,27 @@ struct PodState {
   Time ready = Time::max(), unready = Time::max();
   Time first_ready = Time::max();  // when its cold start was over
   EventHandle timer;               // the kubelet's next step for this pod
-  std::vector<GpuId> gpus;         // held while bound
+  // While bound: what it holds of its node's devices, one entry per replica, and the GPUs that these are of.
+  std::vector<uint16_t> devices;
+  std::vector<GpuId> gpus;
 };
 
 ApiPhase api_phase(const PodState& pod);
 
+// Shares of a GPU are counted in these: sevenths and quarters (compute slices), and thousandths, are whole numbers.
+inline constexpr int64_t kWholeGpu = 7000;
+
 struct GpuState {
   NodeId node;
-  PodId owner;         // invalid: free, or shared
-  int32_t shared = 0;  // thousandths that pods with gpu_milli hold
   bool healthy = true;
-  // Thousandths: that pods hold, and of these what is held by pods whose kernels run.
-  TimeWeighted allocated, busy;
+  TimeWeighted allocated;  // of kWholeGpu: what pods hold
+  TimeWeighted busy;       // of these, what is held by pods for which a kernel runs
+};
+
+// A device of NodeModel::devices.
+struct DeviceState {
+  PodId owner;        // of one that is not shared; invalid: free
+  int32_t taken = 0;  // its replicas that pods hold; thousandths of one that has no replicas
 };
 
 // Pods of one template.
@@ -240,10 +263,12 @@ struct ClusterState {
   std::vector<int64_t> nonzero_cpu, nonzero_memory;  // per node
   std::vector<uint8_t> node_present;
   std::vector<NodeConditions> node_conditions;
-  std::vector<NodeId> node_version;  // its object now, an entry of ClusterModel::nodes
+  std::vector<NodeId> node_version;    // its object now, an entry of ClusterModel::nodes
+  std::vector<NodeId> device_version;  // that whose devices it has
   IdVector<PodId, PodState> pods;
   IdVector<GpuId, GpuState> gpus;
   std::vector<uint32_t> first_gpu;  // per node: its GPUs are first_gpu[n] … first_gpu[n] + NodeModel::gpus
+  std::vector<std::vector<DeviceState>> devices;  // per node, as NodeModel::devices of its device_version
   IdVector<TemplateId, PodCounts> counts;
   std::vector<std::vector<PodId>> node_pods;  // bound and not gone, in order of binding
   // By workload: spec.replicas, of an orphaned Deployment that of its ReplicaSets together; kNoScale where there is no
@@ -270,19 +295,34 @@ class Cluster {
   }
   void add_node(NodeId node);
   void remove_node(NodeId node);  // precondition: no pod is bound to it
-  // Its object is now that entry of ClusterModel::nodes.
+  // Its object is now that entry of ClusterModel::nodes. Its devices too, unless a pod holds one that would be another:
+  // then they and their amounts stay as they are until a version comes when none does.
   void set_node_version(NodeId node, NodeId version);
-  // The device counts as allocatable no more, or again. Whoever holds it goes on holding it.
+  const std::vector<GpuDevice>& devices(NodeId node) const { return device_model(node).devices; }
+  uint32_t gpus(NodeId node) const { return device_model(node).gpus; }
+  GpuId gpu(NodeId node, uint32_t index) const { return GpuId(state.first_gpu[node.value] + index); }
+  // Devices, or replicas of them, that the pod could get of a resource; of whole ones with gpu_milli.
+  int64_t devices_left(PodId pod, NodeId node, ResourceId resource) const;
+  // The resource of which the node has too few devices left for the pod, and how many it wants; with gpu_milli the
+  // resource is that of whole GPUs. None: it has enough.
+  std::optional<PodTemplateModel::DeviceRequest> missing_devices(PodId pod, NodeId node) const;
+  // A resource of which a container of the pod asks for several replicas where the device plugin gives one at a time
+  // (failRequestsGreaterThanOne); none: there is no such.
+  std::optional<PodTemplateModel::DeviceRequest> too_large_request(PodId pod, NodeId node) const;
+  // What the pod computes on; gpus is 0 while it holds none.
+  Accelerator accelerator(PodId pod) const;
+  // Its devices count as allocatable no more, or again. Whoever holds one goes on holding it.
   void set_gpu_healthy(GpuId gpu, bool healthy);
   // The first resource of which the node has too little left for the pod; invalid: it fits.
   ResourceId shortage(PodId pod, NodeId node) const;
-  // Charges the node; throws InvariantError if the node would be over its allocatable. `devices` are the GPUs of the
-  // node that the pod holds, or shares if it asks for gpu_milli; without any, whole ones are handed out here.
-  void bind(PodId pod, NodeId node, Time now, std::span<const uint16_t> devices = {});
+  // Charges the node; throws InvariantError if the node would be over its allocatable. `gpus` are the whole GPUs of
+  // the node that the pod holds, or shares if it asks for gpu_milli; all other devices are handed out here.
+  void bind(PodId pod, NodeId node, Time now, std::span<const uint16_t> gpus = {});
   // Gives back the node's resources and GPUs; the pod stays what it is.
   void release(PodId pod, Time now);
   // The same where it holds any; the pod is Gone.
   void remove(PodId pod, Time now);
+  // Whether a kernel runs for the pod.
   void set_busy(PodId pod, bool busy, Time now);
   void reset_statistics(Time now);        // end of warm-up
   std::string pod_name(PodId pod) const;  // "llama-6b8f7c9d4-x2b4q", as its controller names its pods
@@ -293,9 +333,19 @@ class Cluster {
   ClusterState& state;
 
  private:
-  void count_gpu(NodeId node, int64_t change);
+  const NodeModel& device_model(NodeId node) const { return model.nodes[state.device_version[node.value]]; }
+  bool can_have_devices_of(NodeId node, NodeId version) const;
+  void count_gpu(GpuId gpu, int64_t sign);
   std::string name_of(const PodState& pod) const;
-  void hand_out(PodId pod, NodeId node, Time now, std::span<const uint16_t> devices);
+  void hand_out(PodId pod, NodeId node, Time now, std::span<const uint16_t> gpus);
+  void hold(PodId pod, NodeId node, size_t device, Time now);
+  void give_back(PodId pod, Time now);
+  // How much of the device one more of a request takes: thousandths, or a replica.
+  int32_t part(const PodTemplateModel& t, const GpuDevice& device) const;
+  int32_t capacity(const GpuDevice& device) const { return device.replicas > 1 ? device.replicas : 1000; }
+  // The same of its GPU, in kWholeGpu.
+  int64_t gpu_share(const PodTemplateModel& t, NodeId node, const GpuDevice& device) const;
+  bool has_room(const PodTemplateModel& t, NodeId node, size_t device, ResourceId resource) const;
 };
 
 }  // namespace kisim

@@ -1,5 +1,7 @@
 #pragma once
-// GPU models: numbers of the catalogue (sim/cluster/catalog/gpus.yaml), each with its source there.
+// GPU models: numbers of the catalogue (sim/cluster/catalog: gpus.yaml, mig.yaml), each with its source there.
+
+#include "cluster/mig.hpp"
 
 #include <cstdint>
 #include <string>
@@ -17,8 +19,10 @@ struct GpuModel {
   double tdp_watts = 0;
   double idle_watts = 0;  // 0 = not published
   int32_t sm = 0;
-  double nvlink_gbs = 0;   // both directions together; 0 = no NVLink
-  int32_t mig_slices = 0;  // compute slices; 0 = no MIG
+  double nvlink_gbs = 0;             // both directions together; 0 = no NVLink
+  int32_t mig_slices = 0;            // compute slices; 0 = no MIG
+  MigGeometry mig;                   // empty: no MIG
+  std::vector<std::string> pci_ids;  // "0x233010DE", what a device-filter of mig-parted names; of GPUs with MIG
 };
 
 }  // namespace kisim

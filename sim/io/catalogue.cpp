@@ -14,7 +14,7 @@
 namespace kisim {
 
 namespace embedded {
-extern const std::string_view gpus_yaml, models_yaml, engines_yaml;
+extern const std::string_view gpus_yaml, mig_yaml, models_yaml, engines_yaml;
 }
 
 namespace {
@@ -55,6 +55,14 @@ class Entry {
     return field ? number(*field, path_ + "." + key) : 0;
   }
 
+  // As plain(), but may be 0.
+  double number_from_zero(const char* key) {
+    const Value* field = value_.find(key);
+    if (!field || field->text != "0") return plain(key);
+    known_.push_back(key);
+    return 0;
+  }
+
   template <class Integer>
   void whole(const char* key, double amount, Integer& out) {
     out = static_cast<Integer>(amount);
@@ -75,6 +83,39 @@ class Entry {
     for (const Value& item : field->items) out.push_back(item.text);
     if (out.empty()) error(*field, path_ + "." + key, "allowed: a list of texts");
     return out;
+  }
+
+  std::vector<uint8_t> places(const char* key, int32_t end) {
+    const Value* field = find(key, false);
+    std::vector<uint8_t> out;
+    for (const Value& item : field ? field->items : std::vector<Value>{}) {
+      int32_t place = -1;
+      std::from_chars(item.text.data(), item.text.data() + item.text.size(), place);
+      if (place < 0 || place >= end)
+        error(item, path_ + "." + key, fmt::format("allowed: whole numbers from 0 to {}", end - 1));
+      out.push_back(static_cast<uint8_t>(place));
+    }
+    if (field && out.empty()) error(*field, path_ + "." + key, "allowed: a list of whole numbers");
+    return out;
+  }
+
+  // Calls read(name, Entry&) for every entry of a mapping.
+  template <class Read>
+  void each(const char* key, Read read) {
+    const Value* field = find(key, false);
+    if (!field) return;
+    for (const Value::Member& member : field->members) {
+      Entry entry(member.value, path_ + "." + key + "." + member.key, sources_, diagnostics_);
+      read(member.key, entry);
+      entry.finish();
+    }
+  }
+
+  // The key of a source; where it stands for all plain figures of an entry.
+  void source() {
+    const Value* field = find("source", false);
+    if (field && !(sources_ && sources_->find(field->text)))
+      error(*field, path_ + ".source", "allowed: a key of `sources`");
   }
 
   // The sources of all figures read so far.
@@ -158,6 +199,45 @@ std::vector<GpuModel> parse_gpu_catalogue(const std::string& text, const std::st
   return out;
 }
 
+namespace {
+
+MigProfile mig_profile(const std::string& name, Entry& entry, int32_t memory_slices) {
+  MigProfile profile;
+  profile.name = name;
+  entry.source();
+  entry.whole("id", entry.number_from_zero("id"), profile.id);
+  entry.whole("computeSlices", entry.plain("computeSlices"), profile.compute_slices);
+  entry.whole("memorySlices", entry.plain("memorySlices"), profile.memory_slices);
+  profile.starts = entry.places("starts", memory_slices);
+  entry.whole("maxInstances", entry.plain("maxInstances"), profile.max_instances);
+  entry.whole("copyEngines", entry.plain("copyEngines"), profile.copy_engines);
+  entry.whole("sm", entry.figure("sm", true), profile.sm);
+  entry.whole("memoryMib", entry.figure("memoryMib") * 0x1p20, profile.memory_bytes);
+  for (uint8_t start : profile.starts)
+    if (start + profile.memory_slices > memory_slices)
+      entry.refuse("starts", fmt::format("allowed: at most {} for {} memory slices of {}",
+                                         memory_slices - profile.memory_slices, profile.memory_slices, memory_slices));
+  return profile;
+}
+
+}  // namespace
+
+void parse_mig_catalogue(const std::string& text, const std::string& file, std::vector<GpuModel>& gpus) {
+  read_entries(text, file, "gpus", [&](const std::string& name, Entry& entry) {
+    auto gpu = std::find_if(gpus.begin(), gpus.end(), [&](const GpuModel& g) { return g.name == name; });
+    int32_t slices = 0;
+    entry.whole("memorySlices", entry.figure("memorySlices"), slices);
+    if (slices > 8) entry.refuse("memorySlices", "allowed: at most 8");
+    std::vector<std::string> pci_ids = entry.texts("pciIds");
+    std::vector<MigProfile> profiles;
+    entry.each("profiles",
+               [&](const std::string& profile, Entry& row) { profiles.push_back(mig_profile(profile, row, slices)); });
+    if (gpu == gpus.end()) return entry.refuse("memorySlices", "allowed: under the name of a GPU of the catalogue");
+    gpu->pci_ids = std::move(pci_ids);
+    if (slices <= 8) gpu->mig = MigGeometry(std::move(profiles), slices);
+  });
+}
+
 std::vector<LlmModel> parse_llm_catalogue(const std::string& text, const std::string& file) {
   std::vector<LlmModel> out;
   read_entries(text, file, "models", [&](const std::string& name, Entry& entry) {
@@ -208,7 +288,9 @@ std::vector<EngineProfile> parse_engine_catalogue(const std::string& text, const
 }
 
 std::vector<GpuModel> read_gpu_catalogue() {
-  return parse_gpu_catalogue(std::string(embedded::gpus_yaml), "sim/cluster/catalog/gpus.yaml");
+  std::vector<GpuModel> gpus = parse_gpu_catalogue(std::string(embedded::gpus_yaml), "sim/cluster/catalog/gpus.yaml");
+  parse_mig_catalogue(std::string(embedded::mig_yaml), "sim/cluster/catalog/mig.yaml", gpus);
+  return gpus;
 }
 
 std::vector<LlmModel> read_llm_catalogue() {

@@ -11,6 +11,8 @@
 namespace kisim {
 
 std::vector<GpuModel> parse_gpu_catalogue(const std::string& text, const std::string& file);
+// Fills GpuModel::mig of those that it names.
+void parse_mig_catalogue(const std::string& text, const std::string& file, std::vector<GpuModel>& gpus);
 std::vector<LlmModel> parse_llm_catalogue(const std::string& text, const std::string& file);
 std::vector<EngineProfile> parse_engine_catalogue(const std::string& text, const std::string& file);
 

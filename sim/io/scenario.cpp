@@ -1,5 +1,6 @@
 #include "io/descheduler_policy.hpp"
 #include "io/field_reader.hpp"
+#include "io/gpu_configs.hpp"
 #include "io/h5.hpp"
 #include "io/input.hpp"
 #include "io/scenario_document.hpp"
@@ -302,6 +303,12 @@ class ScenarioBuilder {
                     scenario_.descheduler->policy = std::make_shared<const DeschedulerPolicy>(
                         read_descheduler_policy(document, scenario_.manifests.priority_classes, diagnostics_));
                   });
+    read_single({"migConfigs"}, draft_.mig_configs, "mig-parted configuration",
+                [&](const Value& document) { scenario_.gpu_configs.mig = read_mig_configs(document, diagnostics_); });
+    read_single({"devicePluginConfigs"}, draft_.device_plugin_configs, "device plugin configuration",
+                [&](const Value& document) {
+                  scenario_.gpu_configs.device_plugin = read_device_plugin_configs(document, diagnostics_);
+                });
     if (!scenario_.cluster_autoscaler) return;
     for (size_t i = 0; i < draft_.group_nodes.size(); i++) {
       NodeGroupSpec& group = scenario_.cluster_autoscaler->node_groups[i];

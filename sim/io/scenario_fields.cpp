@@ -431,6 +431,14 @@ Fields declare_spec(ScenarioDraft& draft) {
   f.add("actions", declare_actions(draft), "what an operator does, as with kubectl");
   f.add("pods", declare_pods(scenario), "how pods behave that serve no model, and what all of them use");
   f.add("clusterAutoscaler", declare_cluster_autoscaler(draft), "who adds and removes nodes; nobody without it");
+  f.add(
+       "migConfigs", &draft.mig_configs,
+       "mig-parted's configuration, or a file that holds it: how GPUs are cut, by the node label nvidia.com/mig.config")
+      .or_mapping();
+  f.add("devicePluginConfigs", &draft.device_plugin_configs,
+        "NVIDIA device plugin's configurations, or a file that holds them, by the node label "
+        "nvidia.com/device-plugin.config")
+      .or_mapping();
   f.add("prices", &scenario.prices, "of a GPU model; without prices there is no cost").in(Unit::PerHour);
   return f;
 }

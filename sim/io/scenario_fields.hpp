@@ -37,20 +37,21 @@ struct FaultDraft {
 };
 struct ActionDraft {
   std::vector<Value> apply;  // file names and objects
-  std::string delete_, scale, restart, cordon, uncordon, drain, cascade = "background";
+  std::string delete_, scale, restart, cordon, uncordon, drain, reconfigure, cascade = "background";
 };
 
 // The document as read, before the files that it names.
 struct ScenarioDraft {
   Scenario scenario;
   std::string api_version, kind;
-  Value scheduler_configuration;          // a file name or a mapping; Null where it is left out
-  std::vector<Value> include, manifests;  // file names; manifests also inline
-  std::vector<SourceDraft> sources;       // beside scenario.traffic
-  std::vector<FaultDraft> faults;         // beside scenario.faults
-  std::vector<ActionDraft> actions;       // beside scenario.actions
-  std::vector<Value> group_nodes;         // beside scenario.cluster_autoscaler's groups: file names and mappings
-  Value descheduler_policy;               // a file name or a mapping
+  Value scheduler_configuration;             // a file name or a mapping; Null where it is left out
+  std::vector<Value> include, manifests;     // file names; manifests also inline
+  std::vector<SourceDraft> sources;          // beside scenario.traffic
+  std::vector<FaultDraft> faults;            // beside scenario.faults
+  std::vector<ActionDraft> actions;          // beside scenario.actions
+  std::vector<Value> group_nodes;            // beside scenario.cluster_autoscaler's groups: file names and mappings
+  Value descheduler_policy;                  // a file name or a mapping
+  Value mig_configs, device_plugin_configs;  // likewise
 };
 
 // Fields of the whole document. They point into `draft` and what they fill may move: read each entry as it is opened.

@@ -43,6 +43,16 @@ Fields declare(FaultSpec& fault, FaultDraft& draft) {
 
 // ----------------------------------------------------------------------------------------------------------- actions
 
+Fields declare_reconfigure(ActionSpec& action, ActionDraft& draft) {
+  Fields f;
+  f.add("node", &draft.reconfigure, "node").required();
+  f.add("migConfig", &action.mig_config, "its new label nvidia.com/mig.config").required();
+  f.add("takes", &action.takes, "from the last pod's end until the node has its new devices")
+      .in(Unit::Seconds)
+      .required();
+  return f;
+}
+
 Fields declare(ActionSpec& action, ActionDraft& draft) {
   Fields f;
   f.add("at", &action.at, "when").required();
@@ -61,6 +71,8 @@ Fields declare(ActionSpec& action, ActionDraft& draft) {
   f.add("deleteEmptyDirData", &action.delete_empty_dir_data, "drain: evict pods with emptyDir volumes, too");
   f.add("gracePeriod", &action.grace_period, "drain: for pods to end; left out, their own");
   f.add("timeout", &action.timeout, "drain: when it gives up; left out, never").above(0);
+  f.add("reconfigure", one([&](const SourceMark&) { return declare_reconfigure(action, draft); }),
+        "cuts the GPUs of a node anew: pods that hold some are evicted first");
   return f;
 }
 

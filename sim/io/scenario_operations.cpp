@@ -181,7 +181,7 @@ const ActionKind* find_kind(std::string text) {
 
 // ----------------------------------------------------------------------------------------------------------- actions
 
-constexpr const char* kVerbs[] = {"apply", "delete", "scale", "restart", "cordon", "uncordon", "drain"};
+constexpr const char* kVerbs[] = {"apply", "delete", "scale", "restart", "cordon", "uncordon", "drain", "reconfigure"};
 
 // Fields that belong to one verb.
 struct VerbField {
@@ -247,6 +247,9 @@ void read_verb(SpecPlaces& places, const SpecPath& path, const ActionDraft& draf
       return;
     case Kind::Drain:
       action.node = draft.drain;
+      return;
+    case Kind::Reconfigure:
+      action.node = draft.reconfigure;
       return;
   }
 }

@@ -1,5 +1,10 @@
 #include "kube/actions.hpp"
 
+#include "core/random.hpp"
+
+#include <algorithm>
+#include <utility>
+
 #include <algorithm>
 
 namespace kisim {
@@ -7,6 +12,7 @@ namespace kisim {
 namespace {
 
 constexpr Duration kDrainRetry = 5_s;  // kubectl drain, after a refusal
+constexpr Duration kDrainPoll = 1_s;   // until the pods that it has evicted are gone
 constexpr std::string_view kDrain = "kubectl drain";
 
 bool has_empty_dir(const PodSpec& spec) {
@@ -52,6 +58,10 @@ void Actions::on_act(uint32_t i) {
     case Kind::Drain:
       cordon(action.node, true);
       return begin_drain(i);
+    case Kind::Reconfigure:
+      cordon(action.node, true);
+      api_.update_node(action.node, action.pending);
+      return begin_drain(i);
   }
 }
 
@@ -83,7 +93,8 @@ void Actions::begin_drain(uint32_t i) {
   drain.since = engine_.now();
   for (PodId pod : cluster_.state.node_pods[action.node.value]) {
     if (std::string_view why = refusal(pod, action); !why.empty()) return give_up(i, why);
-    if (!of_daemon_set(pod)) drain.pods.push_back(pod);
+    bool stays = action.kind == Action::Kind::Reconfigure && cluster_.state.pods[pod].devices.empty();
+    if (!of_daemon_set(pod) && !stays) drain.pods.push_back(pod);
   }
   on_drain(i);
 }
@@ -122,10 +133,32 @@ void Actions::on_drain(uint32_t i) {
     return result != Eviction::TooManyRequests;
   });
   if (drain.pods.empty() && drain.failed) return give_up(i, to_string(Eviction::TwoBudgets));
+  if (drain.pods.empty() && action.kind == Action::Kind::Reconfigure) return cut_gpus(i);
   if (drain.pods.empty()) return state_.statistics.decisions.add("Drained");
   if (action.timeout && engine_.now() + kDrainRetry > drain.since + *action.timeout)
     return give_up(i, "global timeout reached");
   drain.retry = engine_.schedule(engine_.now() + kDrainRetry, Priority::Control, events_.drain, i);
+}
+
+// mig-manager and the device plugin restart when the last pod that holds a device is gone.
+void Actions::cut_gpus(uint32_t i) {
+  const Action& action = model_.actions[i];
+  DrainState& drain = state_.drains[i];
+  const std::vector<DeviceState>& devices = cluster_.state.devices[action.node.value];
+  bool in_use = std::any_of(devices.begin(), devices.end(), [](const DeviceState& d) { return d.taken > 0; });
+  auto come_again = [&](Duration after) {
+    drain.retry = engine_.schedule(engine_.now() + after, Priority::Control, events_.drain, i);
+  };
+  if (!cluster_.state.node_present[action.node.value]) return;
+  if (in_use) return come_again(kDrainPoll);
+  if (!std::exchange(drain.cutting, true)) {
+    Stream stream(model_.seed, action.entity, Purpose::Run);
+    return come_again(Duration::seconds(std::clamp(action.takes.draw(stream), 0.0, kForever.to_seconds())));
+  }
+  api_.update_node(action.node, action.version);
+  nodes_.apply_taints(action.node);
+  cordon(action.node, false);
+  state_.statistics.decisions.add("Reconfigured");
 }
 
 }  // namespace kisim

@@ -42,6 +42,8 @@ class Actions {
   // Why the drain may not delete the pod; empty: it may, or passes over it.
   std::string_view refusal(PodId pod, const Action& action) const;
   void give_up(uint32_t action, std::string_view why);
+  // Goes on once no pod holds a device of the node: after some time it is another.
+  void cut_gpus(uint32_t action);
 
   const KubeModel& model_;
   KubeState& state_;

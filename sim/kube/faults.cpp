@@ -79,7 +79,7 @@ void Faults::start_nodes(uint32_t i) {
 void Faults::break_gpus(uint32_t i) {
   NodeId node = model_.faults[i].nodes.front();
   if (!cluster_.state.node_present[node.value]) return;
-  uint32_t first = cluster_.state.first_gpu[node.value], count = cluster_.model.nodes[node].gpus;
+  uint32_t first = cluster_.state.first_gpu[node.value], count = cluster_.gpus(node);
   std::vector<GpuId>& broken = state_.faults[i].gpus;
   for (uint32_t g = count; g-- > 0 && broken.size() < static_cast<size_t>(model_.faults[i].gpus);)
     if (cluster_.state.gpus[GpuId(first + g)].healthy) broken.push_back(GpuId(first + g));

@@ -77,8 +77,8 @@ std::string Kubelet::refusal(PodId id, NodeId node) const {
   if (best_effort && api_.has_condition(node, kNodeMemoryPressure) && !tolerates_memory_pressure(t.spec))
     return "Evicted";
   // The device manager is asked before the rest, about nodes that have devices.
-  bool wants_devices = t.gpus > 0 || t.gpu_milli > 0;
-  if (wants_devices && cluster_.model.nodes[node].gpus > 0 && devices_left(id, node) < devices_wanted(id))
+  bool has_devices = !cluster_.devices(node).empty();
+  if (has_devices && (cluster_.missing_devices(id, node) || cluster_.too_large_request(id, node)))
     return "UnexpectedAdmissionError";
   if (ResourceId short_of = cluster_.shortage(id, node); short_of.valid())
     return "OutOf" + cluster_.model.resources[short_of.value];
@@ -89,11 +89,7 @@ std::string Kubelet::refusal(PodId id, NodeId node) const {
 std::string Kubelet::refusal_message(PodId id, NodeId node) const {
   std::string reason = refusal(id, node);
   if (reason == "Evicted") return "The node had condition: [MemoryPressure]. ";
-  if (reason == "UnexpectedAdmissionError")
-    return fmt::format(
-        "Allocate failed due to requested number of devices unavailable for nvidia.com/gpu. Requested: {}, Available: "
-        "{}, which is unexpected",
-        devices_wanted(id), devices_left(id, node));
+  if (reason == "UnexpectedAdmissionError") return allocation_failure(id, node);
   if (reason == "NodeAffinity")
     return "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector";
   if (reason == "NodePorts")
@@ -107,21 +103,19 @@ std::string Kubelet::refusal_message(PodId id, NodeId node) const {
                      cluster_.allocatable(node)[r.value]);
 }
 
-uint32_t Kubelet::devices_wanted(PodId id) const {
-  const PodTemplateModel& t = api_.template_of(id);
-  return t.gpu_milli > 0 ? static_cast<uint32_t>(t.gpu_count) : t.gpus;
-}
-
-// Healthy devices with room for the pod.
-uint32_t Kubelet::devices_left(PodId id, NodeId node) const {
-  const PodTemplateModel& t = api_.template_of(id);
-  uint32_t first = cluster_.state.first_gpu[node.value], count = cluster_.model.nodes[node].gpus, left = 0;
-  int32_t wanted = t.gpu_milli > 0 ? t.gpu_milli : 1000;
-  for (uint32_t g = first; g < first + count; ++g) {
-    const GpuState& gpu = cluster_.state.gpus[GpuId(g)];
-    left += gpu.healthy && !gpu.owner.valid() && gpu.shared + wanted <= 1000;
-  }
-  return left;
+std::string Kubelet::allocation_failure(PodId id, NodeId node) const {
+  if (auto missing = cluster_.missing_devices(id, node))
+    return fmt::format(
+        "Allocate failed due to requested number of devices unavailable for {}. Requested: {}, Available: {}, which is "
+        "unexpected",
+        missing->resource.valid() ? cluster_.model.resources[missing->resource.value] : "nvidia.com/gpu",
+        missing->count, cluster_.devices_left(id, node, missing->resource));
+  auto large = cluster_.too_large_request(id, node);
+  return fmt::format(
+      "Allocate failed due to rpc error: code = Unknown desc = request for '{}: {}' too large: maximum request size "
+      "for "
+      "shared resources is 1, which is unexpected",
+      cluster_.model.resources[large->resource.value], large->count);
 }
 
 bool Kubelet::ports_conflict(PodId id, NodeId node) const {

@@ -167,8 +167,8 @@ class Kubelet {
   Time deadline(PodId pod) const;
   Time seen_at(NodeId node, Time t) const;
   Duration pre_stop(PodId pod) const;
-  uint32_t devices_wanted(PodId pod) const;
-  uint32_t devices_left(PodId pod, NodeId node) const;
+  // Why the device manager cannot give the pod its devices.
+  std::string allocation_failure(PodId pod, NodeId node) const;
   bool ports_conflict(PodId pod, NodeId node) const;
   const KubeletPod* find(PodId pod) const;
   KubeletPod& record(PodId pod) { return state_.nodes[cluster_.state.pods[pod].node].record(pod); }

@@ -119,7 +119,8 @@ struct Action {
     DeleteNode,
     Cordon,
     Uncordon,
-    Drain
+    Drain,
+    Reconfigure
   } kind = Kind::ApplyWorkload;
   Time at;
   WorkloadId workload;
@@ -127,9 +128,12 @@ struct Action {
   int32_t replicas = 0;
   enum class Cascade : uint8_t { Background, Foreground, Orphan } cascade = Cascade::Background;
   std::string namespace_;
-  NodeId node, version;  // ApplyNode: an entry of ClusterModel::nodes
+  // ApplyNode, Reconfigure: an entry of ClusterModel::nodes; `pending`: what the node is until its GPUs are cut anew.
+  NodeId node, version, pending;
   bool ignore_daemon_sets = true, delete_empty_dir_data = true, force = false;
   std::optional<Duration> grace_period, timeout;
+  Distribution takes = Distribution::constant(0);  // Reconfigure: seconds
+  uint64_t entity = 0;                             // address of its stream
 };
 
 // A group of nodes that the cluster autoscaler sizes. Its nodes are entries of ClusterModel::nodes, made when needed.

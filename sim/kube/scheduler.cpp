@@ -137,7 +137,7 @@ void Scheduler::node_removed(NodeId node) {
 
 void Scheduler::node_updated(NodeId node) {
   uint32_t before = state_.snapshot.version[node.value], after = cluster_.state.node_version[node.value].value;
-  cache_.update_node(node, after);
+  cache_.update_node(node, after, cluster_.state.device_version[node.value].value);
   cache_.set_allocatable(node, cluster_.allocatable(node));
   NodeConditions conditions = state_.snapshot.conditions[node.value];
   for (ClusterEvent::Kind kind : {ClusterEvent::Kind::NodeUpdateLabel, ClusterEvent::Kind::NodeUpdateTaint,
@@ -375,8 +375,8 @@ void Scheduler::finish_binding(PodId pod) {
   cache_.nominate(pod, {});
   clear_failure(pod);
   queue_.done(pod);
-  bool too_few_gpus = state_.snapshot.pod_records[pod].devices.size() < view().template_of(pod).gpus;
-  if (too_few_gpus || cluster_.shortage(pod, node).valid()) {  // a profile that does not ask for room
+  bool too_few_devices = !cluster_.devices(node).empty() && cluster_.missing_devices(pod, node);
+  if (too_few_devices || cluster_.shortage(pod, node).valid()) {  // a profile that does not ask for room
     cache_.remove_pod(pod);
     state_.overcommitted.emplace_back(pod, node);
     return;

@@ -35,6 +35,7 @@ void SchedulerCache::add_node(NodeId node, uint32_t version) {
     s_.generation.resize(n + 1, 0);
     s_.image_nodes.resize(n + 1);
     s_.device_free_milli.resize(n + 1);
+    s_.device_version.resize(n + 1, 0);
   }
   s_.present[n] = 1;
   s_.conditions[n] = {};
@@ -42,7 +43,8 @@ void SchedulerCache::add_node(NodeId node, uint32_t version) {
   s_.version[n] = version;
   const NodeModel& model = object(node);
   std::copy(model.allocatable.begin(), model.allocatable.end(), &s_.allocatable[n * resources]);
-  s_.device_free_milli[n].assign(model.gpus, 1000);
+  s_.device_version[n] = version;
+  recount_devices(node);
   count_node(node, 1);
   hold_images(node, 1);
   join_zone(node);
@@ -50,11 +52,12 @@ void SchedulerCache::add_node(NodeId node, uint32_t version) {
   touch(node);
 }
 
-void SchedulerCache::update_node(NodeId node, uint32_t version) {
+void SchedulerCache::update_node(NodeId node, uint32_t version, uint32_t device_version) {
   std::string zone = object(node).zone;
   count_node(node, -1);
   hold_images(node, -1);
   s_.version[node.value] = version;
+  s_.device_version[node.value] = device_version;
   const NodeModel& model = object(node);
   std::copy(model.allocatable.begin(), model.allocatable.end(), &s_.allocatable[node.value * model_.resource_count()]);
   recount_devices(node);
@@ -94,7 +97,8 @@ void SchedulerCache::set_device_healthy(NodeId node, uint16_t device, bool healt
   std::vector<uint16_t>& broken = s_.device_broken[node.value];
   bool was_healthy = std::find(broken.begin(), broken.end(), device) == broken.end();
   if (was_healthy == healthy) return;
-  s_.device_free_milli[node.value][device] += healthy ? 1000 : -1000;
+  if (std::vector<int32_t>& free = s_.device_free_milli[node.value]; device < free.size())
+    free[device] += healthy ? 1000 : -1000;
   if (healthy)
     std::erase(broken, device);
   else
@@ -205,12 +209,16 @@ void SchedulerCache::hold_devices(PodId id, std::vector<uint16_t> devices) {
   touch(pod.node);
 }
 
-// The node has other GPUs now: pods keep those that are still there.
+// GPUs that are cut or in replicas are nobody's as a whole.
 void SchedulerCache::recount_devices(NodeId node) {
-  s_.device_free_milli[node.value].assign(object(node).gpus, 1000);
-  for (uint16_t device : s_.device_broken[node.value]) s_.device_free_milli[node.value][device] -= 1000;
+  const NodeModel& model = model_.nodes[NodeId(s_.device_version[node.value])];
+  std::vector<int32_t>& free = s_.device_free_milli[node.value];
+  free.clear();
+  for (uint32_t gpu = 0; gpu < model.gpus; ++gpu) free.push_back(model.is_whole(gpu) ? 1000 : 0);
+  for (uint16_t device : s_.device_broken[node.value])
+    if (device < free.size()) free[device] -= 1000;
   for (PodId id : s_.pods[node.value]) {
-    std::erase_if(s_.pod_records[id].devices, [&](uint16_t device) { return device >= object(node).gpus; });
+    std::erase_if(s_.pod_records[id].devices, [&](uint16_t device) { return device >= free.size(); });
     share_devices(id, node, 1);
   }
 }

@@ -16,7 +16,9 @@ class SchedulerCache {
   void start();  // no nodes, no pods
   // `version` is the node's object, an entry of ClusterModel::nodes.
   void add_node(NodeId node, uint32_t version);
-  void update_node(NodeId node, uint32_t version);
+  void update_node(NodeId node, uint32_t version) { update_node(node, version, version); }
+  // With the devices of another version: its own wait until no pod holds one that would be another.
+  void update_node(NodeId node, uint32_t version, uint32_t device_version);
   // The pods of the node vanish with it. Pods nominated to it stay so, for the case that it comes back.
   void remove_node(NodeId node);
   void set_conditions(NodeId node, NodeConditions conditions);

@@ -149,7 +149,8 @@ struct DrainState {
   std::vector<PodId> pods;  // still to be evicted
   Time since;
   EventHandle retry;
-  bool failed = false;  // for one of them at least
+  bool failed = false;   // for one of them at least
+  bool cutting = false;  // Reconfigure: no pod holds a device any more
 };
 
 struct KubeState {

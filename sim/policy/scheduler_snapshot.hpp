@@ -35,7 +35,9 @@ struct SchedulerSnapshot {
   std::vector<std::vector<PodId>> nominated;      // pods that preemption made room for there
   std::vector<uint64_t> generation;               // of the last change of the node or of what runs on it
   std::vector<std::vector<int32_t>> image_nodes;  // as NodeModel::images: nodes that held it at the node's last change
-  // By GPU of the node. An unhealthy one has 1000 less, which leaves nothing.
+  std::vector<uint32_t> device_version;           // whose devices the node has, as an entry of ClusterModel::nodes
+  // By GPU of the node; nothing of one that is cut or in replicas. An unhealthy one has 1000 less, which leaves
+  // nothing.
   std::vector<std::vector<int32_t>> device_free_milli;
   std::vector<std::vector<uint16_t>> device_broken;  // unhealthy GPUs of the node
 

@@ -379,6 +379,35 @@ class Compiler {
                         spec.tensor_parallel, workload.full_name(), pods.gpus));
   }
 
+  // The devices that nodes have instead of one that none has, and that have at least its memory.
+  std::string devices_instead(const PodTemplateModel& pods) const {
+    std::string out;
+    for (const PodTemplateModel::DeviceRequest& request : pods.devices) {
+      const std::string& wanted = model_->cluster.resources[request.resource.value];
+      int64_t memory = 0;
+      bool had = false;
+      std::map<std::string, int64_t> had_instead;
+      for (const GpuModel& gpu : model_->cluster.gpu_models)
+        for (const MigProfile& p : gpu.mig.profiles())
+          if (wanted == mig_resource(p.name)) memory = p.memory_bytes;
+      for (const NodeModel& node : model_->cluster.nodes)
+        for (const GpuDevice& device : node.devices) {
+          had |= device.resource == wanted;
+          if (!node.gpu_model.valid()) continue;
+          const GpuModel& gpu = model_->cluster.gpu_models[node.gpu_model];
+          had_instead[device.resource] =
+              device.instance ? gpu.mig.profile(*device.instance).memory_bytes : gpu.memory_bytes;
+        }
+      if (had) continue;
+      std::erase_if(had_instead, [&](const auto& entry) { return entry.second < memory; });
+      std::vector<std::string> names;
+      for (const auto& [name, bytes] : had_instead) names.push_back(name);
+      out += fmt::format("; no node has {}, {}", wanted,
+                         names.empty() ? "nor anything as large" : "what is as large: " + list(names));
+    }
+    return out;
+  }
+
   void check_fits(const WorkloadModel& workload, const PodTemplateModel& pods, const ObjectMeta& meta) {
     for (const NodeModel& node : model_->cluster.nodes) {
       bool fits = true;
@@ -392,8 +421,8 @@ class Compiler {
         request += fmt::format("{}{} {}", request.empty() ? "" : ", ", pods.request[r],
                                r == kCpu.value ? "milli-cpu" : model_->cluster.resources[r]);
     warn(meta.mark, "resources.requests",
-         fmt::format("a pod of {} {} ({}) is larger than any node and will stay Pending", to_string(workload.kind),
-                     workload.full_name(), request));
+         fmt::format("a pod of {} {} ({}) is larger than any node and will stay Pending{}", to_string(workload.kind),
+                     workload.full_name(), request, devices_instead(pods)));
   }
 
   ServiceId service_of(const WorkloadModel& workload, const PodTemplateModel& pods) {

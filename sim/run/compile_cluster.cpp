@@ -69,7 +69,7 @@ std::string encoded_hash(const std::string& text) {
 }  // namespace
 
 ClusterCompiler::ClusterCompiler(const Scenario& scenario, Model& model, std::vector<Diagnostic>& diagnostics)
-    : scenario_(scenario), model_(model), diagnostics_(diagnostics), builder_(scenario.gpus) {}
+    : scenario_(scenario), model_(model), diagnostics_(diagnostics), builder_(scenario.gpus, scenario.gpu_configs) {}
 
 void ClusterCompiler::error(const SourceMark& mark, const std::string& field, const std::string& message) {
   diagnostics_.push_back({Severity::Error, mark, field, message});
@@ -275,6 +275,8 @@ void ClusterCompiler::add_action(const ActionSpec& spec) {
         error(spec.mark, "spec.actions", fmt::format("found node '{}', which no manifest has", spec.node));
       return;
     }
+    case Is::Reconfigure:
+      return reconfigure(spec);
     case Is::Scale:
     case Is::Delete:
       break;
@@ -326,6 +328,7 @@ void ClusterCompiler::apply_nodes(const ActionSpec& spec) {
     NodeId known = find_node(node.meta.name);
     NodeId version = builder_.add_node(node, true);
     latest_nodes_[node.meta.name] = node;
+    versions_[node.meta.name] = version;
     if (!known.valid()) node_names_[node.meta.name] = known = version;
     Action& action = new_action(spec, Action::Kind::ApplyNode);
     action.node = known;
@@ -333,12 +336,40 @@ void ClusterCompiler::apply_nodes(const ActionSpec& spec) {
   }
 }
 
+// mig-manager acts on the label: pending until the GPUs are cut, with the devices of before.
+void ClusterCompiler::reconfigure(const ActionSpec& spec) {
+  NodeId node = find_node(spec.node);
+  auto latest = latest_nodes_.find(spec.node);
+  if (!node.valid() || latest == latest_nodes_.end())
+    return error(spec.mark, "spec.actions", fmt::format("found node '{}', which no manifest has", spec.node));
+  auto set_label = [](Labels& labels, const std::string& key, const std::string& value) {
+    std::erase_if(labels, [&](const auto& label) { return label.first == key; });
+    labels.emplace_back(key, value);
+    std::sort(labels.begin(), labels.end());
+  };
+  const std::string key = "nvidia.com/mig.config";
+  NodeId& version = versions_[spec.node];
+  Labels pending = builder_.node(version.valid() ? version : node).object.meta.labels;
+  set_label(pending, key, spec.mig_config);
+  set_label(pending, key + ".state", "pending");
+  set_label(latest->second.meta.labels, key, spec.mig_config);
+  Action& action = new_action(spec, Action::Kind::Reconfigure);
+  action.node = node;
+  action.pending = builder_.add_relabelled(version.valid() ? version : node, pending);
+  action.version = version = builder_.add_node(latest->second, true);
+  action.takes = spec.takes;
+  action.ignore_daemon_sets = true;
+  action.delete_empty_dir_data = action.force = true;
+  std::string address = "Reconfigure/" + spec.node;
+  action.entity = hash_combine(hash_text(address), fault_count_[address]++);
+}
+
 // A node whose manifest says unschedulable is another object afterwards.
 void ClusterCompiler::uncordon_object(const ActionSpec& spec, Action& action) {
   auto latest = latest_nodes_.find(spec.node);
   if (latest == latest_nodes_.end() || !latest->second.unschedulable) return;
   latest->second.unschedulable = false;
-  action.version = builder_.add_node(latest->second, true);
+  action.version = versions_[spec.node] = builder_.add_node(latest->second, true);
 }
 
 // kubectl rollout restart: the same pods with a new annotation.

@@ -39,6 +39,7 @@ class ClusterCompiler {
   void refuse_others(const ActionSpec& spec);
   void apply_nodes(const ActionSpec& spec);
   void uncordon_object(const ActionSpec& spec, Action& action);
+  void reconfigure(const ActionSpec& spec);
   void restart(const ActionSpec& spec);
   WorkloadId target_of(const ActionSpec& spec);
   void quotas();
@@ -66,6 +67,7 @@ class ClusterCompiler {
   std::map<std::pair<WorkloadModel::Kind, std::string>, WorkloadId> names_;
   std::map<std::string, NodeId> node_names_;
   std::map<std::string, Node> latest_nodes_;     // as the last manifest or action has them
+  std::map<std::string, NodeId> versions_;       // of these, since an action changed them
   std::map<std::string, uint64_t> fault_count_;  // by kind and target
 };
 

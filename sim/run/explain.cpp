@@ -52,6 +52,7 @@ class ChangedPod {
     for (size_t n = 0; n < known.present.size(); ++n) {
       if (!known.present[n]) continue;
       cache_.add_node(NodeId(n), known.version[n]);
+      cache_.update_node(NodeId(n), known.version[n], known.device_version[n]);
       cache_.set_conditions(NodeId(n), known.conditions[n]);
       size_t resources = cluster_.resource_count();
       cache_.set_allocatable(NodeId(n), std::span(known.allocatable).subspan(n * resources, resources));

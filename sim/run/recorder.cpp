@@ -130,12 +130,12 @@ void Recorder::sample(const World& world) {
     for (size_t i = 0; i < state.cluster.gpus.size(); ++i) {
       const GpuState& gpu = state.cluster.gpus[GpuId(i)];
       allocated += gpu.allocated.value();
-      double integral = static_cast<double>(gpu.busy.integral(now)) * 1e-12;
+      double integral = static_cast<double>(gpu.busy.integral(now) / (kWholeGpu / 1000)) * 1e-12;
       // The end of warm-up sets the integral back.
       busy += integral - (integral >= busy_before_[i] ? busy_before_[i] : 0.0);
       busy_before_[i] = integral;
     }
-    point("kisim_gpu_allocated", "1", {}, now, static_cast<double>(allocated) * 1e-3);
+    point("kisim_gpu_allocated", "1", {}, now, static_cast<double>(allocated) / kWholeGpu);
     point("kisim_gpu_busy", "1", {}, now, busy / interval_s);
   }
 }

@@ -176,18 +176,20 @@ struct FaultSpec {
 
 // Something that an operator does at `at`, as with kubectl.
 struct ActionSpec {
-  enum class Kind : uint8_t { Apply, Delete, Scale, Restart, Cordon, Uncordon, Drain } kind = Kind::Apply;
+  enum class Kind : uint8_t { Apply, Delete, Scale, Restart, Cordon, Uncordon, Drain, Reconfigure } kind = Kind::Apply;
   Duration at;
   Manifests apply;                       // Apply: new objects, and new states of known ones
   std::string object_kind, object_name;  // Delete, Scale, Restart: "Deployment", "ml/llama"
   int32_t replicas = 0;                  // Scale
   enum class Cascade : uint8_t { Background, Foreground, Orphan } cascade = Cascade::Background;  // Delete
-  std::string node;                      // Cordon, Uncordon, Drain
-  bool ignore_daemon_sets = true;        // Drain
-  bool delete_empty_dir_data = true;     // Drain
-  bool force = false;                    // Drain: bare pods go too
-  std::optional<Duration> grace_period;  // Drain
-  std::optional<Duration> timeout;       // Drain; none: it tries for ever
+  std::string node;                                // Cordon, Uncordon, Drain, Reconfigure
+  bool ignore_daemon_sets = true;                  // Drain
+  bool delete_empty_dir_data = true;               // Drain
+  bool force = false;                              // Drain: bare pods go too
+  std::optional<Duration> grace_period;            // Drain
+  std::optional<Duration> timeout;                 // Drain; none: it tries for ever
+  std::string mig_config;                          // Reconfigure: the label nvidia.com/mig.config
+  Distribution takes = Distribution::constant(0);  // Reconfigure: seconds, once no pod holds a device
   SourceMark mark;
 };
 
@@ -269,6 +271,7 @@ struct Scenario {
   std::map<std::string, double> prices;  // GPU model -> per hour
 
   Manifests manifests;
+  GpuConfigs gpu_configs;
   std::vector<GpuModel> gpus;  // the catalogues
   std::vector<LlmModel> llms;
   std::vector<EngineProfile> engines;

@@ -8,9 +8,11 @@ namespace kisim {
 
 namespace {
 
-constexpr double kGpuHour = 3.6e15;  // of the integrals of a GPU: thousandths of it × ns
-
 double to_double(__int128 v) { return static_cast<double>(v); }
+
+// Of the integrals of a GPU, in thousandths of it × ns.
+constexpr double kGpuHour = 3.6e15;
+double gpu_milli_ns(__int128 integral) { return to_double(integral / (kWholeGpu / 1000)); }
 
 std::optional<LatencySummary> latency(const Histogram& h) {
   if (h.count() == 0) return std::nullopt;
@@ -177,10 +179,10 @@ Summary World::summary() const {
       busy += b;
       GpuModelId gpu_model = model_->cluster.nodes[gpu.node].gpu_model;
       priced &= gpu_model.valid() || a == 0;
-      if (gpu_model.valid()) cost += to_double(a) / kGpuHour * model_->price_per_hour[gpu_model];
+      if (gpu_model.valid()) cost += gpu_milli_ns(a) / kGpuHour * model_->price_per_hour[gpu_model];
     }
-    Summary::Gpu gpu{to_double(allocated) / kGpuHour, to_double(busy) / kGpuHour, 0};
-    gpu.utilization = allocated > 0 ? to_double(busy) / to_double(allocated) : 0.0;
+    Summary::Gpu gpu{gpu_milli_ns(allocated) / kGpuHour, gpu_milli_ns(busy) / kGpuHour, 0};
+    gpu.utilization = allocated > 0 ? gpu_milli_ns(busy) / gpu_milli_ns(allocated) : 0.0;
     s.gpu = gpu;
     if (priced) s.cost = cost;
   }

@@ -431,23 +431,6 @@ void Serving::set_busy(ReplicaId id, bool busy) {
 
 // ---- GPUs that several replicas use ----
 
-// Whole GPUs, or the shares of them that gpu-milli asks for.
-Accelerator Serving::accelerator_of(PodId id) const {
-  Accelerator a;
-  const PodState& pod = cluster_.state.pods[id];
-  if (pod.gpus.empty()) return a;
-  a.gpu_model = cluster_.node(pod.node).gpu_model;
-  a.gpus = static_cast<uint32_t>(pod.gpus.size());
-  a.first = pod.gpus.front();
-  int32_t milli = cluster_.model.templates[pod.pod_template].gpu_milli;
-  double share = milli > 0 ? milli / 1000.0 : 1;
-  if (share < 1) a.sharing = GpuSharing::Fraction;
-  if (a.gpu_model.valid())
-    a.memory_bytes =
-        static_cast<int64_t>(share * static_cast<double>(cluster_.model.gpu_models[a.gpu_model].memory_bytes) * a.gpus);
-  return a;
-}
-
 // Speed at which the others on its GPUs let it run; that of the slowest of them.
 double Serving::interference(const ReplicaState& replica) {
   if (replica.shared_gpus.empty()) return 1;
@@ -500,7 +483,7 @@ ReplicaId Serving::add_replica(ServingModelId model_id, ServiceId service, PodId
   replica.pod = pod;
   const ServingModelModel& m = model.models[model_id];
   const PodState& p = cluster_.state.pods[pod];
-  replica.accelerator = accelerator_of(pod);
+  replica.accelerator = cluster_.accelerator(pod);
   replica.since = engine_.now();
   replica.busy.reset(engine_.now());
   if (m.llm) {

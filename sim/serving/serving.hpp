@@ -214,7 +214,6 @@ class Serving {
   void start_batches(ReplicaId id, uint32_t model);
   void on_batch_end(ReplicaId id, uint32_t model, uint32_t instance);
   void pace(ReplicaId id);
-  Accelerator accelerator_of(PodId pod) const;
   double interference(const ReplicaState& replica);
   void set_busy(ReplicaId id, bool busy);
   void join_tenants(ReplicaId id, bool join);

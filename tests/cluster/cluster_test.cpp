@@ -41,12 +41,12 @@ TEST_CASE("binding charges the node and hands out devices; removing gives all ba
   CHECK(c.state.requested[kPods.value] == 2);
   CHECK(c.state.pods[first].gpus == std::vector{GpuId(0u)});
   CHECK(c.state.pods[second].gpus == std::vector{GpuId(1u)});
-  CHECK(c.state.gpus[GpuId(0u)].owner == first);
+  CHECK(c.state.devices[a.value][0].owner == first);
 
   c.cluster.remove(first, Time{5});
   CHECK(c.state.requested[kCpu.value] == 1000);
-  CHECK_FALSE(c.state.gpus[GpuId(0u)].owner.valid());
-  CHECK(c.state.gpus[GpuId(0u)].allocated.integral(Time{9}) == 4000);
+  CHECK_FALSE(c.state.devices[a.value][0].owner.valid());
+  CHECK(c.state.gpus[GpuId(0u)].allocated.integral(Time{9}) == 4 * kWholeGpu);
   PodId third = c.cluster.create_pod(c.pods, c.model.workloads[c.pods].pod_template, Time{6});
   c.cluster.bind(third, a, Time{6});
   CHECK(c.state.pods[third].gpus == std::vector{GpuId(0u)});
@@ -73,9 +73,9 @@ TEST_CASE("shares of a GPU count in thousandths, and as busy for whom kernels ru
   cluster.set_busy(first, false, Time{30});
   cluster.remove(first, Time{40});
   const GpuState& gpu = state.gpus[GpuId(0u)];
-  CHECK(gpu.allocated.integral(Time{50}) == 250 * 10 + 500 * 30 + 250 * 10);
-  CHECK(gpu.busy.integral(Time{50}) == 250 * 10 + 500 * 10 + 250 * 20);
-  CHECK(gpu.shared == 250);
+  CHECK(gpu.allocated.integral(Time{50}) == kWholeGpu / 1000 * (250 * 10 + 500 * 30 + 250 * 10));
+  CHECK(gpu.busy.integral(Time{50}) == kWholeGpu / 1000 * (250 * 10 + 500 * 10 + 250 * 20));
+  CHECK(state.devices[0][0].taken == 250);
 }
 
 TEST_CASE("a node is never over its allocatable and no pod on two nodes") {

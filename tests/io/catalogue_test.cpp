@@ -5,6 +5,7 @@
 #include "shared_data.hpp"
 
 #include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
 
 #include <fstream>
 #include <map>
@@ -55,8 +56,8 @@ TEST_CASE("the GPU catalogue is complete") {
     CHECK((gpu.fp8_tflops == 0 || gpu.fp8_tflops == Approx(2 * gpu.fp16_tflops).epsilon(0.02)));
   }
   CHECK(names == std::set<std::string>{"t4", "v100-16gb", "v100-32gb", "a10", "a30", "a100-40gb", "a100-80gb", "l4",
-                                       "l40s", "h100-80gb", "h200-141gb", "b200-180gb", "rtx-3080", "rtx-4090",
-                                       "rtx-pro-6000"});
+                                       "l40s", "h100-80gb", "h100-94gb", "gh200-96gb", "h200-141gb", "b200-180gb",
+                                       "rtx-3080", "rtx-4090", "rtx-pro-6000"});
   CHECK(products.count("Tesla-T4"));
   CHECK(products.count("NVIDIA-H100-80GB-HBM3"));
 }
@@ -104,6 +105,58 @@ TEST_CASE("the GPU catalogue agrees with the reference table") {
     ++rows;
   }
   CHECK(rows == key_of.size());
+}
+
+TEST_CASE("MIG profiles agree with the reference tables") {
+  std::string path = shared_file("data/gpu/mig_profiles.json");
+  if (path.empty()) return;
+  const std::map<std::string, std::string> key_of = {{"A100-40GB", "a100-40gb"},   {"A100-80GB", "a100-80gb"},
+                                                     {"H100-80GB", "h100-80gb"},   {"H200-141GB", "h200-141gb"},
+                                                     {"B200-180GB", "b200-180gb"}, {"A30-24GB", "a30"}};
+  std::vector<GpuModel> gpus = read_gpu_catalogue();
+  std::ifstream in(path);
+  nlohmann::json tables = nlohmann::json::parse(in);
+  for (const auto& [name, key] : key_of) {
+    auto gpu = std::find_if(gpus.begin(), gpus.end(), [&, &k = key](const GpuModel& g) { return g.name == k; });
+    REQUIRE(gpu != gpus.end());
+    for (const nlohmann::json& row : tables.at(name)) {
+      CAPTURE(name, row.dump());
+      std::optional<uint8_t> found = gpu->mig.find(row.at("name").get<std::string>());
+      REQUIRE(found);
+      const MigProfile& p = gpu->mig.profiles()[*found];
+      if (row.contains("profile_id")) CHECK(p.id == row.at("profile_id"));
+      CHECK(p.compute_slices == row.at("compute_slices"));
+      CHECK(p.memory_slices == row.at("memory_slices"));
+      CHECK(p.starts == row.at("starts").get<std::vector<uint8_t>>());
+      CHECK(p.max_instances == row.at("max_instances"));
+      CHECK(p.sm == (row.at("sm").is_null() ? 0 : row.at("sm").get<int>()));
+      if (!row.at("memory_mib").is_null()) CHECK(p.memory_bytes == row.at("memory_mib").get<int64_t>() << 20);
+    }
+  }
+}
+
+TEST_CASE("every GPU with MIG has its profiles, and instances never hold more than it has") {
+  for (const GpuModel& gpu : read_gpu_catalogue()) {
+    CAPTURE(gpu.name);
+    CHECK(gpu.mig.empty() == (gpu.mig_slices == 0));
+    for (const MigProfile& p : gpu.mig.profiles()) {
+      CAPTURE(p.name);
+      // Where the media extension is no limit, the starts say how many fit.
+      CHECK(p.max_instances == (p.has_media_extension() ? 1 : static_cast<int32_t>(p.starts.size())));
+    }
+    for (const MigLayout& layout : gpu.mig.reachable()) {
+      int32_t compute = 0, sm = 0;
+      int64_t memory = 0;
+      for (MigInstance i : layout) {
+        compute += gpu.mig.profile(i).compute_slices;
+        sm += gpu.mig.profile(i).sm;
+        memory += gpu.mig.profile(i).memory_bytes;
+      }
+      REQUIRE(compute <= gpu.mig_slices);
+      REQUIRE(sm <= gpu.sm);
+      REQUIRE(memory <= gpu.memory_bytes);
+    }
+  }
 }
 
 TEST_CASE("the model catalogue holds the public configurations") {

@@ -290,10 +290,11 @@ void nodes_add_up(const Run& run) {
     std::string what = fmt::format("{} on node {}", model.resources[r], model.nodes[NodeId(n)].object.meta.name);
     equal("requested " + what, s.requested[i], requested[i]);
     if (!s.node_present[n]) continue;
-    int64_t allocatable = model.nodes[s.node_version[n]].allocatable[r];
+    bool device = is_gpu_resource(model.resources[r]);
+    int64_t allocatable = model.nodes[(device ? s.device_version : s.node_version)[n]].allocatable[r];
     if (requested[i] > allocatable) complain("{}: {} requested of {}", what, requested[i], allocatable);
     if (model.resources[r] == "nvidia.com/gpu")
-      for (uint32_t g = 0; g < model.nodes[NodeId(n)].gpus; ++g)
+      for (uint32_t g = 0; g < model.nodes[s.device_version[n]].gpus; ++g)
         allocatable -= !s.gpus[GpuId(s.first_gpu[n] + g)].healthy;
     equal("allocatable " + what, s.allocatable[i], allocatable);
   }
@@ -316,8 +317,9 @@ void gpus_have_owners(const Run& run) {
       owner[gpu.value] = PodId(p);
     }
   }
-  for (size_t g = 0; g < owner.size(); ++g)
-    if (s.gpus[GpuId(g)].owner != owner[g]) complain("GPU {} has another owner in the books", g);
+  for (size_t n = 0; n < s.devices.size(); ++n)
+    for (size_t d = 0; d < s.devices[n].size(); ++d)
+      if (s.devices[n][d].owner != owner[s.first_gpu[n] + d]) complain("GPU {} of node {} has another owner", d, n);
 }
 
 void counts_add_up(const Run& run) {

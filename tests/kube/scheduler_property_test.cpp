@@ -350,7 +350,9 @@ Complaint no_node_over_allocatable(const SchedulerFixture& f, bool careless) {
 Complaint devices_add_up(const SchedulerFixture& f) {
   const SchedulerSnapshot& s = f.state.snapshot;
   for (size_t n = 0; n < s.pods.size(); ++n) {
-    std::vector<int32_t> free(s.device_free_milli[n].size(), 1000);
+    std::vector<int32_t> free;
+    for (uint32_t g = 0; g < s.device_free_milli[n].size(); ++g)
+      free.push_back(f.model.nodes[NodeId(s.device_version[n])].is_whole(g) ? 1000 : 0);
     for (PodId pod : s.pods[n])
       for (uint16_t device : s.pod_records[pod].devices) {
         int32_t milli = template_of(f, pod).gpu_milli;
@@ -366,19 +368,20 @@ Complaint devices_add_up(const SchedulerFixture& f) {
 
 // 1. No GPU is promised twice, and pods have those that the scheduler counts as theirs.
 Complaint gpus_are_those_promised(const SchedulerFixture& f) {
-  for (size_t g = 0; g < f.cluster_state.gpus.size(); ++g) {
-    const GpuState& gpu = f.cluster_state.gpus[GpuId(g)];
-    if (gpu.shared < 0 || gpu.shared > 1000 || (gpu.owner.valid() && gpu.shared != 0))
-      return fmt::format("GPU {}: {} thousandths shared, owner {}", g, gpu.shared, gpu.owner.value);
-  }
+  for (size_t n = 0; n < f.cluster_state.devices.size(); ++n)
+    for (const DeviceState& device : f.cluster_state.devices[n])
+      if (device.taken < 0 || device.taken > 1000 || (device.owner.valid() && device.taken != 1000))
+        return fmt::format("node {}: {} thousandths of a GPU taken, owner {}", n, device.taken, device.owner.value);
   for (size_t p = 0; p < f.cluster_state.pods.size(); ++p) {
     const PodState& pod = f.cluster_state.pods[PodId(p)];
     if (!pod.node.valid() || pod.phase == PodPhase::Gone) continue;
     const std::vector<uint16_t>& counted = f.state.snapshot.pod_records[PodId(p)].devices;
     const PodTemplateModel& t = f.model.templates[pod.pod_template];
-    bool same = std::equal(pod.gpus.begin(), pod.gpus.end(), counted.begin(), counted.end(), [&](GpuId g, uint16_t d) {
-      return g.value == f.cluster_state.first_gpu[pod.node.value] + d;
-    });
+    std::vector<uint16_t> whole;  // without instances
+    const std::vector<GpuDevice>& devices = f.model.nodes[f.cluster_state.device_version[pod.node.value]].devices;
+    for (uint16_t d : pod.devices)
+      if (devices[d].resource == "nvidia.com/gpu") whole.push_back(devices[d].gpu);
+    bool same = whole == counted;
     if (!same) return fmt::format("pod {} has other GPUs than the scheduler counts as its own", p);
     if (counted.size() != (t.gpu_milli > 0 ? static_cast<uint32_t>(t.gpu_count) : t.gpus))
       return fmt::format("pod {} has {} GPUs", p, counted.size());

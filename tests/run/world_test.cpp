@@ -183,7 +183,7 @@ TEST_CASE("GPU-seconds: the busy time of the GPUs is that of the replicas") {
   __int128 gpus = 0, replicas = 0;
   for (const GpuState& g : world.state().cluster.gpus) gpus += g.busy.integral(world.now());
   for (const ReplicaState& r : world.state().serving.replicas) replicas += r.busy.integral(world.now());
-  CHECK(gpus == replicas * 1000);  // whole ones, in thousandths
+  CHECK(gpus == replicas * kWholeGpu);
   CHECK(gpus > 0);
 }
 
