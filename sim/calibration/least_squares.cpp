@@ -47,10 +47,17 @@ Eigen::VectorXd huber_weights(const Eigen::VectorXd& residuals) {
   return residuals.unaryExpr([=](double r) { return std::abs(r) <= bend ? 1.0 : bend / std::abs(r); });
 }
 
+// Those that make weighted squares sums of absolute residuals: where Huber's start, since least squares themselves may be
+// led astray further than Huber's weights find back from.
+Eigen::VectorXd absolute_weights(const Eigen::VectorXd& residuals) {
+  const double floor = 1e-9 * (1 + residuals.cwiseAbs().maxCoeff());
+  return residuals.unaryExpr([=](double r) { return 1 / std::max(std::abs(r), floor); });
+}
+
 }  // namespace
 
 std::vector<double> robust_least_squares(const std::vector<std::vector<double>>& rows, std::span<const double> values) {
-  constexpr int kRounds = 50;
+  constexpr int kAbsoluteRounds = 30, kRounds = 50;
   constexpr double kStill = 1e-10;
   KISIM_INVARIANT(!rows.empty() && rows.size() == values.size() && rows.size() >= rows[0].size(),
                   "{} rows for {} values", rows.size(), values.size());
@@ -60,6 +67,7 @@ std::vector<double> robust_least_squares(const std::vector<std::vector<double>>&
   const Eigen::VectorXd b = Eigen::VectorXd::Map(values.data(), n);
 
   Eigen::VectorXd c = weighted(a, b, Eigen::VectorXd::Ones(n));
+  for (int round = 0; round < kAbsoluteRounds; ++round) c = weighted(a, b, absolute_weights(b - a * c));
   for (int round = 0; round < kRounds; ++round) {
     Eigen::VectorXd weights = huber_weights(b - a * c);
     if (weights.minCoeff() <= 0) break;  // more than half of the points lie on the fit exactly

@@ -127,60 +127,60 @@ TEST_CASE("triton: a table without a column, or with a text for a number, is ref
 
 TEST_CASE("gavel: a job left out is judged by its like; pairs that did not run are skipped; absent data is no row") {
   DataDirectory directory;
-  std::string text = R"({"gpu y": {)";
+  std::string text = R"x({"gpu y": {)x";
   const std::pair<const char*, double> families[] = {{"Light", 0.9}, {"Heavy", 0.5}};
   std::string jobs;
   for (const auto& [family, speed] : families) {
     for (int batch : {8, 16, 32, 64}) {
       if (!jobs.empty()) jobs += ", ";
-      jobs += fmt::format(R"("('{} (batch size {})', 1)": {{"null": {})", family, batch, 1000.0 / batch);
+      jobs += fmt::format(R"x("('{} (batch size {})', 1)": {{"null": {})x", family, batch, 1000.0 / batch);
       for (const auto& [other, other_speed] : families)
         for (int b : {8, 16, 32, 64}) {
           const bool never = batch == 64 && b == 64;
-          jobs += fmt::format(R"(, "('{} (batch size {})', 1)": [{}, {}])", other, b,
+          jobs += fmt::format(R"x(, "('{} (batch size {})', 1)": [{}, {}])x", other, b,
                               never ? 0 : other_speed * 1000.0 / batch, never ? 0 : speed * 1000.0 / b);
         }
       jobs += "}";
     }
   }
-  jobs += R"(, "('Light (batch size 8)', 2)": {"null": 1})";
+  jobs += R"x(, "('Light (batch size 8)', 2)": {"null": 1})x";
   directory.write("gavel/any.json", text + jobs + "}}");
-      Scoreboard board;
-      compare_gavel(data_of(directory.path()), board);
-      REQUIRE(board.rows.size() == 1);
-      const ScoreRow& row = board.rows[0];
-      CHECK(row.data == "gavel, pairs on gpu y");
-      CHECK(row.skipped.at("one of the two did not run") == 3);
-      CHECK(row.points.size() == 2 * 33 - 6);  // each pair for each of its jobs, those of a job with itself once
-      CHECK(row.errors().mean < 0.1);
-      CHECK(row.mark() == ScoreRow::Mark::Aim);
+  Scoreboard board;
+  compare_gavel(data_of(directory.path()), board);
+  REQUIRE(board.rows.size() == 1);
+  const ScoreRow& row = board.rows[0];
+  CHECK(row.data == "gavel, pairs on gpu y");
+  CHECK(row.skipped.at("one of the two did not run") == 3);
+  CHECK(row.points.size() == 2 * 33 - 6);  // each pair for each of its jobs, those of a job with itself once
+  CHECK(row.errors().mean < 0.1);
+  CHECK(row.mark() == ScoreRow::Mark::Aim);
 
-      Scoreboard nothing;
-      DataDirectory empty("empty");
-      nothing = score(data_of(empty.path()));
-      CHECK(nothing.rows.empty());
-      CHECK_FALSE(nothing.passed());
-      CHECK_THROWS_AS(score(data_of("/nonexistent/data")), IoError);
-    }
+  Scoreboard nothing;
+  DataDirectory empty("empty");
+  nothing = score(data_of(empty.path()));
+  CHECK(nothing.rows.empty());
+  CHECK_FALSE(nothing.passed());
+  CHECK_THROWS_AS(score(data_of("/nonexistent/data")), IoError);
+}
 
-    TEST_CASE("gavel, shared measurements: better than the aim") {
-      const std::string file = shared_file("data/serving/gavel");
-      if (file.empty()) return;
-      Scoreboard board;
-      compare_gavel(data_of(fs::path(file).parent_path().string()), board);
-      REQUIRE(board.rows.size() == 1);
-      CHECK(board.rows[0].mark() == ScoreRow::Mark::Aim);
-    }
+TEST_CASE("gavel, shared measurements: better than the aim") {
+  const std::string file = shared_file("data/serving/gavel");
+  if (file.empty()) return;
+  Scoreboard board;
+  compare_gavel(data_of(fs::path(file).parent_path().string()), board);
+  REQUIRE(board.rows.size() == 1);
+  CHECK(board.rows[0].mark() == ScoreRow::Mark::Aim);
+}
 
-    TEST_CASE("kisim Locust, shared measurements: spikes from ramps") {
-      const std::string file = shared_file("data/serving/kisim");
-      if (file.empty()) return;
-      Scoreboard board;
-      compare_locust(data_of(fs::path(file).parent_path().string()), board);
-      REQUIRE(board.rows.size() == 3);
-      for (const ScoreRow& row : board.rows) {
-        INFO(row.metric << " " << row.errors().median);
-        CHECK(row.mark() != ScoreRow::Mark::Miss);
-        CHECK(row.points.size() == 3);
-      }
-    }
+TEST_CASE("kisim Locust, shared measurements: spikes from ramps") {
+  const std::string file = shared_file("data/serving/kisim");
+  if (file.empty()) return;
+  Scoreboard board;
+  compare_locust(data_of(fs::path(file).parent_path().string()), board);
+  REQUIRE(board.rows.size() == 3);
+  for (const ScoreRow& row : board.rows) {
+    INFO(row.metric << " " << row.errors().median);
+    CHECK(row.mark() != ScoreRow::Mark::Miss);
+    CHECK(row.points.size() == 3);
+  }
+}

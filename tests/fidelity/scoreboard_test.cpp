@@ -57,6 +57,7 @@ TEST_CASE("Marks: aim, pass, miss; a row without a mark is reported; one that mu
   row = row_of({100});
   row.verdict = ScoreRow::Verdict::Exact;
   row.pass = 0;
+  row.aim = std::nullopt;
   CHECK(row.mark() == ScoreRow::Mark::Pass);
   row.points[0].predicted = 101;
   CHECK(row.mark() == ScoreRow::Mark::Miss);
