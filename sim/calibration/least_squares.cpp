@@ -47,8 +47,8 @@ Eigen::VectorXd huber_weights(const Eigen::VectorXd& residuals) {
   return residuals.unaryExpr([=](double r) { return std::abs(r) <= bend ? 1.0 : bend / std::abs(r); });
 }
 
-// Those that make weighted squares sums of absolute residuals: where Huber's start, since least squares themselves may be
-// led astray further than Huber's weights find back from.
+// Those that make weighted squares sums of absolute residuals: where Huber's start, since least squares themselves may
+// be led astray further than Huber's weights find back from.
 Eigen::VectorXd absolute_weights(const Eigen::VectorXd& residuals) {
   const double floor = 1e-9 * (1 + residuals.cwiseAbs().maxCoeff());
   return residuals.unaryExpr([=](double r) { return 1 / std::max(std::abs(r), floor); });
