@@ -38,26 +38,18 @@ Eigen::VectorXd weighted(const Eigen::MatrixXd& rows, const Eigen::VectorXd& val
   return (root.asDiagonal() * rows).colPivHouseholderQr().solve(root.asDiagonal() * values);
 }
 
-// Huber's weights of residuals.
-Eigen::VectorXd huber_weights(const Eigen::VectorXd& residuals) {
+// Where Huber's loss bends, for residuals of this size.
+double bend_of(const Eigen::VectorXd& residuals) {
   constexpr double kBend = 1.345, kNormal = 1.4826;
   std::vector<double> sizes(static_cast<size_t>(residuals.size()));
   Eigen::VectorXd::Map(sizes.data(), residuals.size()) = residuals.cwiseAbs();
-  const double bend = kBend * kNormal * median(sizes);
-  return residuals.unaryExpr([=](double r) { return std::abs(r) <= bend ? 1.0 : bend / std::abs(r); });
-}
-
-// Those that make weighted squares sums of absolute residuals: where Huber's start, since least squares themselves may
-// be led astray further than Huber's weights find back from.
-Eigen::VectorXd absolute_weights(const Eigen::VectorXd& residuals) {
-  const double floor = 1e-9 * (1 + residuals.cwiseAbs().maxCoeff());
-  return residuals.unaryExpr([=](double r) { return 1 / std::max(std::abs(r), floor); });
+  return kBend * kNormal * median(sizes);
 }
 
 }  // namespace
 
 std::vector<double> robust_least_squares(const std::vector<std::vector<double>>& rows, std::span<const double> values) {
-  constexpr int kAbsoluteRounds = 30, kRounds = 50;
+  constexpr int kRounds = 300;
   constexpr double kStill = 1e-10;
   KISIM_INVARIANT(!rows.empty() && rows.size() == values.size() && rows.size() >= rows[0].size(),
                   "{} rows for {} values", rows.size(), values.size());
@@ -66,12 +58,15 @@ std::vector<double> robust_least_squares(const std::vector<std::vector<double>>&
   for (Eigen::Index i = 0; i < n; ++i) a.row(i) = Eigen::VectorXd::Map(rows[static_cast<size_t>(i)].data(), k);
   const Eigen::VectorXd b = Eigen::VectorXd::Map(values.data(), n);
 
+  // Least absolute deviations tell the scale: from the plain solution's, wild points of one kind would look tame.
   Eigen::VectorXd c = weighted(a, b, Eigen::VectorXd::Ones(n));
-  for (int round = 0; round < kAbsoluteRounds; ++round) c = weighted(a, b, absolute_weights(b - a * c));
+  const double small = kStill * (1 + b.cwiseAbs().maxCoeff());
+  for (int round = 0; round < kRounds; ++round)
+    c = weighted(a, b, (b - a * c).cwiseAbs().cwiseMax(small).cwiseInverse());
+  const double bend = bend_of(b - a * c);
+  if (bend <= small) return {c.data(), c.data() + c.size()};  // more than half of the points lie on the fit
   for (int round = 0; round < kRounds; ++round) {
-    Eigen::VectorXd weights = huber_weights(b - a * c);
-    if (weights.minCoeff() <= 0) break;  // more than half of the points lie on the fit exactly
-    Eigen::VectorXd next = weighted(a, b, weights);
+    Eigen::VectorXd next = weighted(a, b, ((b - a * c) / bend).cwiseAbs().cwiseMax(1).cwiseInverse());
     const bool still = (next - c).norm() <= kStill * (1 + c.norm());
     c = next;
     if (still) break;

@@ -14,9 +14,10 @@ double quantile(std::vector<double> values, double share);
 double median(std::vector<double> values);
 double mean(std::span<const double> values);
 
-// argmin_c Σ ρ(r_i/s), r = values - rows·c, with Huber's ρ (quadratic up to k = 1.345, linear beyond) and s = 1.4826
-// times the median of |r|, by iteratively reweighted least squares (Huber, Robust Statistics, 1981, ch. 7). Every row
-// has one entry per coefficient. Precondition: at least as many rows as coefficients.
+// argmin_c Σ ρ(r_i/s), r = values - rows·c, with Huber's ρ (quadratic up to 1.345, linear beyond) and s = 1.4826 times
+// the median of |r| at the least absolute deviations, both by iteratively reweighted least squares (Huber, Robust
+// Statistics, 1981, ch. 7). Every row has one entry per coefficient. Precondition: at least as many rows as
+// coefficients.
 std::vector<double> robust_least_squares(const std::vector<std::vector<double>>& rows, std::span<const double> values);
 
 struct Interval {
