@@ -22,8 +22,10 @@ void compare_triton(const FidelityData& data, Scoreboard& board);
 void compare_gavel(const FidelityData& data, Scoreboard& board);
 // kisim/*/<pattern>_*_{stats,users}.json: runs of a Locust client that saturates itself.
 void compare_locust(const FidelityData& data, Scoreboard& board);
+// How many MIG layouts the GPUs of the catalogue have, against counts from NVIDIA's tables. Needs no data.
+void compare_mig(Scoreboard& board);
 
-// All of them.
+// All of them; that of MIG beside others only.
 Scoreboard score(const FidelityData& data);
 
 // Files of a directory whose name ends so, in alphabetical order; none if there is no such directory.

@@ -184,3 +184,15 @@ TEST_CASE("kisim Locust, shared measurements: spikes from ramps") {
     CHECK(row.points.size() == 3);
   }
 }
+
+TEST_CASE("MIG: every GPU of eight memory slices has the known numbers of layouts") {
+  Scoreboard board;
+  compare_mig(board);
+  REQUIRE(board.rows.size() == 1);
+  CHECK(board.rows[0].points.size() >= 5);
+  CHECK(board.rows[0].points.size() % 5 == 0);
+  for (const ScoredPoint& p : board.rows[0].points) {
+    INFO(p.label);
+    CHECK(p.predicted == p.measured);
+  }
+}
