@@ -5,6 +5,7 @@
 #include "cluster/gpu.hpp"
 #include "cluster/node_conditions.hpp"
 #include "cluster/objects.hpp"
+#include "cluster/power.hpp"
 #include "core/event.hpp"
 #include "core/id.hpp"
 #include "stats/time_weighted.hpp"
@@ -103,6 +104,11 @@ struct PodDisruptionBudgetModel {
   std::vector<uint8_t> covers;  // by TemplateId
 };
 
+// Of a machine without its GPUs, in milliwatts: as it stands there, and more for each core that its pods request.
+struct NodePower {
+  int64_t idle = 0, per_core = 0;
+};
+
 struct ClusterModel {
   std::vector<std::string> resources;  // names, by ResourceId
   // In the order they join. What a node becomes when its object changes is a further entry of the same name.
@@ -110,6 +116,8 @@ struct ClusterModel {
   IdVector<TemplateId, PodTemplateModel> templates;
   IdVector<WorkloadId, WorkloadModel> workloads;
   IdVector<GpuModelId, GpuModel> gpu_models;
+  IdVector<GpuModelId, PowerLaw> power;  // of them
+  NodePower node_power;
   std::vector<std::string> images;           // names that nodes or pods know
   std::map<std::string, Labels> namespaces;  // their labels; those that no Namespace object names have none
   std::vector<PodDisruptionBudgetModel> budgets;
@@ -208,6 +216,7 @@ struct PodState {
   Time first_ready = Time::max();  // when its cold start was over
   EventHandle timer;               // the kubelet's next step for this pod
   std::vector<GpuId> gpus;         // held while bound
+  GpuLoad load;                    // on each of them
 };
 
 ApiPhase api_phase(const PodState& pod);
@@ -219,6 +228,9 @@ struct GpuState {
   bool healthy = true;
   // Thousandths: that pods hold, and of these what is held by pods whose kernels run.
   TimeWeighted allocated, busy;
+  GpuLoad load;                // of all of these together
+  TimeWeighted power;          // milliwatts; 0 where the node is gone or its law is not known
+  __int128 energy_before = 0;  // ∫ power up to the end of warm-up, in mW × ns
 };
 
 // Pods of one template.
@@ -240,7 +252,8 @@ struct ClusterState {
   std::vector<int64_t> nonzero_cpu, nonzero_memory;  // per node
   std::vector<uint8_t> node_present;
   std::vector<NodeConditions> node_conditions;
-  std::vector<NodeId> node_version;  // its object now, an entry of ClusterModel::nodes
+  std::vector<TimeWeighted> node_power;  // milliwatts, without GPUs
+  std::vector<NodeId> node_version;      // its object now, an entry of ClusterModel::nodes
   IdVector<PodId, PodState> pods;
   IdVector<GpuId, GpuState> gpus;
   std::vector<uint32_t> first_gpu;  // per node: its GPUs are first_gpu[n] … first_gpu[n] + NodeModel::gpus
@@ -268,8 +281,8 @@ class Cluster {
   std::span<const int64_t> allocatable(NodeId id) const {
     return std::span(state.allocatable).subspan(id.value * model.resource_count(), model.resource_count());
   }
-  void add_node(NodeId node);
-  void remove_node(NodeId node);  // precondition: no pod is bound to it
+  void add_node(NodeId node, Time now);
+  void remove_node(NodeId node, Time now);  // precondition: no pod is bound to it
   // Its object is now that entry of ClusterModel::nodes.
   void set_node_version(NodeId node, NodeId version);
   // The device counts as allocatable no more, or again. Whoever holds it goes on holding it.
@@ -284,8 +297,16 @@ class Cluster {
   // The same where it holds any; the pod is Gone.
   void remove(PodId pod, Time now);
   void set_busy(PodId pod, bool busy, Time now);
-  void reset_statistics(Time now);        // end of warm-up
-  std::string pod_name(PodId pod) const;  // "llama-6b8f7c9d4-x2b4q", as its controller names its pods
+  // What its kernels take of each of its GPUs from now on.
+  void set_load(PodId pod, GpuLoad load, Time now);
+  // ∫ power since the start, in mW × ns.
+  __int128 energy(GpuId gpu, Time now) const {
+    return state.gpus[gpu].energy_before + state.gpus[gpu].power.integral(now);
+  }
+  const PowerLaw* power_law_of(GpuId gpu) const;  // nullptr: not known
+  void check_power(Time now) const;               // idle ≤ power ≤ TDP, at all times; throws InvariantError
+  void reset_statistics(Time now);                // end of warm-up
+  std::string pod_name(PodId pod) const;          // "llama-6b8f7c9d4-x2b4q", as its controller names its pods
   std::string next_pod_name(WorkloadId workload, TemplateId pod_template, uint32_t index) const;
   uint64_t pod_entity(PodId pod) const;  // hash of Pod/namespace/name, the address of its random streams
 
@@ -294,6 +315,8 @@ class Cluster {
 
  private:
   void count_gpu(NodeId node, int64_t change);
+  void settle_power(GpuId gpu, Time now);
+  void settle_power(NodeId node, Time now);
   std::string name_of(const PodState& pod) const;
   void hand_out(PodId pod, NodeId node, Time now, std::span<const uint16_t> devices);
 };
