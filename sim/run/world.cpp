@@ -8,7 +8,8 @@ namespace kisim {
 
 namespace {
 
-constexpr double kGpuHour = 3.6e15;  // of the integrals of a GPU: thousandths of it × ns
+constexpr double kGpuHour = 3.6e15;       // of the integrals of a GPU: thousandths of it × ns
+constexpr double kKilowattHour = 3.6e18;  // of an integral of power: mW × ns
 
 double to_double(__int128 v) { return static_cast<double>(v); }
 
@@ -28,7 +29,8 @@ World::World(std::shared_ptr<const Model> model, const State& state, bool finish
       cluster_(model_->cluster, state_.cluster),
       traffic_(model_->traffic, state_.traffic, state_.engine),
       serving_(model_->serving, state_.serving, cluster_, state_.engine),
-      kube_(model_->kube, state_.kube, cluster_, serving_, state_.engine) {}
+      kube_(model_->kube, state_.kube, cluster_, serving_, state_.engine),
+      accounts_(model_->accounts, state_.accounts, cluster_) {}
 
 World::World(std::shared_ptr<const Model> model, EventSink* events) : World(std::move(model), State{}, false) {
   set_event_sink(events);
@@ -40,6 +42,8 @@ World::World(std::shared_ptr<const Model> model, EventSink* events) : World(std:
   if (model_->warmup_end > Time{})
     engine.schedule(model_->warmup_end, Priority::End, event_kind(Room::Run, Code::WarmupEnd), 0);
   engine.schedule(Time{} + model_->sample_interval, Priority::Scrape, event_kind(Room::Run, Code::Sample), 0);
+  for (Time change : model_->accounts.changes())
+    if (change < model_->end) engine.schedule(change, Priority::End, event_kind(Room::Run, Code::Tariff), 0);
   engine.schedule(model_->end, Priority::End, event_kind(Room::Run, Code::End), 0);
 }
 
@@ -79,6 +83,7 @@ void World::dispatch(const Event& event) {
         case Code::WarmupEnd:
           cluster_.reset_statistics(now());
           kube_.reset_statistics();
+          accounts_.reset(now());
           break;
         case Code::Sample:
           if (recorder_) recorder_->sample(*this);
@@ -87,6 +92,9 @@ void World::dispatch(const Event& event) {
           break;
         case Code::End:
           finished_ = true;
+          break;
+        case Code::Tariff:
+          accounts_.settle(now());
           break;
       }
       break;
@@ -111,8 +119,38 @@ std::vector<std::string> World::stuck_rollouts() const {
   return out;
 }
 
+AccountsState World::accounts() const {
+  AccountsState settled = state_.accounts;
+  Accounts(model_->accounts, settled, cluster_).settle(now());
+  return settled;
+}
+
+// Where the energy rests on less than measurements of the GPU.
+std::vector<std::string> World::power_notes() const {
+  std::vector<std::string> out;
+  std::vector<uint8_t> told(model_->cluster.gpu_models.size(), 0);
+  for (size_t g = 0; g < state_.cluster.gpus.size(); ++g) {
+    GpuModelId id = model_->cluster.nodes[state_.cluster.gpus[GpuId(g)].node].gpu_model;
+    if (!id.valid() || told[id.value]++ > 0) continue;
+    const PowerLaw& law = model_->cluster.power[id];
+    const std::string& name = model_->cluster.gpu_models[id].name;
+    if (law.known() && !law.measured)
+      out.push_back(
+          fmt::format("energy: {} has no power measurements; its power is the law of {} in proportion to TDP, "
+                      "wrong by {:.0f} % on average where it was checked",
+                      name, kPowerReference, 100 * kScaledLawError));
+    if (law.known() && !law.idle_published)
+      out.push_back(
+          fmt::format("energy: nobody publishes the idle power of {}; it is taken for {:.0f} % of TDP, the mean "
+                      "of other GPUs",
+                      name, 100 * kIdleShare));
+  }
+  return out;
+}
+
 Summary World::summary() const {
   serving_.check_conservation();
+  cluster_.check_power(now());
   Summary s;
   s.scenario = model_->name;
   s.seed = model_->seed;
@@ -168,8 +206,7 @@ Summary World::summary() const {
 
   if (!state_.cluster.gpus.empty()) {
     __int128 allocated = 0, busy = 0;
-    double cost = 0;
-    bool priced = model_->has_prices;  // and every GPU that was held has a known model
+    bool priced = model_->accounts.priced;  // and every GPU that was held has a known model
     for (const GpuState& gpu : state_.cluster.gpus) {
       __int128 a = gpu.allocated.integral(now()), b = gpu.busy.integral(now());
       KISIM_INVARIANT(b <= a, "a GPU was busy for longer than it was allocated");
@@ -177,12 +214,17 @@ Summary World::summary() const {
       busy += b;
       GpuModelId gpu_model = model_->cluster.nodes[gpu.node].gpu_model;
       priced &= gpu_model.valid() || a == 0;
-      if (gpu_model.valid()) cost += to_double(a) / kGpuHour * model_->price_per_hour[gpu_model];
     }
     Summary::Gpu gpu{to_double(allocated) / kGpuHour, to_double(busy) / kGpuHour, 0};
     gpu.utilization = allocated > 0 ? to_double(busy) / to_double(allocated) : 0.0;
     s.gpu = gpu;
-    if (priced) s.cost = cost;
+    AccountsState books = accounts();
+    if (priced) s.cost = books.cost;
+    if (accounts_.energy_known()) {
+      s.energy_kwh = to_double(books.energy_before) / kKilowattHour;
+      if (model_->accounts.carbon_intensity) s.carbon_kg = books.carbon_g * 1e-3;
+      for (std::string& note : power_notes()) s.warnings.push_back(std::move(note));
+    }
   }
   for (size_t i = 0; i < model_->cluster.workloads.size(); ++i) {
     const KubeStatistics::Workload& w = state_.kube.statistics.workloads[WorkloadId(i)];
@@ -195,7 +237,7 @@ Summary World::summary() const {
   s.nodes = {nodes, kube.nodes.max(), nodes * measured_s / 3600};
   s.decisions = kube_.decisions();
   s.decisions.merge(serving_.decisions());
-  s.warnings = model_->warnings;
+  s.warnings.insert(s.warnings.begin(), model_->warnings.begin(), model_->warnings.end());
   for (std::string& stuck : stuck_rollouts()) s.warnings.push_back(std::move(stuck));
   for (std::string& warning : serving_.warnings()) s.warnings.push_back(std::move(warning));
   s.signature = sign(s, state_.engine.signature());
