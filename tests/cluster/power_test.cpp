@@ -6,6 +6,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <cmath>
+
 using namespace kisim;
 using namespace kisim::test;
 
@@ -18,14 +20,19 @@ TEST_CASE("an H100 draws what ML.ENERGY measured, and never less than idle or mo
   struct Point {
     double batch, itl_ms, watts;
   };
+  // A tenth of the H100's configurations is beyond 16 %; the mean error is 9 %.
+  double error = 0;
   for (Point p : {Point{8, 7.3, 486}, Point{64, 11.5, 610}, Point{256, 26.1, 691}}) {
     double seconds = p.itl_ms * 1e-3, kv = p.batch * 500 * 131072;
     GpuLoad load = GpuLoad::of((16.06e9 + kv) / seconds / 3.35e12, p.batch * 16.06e9 / seconds / 989e12);
-    CHECK(static_cast<double>(law.at(load)) * 1e-3 == Approx(p.watts).epsilon(0.13));
+    double watts = static_cast<double>(law.at(load)) * 1e-3;
+    CHECK(watts == Approx(p.watts).epsilon(0.16));
+    error += std::abs(watts / p.watts - 1) / 3;
   }
+  CHECK(error < 0.1);
   CHECK(law.at({}) == 449'000);
   CHECK(law.at(GpuLoad::of(1, 1)) == 700'000);
-  CHECK(GpuLoad::of(2, 0.0 / 1) == GpuLoad{1'000'000, 0});
+  CHECK(GpuLoad::of(2, 0) == GpuLoad{1'000'000, 0});
 }
 
 TEST_CASE("a GPU without measurements has the H100's law by TDP, and says what is not known of it") {
