@@ -88,6 +88,11 @@ inline GpuModel h100() {
   g.fp16_tflops = 989;
   g.memory_bytes = 80 * kGiB;
   g.bandwidth_gbs = 3350;
+  g.tdp_watts = 700;
+  g.idle_watts = 95;
+  g.power_base = 449;
+  g.power_bandwidth = 59;
+  g.power_compute = 756;
   return g;
 }
 

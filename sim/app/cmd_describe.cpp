@@ -119,6 +119,9 @@ std::string describe_gpu(const std::string& name, const TextStyle& style) {
   details.add("SMs", g.sm, "");
   details.add("TDP", g.tdp_watts, "W");
   details.add("Idle power", g.idle_watts, "W");
+  if (g.power_base > 0)
+    details.add("Power at work", fmt::format("{} + {} u(bandwidth) + {} u(FLOP/s) W, within {:.1f} % on average",
+                                             g.power_base, g.power_bandwidth, g.power_compute, 100 * g.power_error));
   details.add("NVLink", g.nvlink_gbs, "GB/s, both directions");
   details.add("MIG slices", g.mig_slices, "");
   std::string out = details.text(style.width);

@@ -286,6 +286,10 @@ uint32_t NodeModel::whole_gpus() const {
 
 ClusterBuilder::ClusterBuilder(std::vector<GpuModel> catalogue, GpuConfigs gpu_configs)
     : gpu_configs_(std::move(gpu_configs)) {
+  auto reference =
+      std::find_if(catalogue.begin(), catalogue.end(), [](const GpuModel& gpu) { return gpu.name == kPowerReference; });
+  for (const GpuModel& gpu : catalogue)
+    model_.power.push_back(power_law(gpu, reference == catalogue.end() ? nullptr : &*reference));
   for (GpuModel& gpu : catalogue) model_.gpu_models.push_back(std::move(gpu));
   for (const char* name : {"cpu", "memory", "ephemeral-storage", "pods"}) resource(name);
 }
@@ -460,6 +464,7 @@ void Cluster::start() {
   state.allocatable.assign(nodes * model.resource_count(), 0);
   state.node_present.assign(nodes, 0);
   state.node_conditions.assign(nodes, {});
+  state.node_power.assign(nodes, {});
   state.node_pods.resize(nodes);
   state.workload_pods.resize(model.workloads.size());
   state.replicas.assign(model.workloads.size(), ClusterState::kNoScale);
@@ -479,20 +484,26 @@ void Cluster::start() {
     state.node_version.push_back(NodeId(n));
     state.device_version.push_back(NodeId(n));
     state.devices[n].resize(node.devices.size());
-    if (!node.joins_later) add_node(NodeId(n));
+    if (!node.joins_later) add_node(NodeId(n), Time{});
   }
 }
 
-void Cluster::add_node(NodeId id) {
+void Cluster::add_node(NodeId id, Time now) {
   state.node_present[id.value] = 1;
   state.node_conditions[id.value] = {};
-  for (uint32_t g = 0; g < model.nodes[id].gpus; ++g) state.gpus[gpu(id, g)].healthy = true;  // a new machine
+  for (uint32_t g = 0; g < model.nodes[id].gpus; ++g) {  // a new machine
+    state.gpus[gpu(id, g)].healthy = true;
+    settle_power(gpu(id, g), now);
+  }
+  settle_power(id, now);
   set_node_version(id, id);
 }
 
-void Cluster::remove_node(NodeId id) {
+void Cluster::remove_node(NodeId id, Time now) {
   KISIM_INVARIANT(state.node_pods[id.value].empty(), "node {} goes with pods on it", node(id).object.meta.name);
   state.node_present[id.value] = 0;
+  for (uint32_t g = 0; g < model.nodes[id].gpus; ++g) settle_power(GpuId(state.first_gpu[id.value] + g), now);
+  settle_power(id, now);
 }
 
 void Cluster::set_node_version(NodeId id, NodeId version) {
@@ -597,6 +608,7 @@ void Cluster::bind(PodId id, NodeId node, Time now, std::span<const uint16_t> gp
   state.nonzero_memory[node.value] += t.nonzero_memory;
   state.node_pods[node.value].push_back(id);
   hand_out(id, node, now, gpus);
+  settle_power(node, now);
   pod.node = node;
   pod.scheduled = now;
 }
@@ -756,6 +768,7 @@ void Cluster::release(PodId id, Time now) {
   state.nonzero_memory[pod.node.value] -= t.nonzero_memory;
   give_back(id, now);
   std::erase(state.node_pods[pod.node.value], id);
+  settle_power(pod.node, now);
 }
 
 void Cluster::remove(PodId id, Time now) {
@@ -776,11 +789,63 @@ void Cluster::set_busy(PodId id, bool busy, Time now) {
   }
 }
 
+void Cluster::set_load(PodId id, GpuLoad load, Time now) {
+  PodState& pod = state.pods[id];
+  if (pod.load == load) return;
+  for (GpuId g : pod.gpus) {
+    GpuLoad& sum = state.gpus[g].load;
+    sum.bandwidth += load.bandwidth - pod.load.bandwidth;
+    sum.compute += load.compute - pod.load.compute;
+    sum.awake += load.awake - pod.load.awake;
+    settle_power(g, now);
+  }
+  pod.load = load;
+}
+
+const PowerLaw* Cluster::power_law_of(GpuId id) const {
+  GpuModelId gpu_model = model.nodes[state.gpus[id].node].gpu_model;
+  if (!gpu_model.valid() || !model.power[gpu_model].known()) return nullptr;
+  return &model.power[gpu_model];
+}
+
+void Cluster::settle_power(GpuId id, Time now) {
+  GpuState& gpu = state.gpus[id];
+  const PowerLaw* law = state.node_present[gpu.node.value] ? power_law_of(id) : nullptr;
+  int64_t power = law ? law->at(gpu.load) : 0;
+  if (power != gpu.power.value()) gpu.power.set(now, power);
+}
+
+void Cluster::settle_power(NodeId id, Time now) {
+  const NodePower& power = model.node_power;
+  if (power.idle == 0 && power.per_core == 0) return;
+  int64_t milli_cpu = state.requested[id.value * model.resource_count() + kCpu.value];
+  bool present = state.node_present[id.value] != 0;
+  state.node_power[id.value].set(now, present ? power.idle + power.per_core * milli_cpu / 1000 : 0);
+}
+
+void Cluster::check_power(Time now) const {
+  for (size_t g = 0; g < state.gpus.size(); ++g) {
+    const GpuState& gpu = state.gpus[GpuId(g)];
+    const PowerLaw* law = power_law_of(GpuId(g));
+    if (!law) continue;
+    bool present = state.node_present[gpu.node.value] != 0;
+    KISIM_INVARIANT(gpu.power.value() >= (present ? law->idle : 0) && gpu.power.max() <= law->tdp,
+                    "GPU {} draws {} mW, {} mW at most, of {} to {}", g, gpu.power.value(), gpu.power.max(), law->idle,
+                    law->tdp);
+    KISIM_INVARIANT(energy(GpuId(g), now) <= static_cast<__int128>(law->tdp) * now.ns, "GPU {} took more than its TDP",
+                    g);
+    KISIM_INVARIANT(gpu.busy.value() > 0 || gpu.load == GpuLoad{}, "GPU {} is idle under load", g);
+  }
+}
+
 void Cluster::reset_statistics(Time now) {
   for (GpuState& gpu : state.gpus) {
     gpu.allocated.reset(now);
     gpu.busy.reset(now);
+    gpu.energy_before += gpu.power.integral(now);
+    gpu.power.reset(now);
   }
+  for (TimeWeighted& power : state.node_power) power.reset(now);
 }
 
 std::string ClusterModel::owner_name(TemplateId pod_template) const {

@@ -6,6 +6,7 @@
 #include "cluster/gpu.hpp"
 #include "cluster/node_conditions.hpp"
 #include "cluster/objects.hpp"
+#include "cluster/power.hpp"
 #include "core/event.hpp"
 #include "core/id.hpp"
 #include "stats/time_weighted.hpp"
@@ -113,6 +114,11 @@ struct PodDisruptionBudgetModel {
   std::vector<uint8_t> covers;  // by TemplateId
 };
 
+// Of a machine without its GPUs, in milliwatts: as it stands there, and more for each core that its pods request.
+struct NodePower {
+  int64_t idle = 0, per_core = 0;
+};
+
 struct ClusterModel {
   std::vector<std::string> resources;  // names, by ResourceId
   // In the order they join. What a node becomes when its object changes is a further entry of the same name.
@@ -120,6 +126,8 @@ struct ClusterModel {
   IdVector<TemplateId, PodTemplateModel> templates;
   IdVector<WorkloadId, WorkloadModel> workloads;
   IdVector<GpuModelId, GpuModel> gpu_models;
+  IdVector<GpuModelId, PowerLaw> power;  // of them
+  NodePower node_power;
   std::vector<std::string> images;           // names that nodes or pods know
   std::map<std::string, Labels> namespaces;  // their labels; those that no Namespace object names have none
   std::vector<PodDisruptionBudgetModel> budgets;
@@ -224,6 +232,7 @@ struct PodState {
   // While bound: what it holds of its node's devices, one entry per replica, and the GPUs that these are of.
   std::vector<uint16_t> devices;
   std::vector<GpuId> gpus;
+  GpuLoad load;  // on each of these GPUs
 };
 
 ApiPhase api_phase(const PodState& pod);
@@ -234,8 +243,11 @@ inline constexpr int64_t kWholeGpu = 7000;
 struct GpuState {
   NodeId node;
   bool healthy = true;
-  TimeWeighted allocated;  // of kWholeGpu: what pods hold
-  TimeWeighted busy;       // of these, what is held by pods for which a kernel runs
+  TimeWeighted allocated;      // of kWholeGpu: what pods hold
+  TimeWeighted busy;           // of these, what is held by pods for which a kernel runs
+  GpuLoad load;                // of all who run there together
+  TimeWeighted power;          // milliwatts; 0 where the node is gone or its law is not known
+  __int128 energy_before = 0;  // ∫ power up to the end of warm-up, in mW × ns
 };
 
 // A device of NodeModel::devices.
@@ -263,8 +275,9 @@ struct ClusterState {
   std::vector<int64_t> nonzero_cpu, nonzero_memory;  // per node
   std::vector<uint8_t> node_present;
   std::vector<NodeConditions> node_conditions;
-  std::vector<NodeId> node_version;    // its object now, an entry of ClusterModel::nodes
-  std::vector<NodeId> device_version;  // that whose devices it has
+  std::vector<TimeWeighted> node_power;  // milliwatts, without GPUs
+  std::vector<NodeId> node_version;      // its object now, an entry of ClusterModel::nodes
+  std::vector<NodeId> device_version;    // that whose devices it has
   IdVector<PodId, PodState> pods;
   IdVector<GpuId, GpuState> gpus;
   std::vector<uint32_t> first_gpu;  // per node: its GPUs are first_gpu[n] … first_gpu[n] + NodeModel::gpus
@@ -293,8 +306,8 @@ class Cluster {
   std::span<const int64_t> allocatable(NodeId id) const {
     return std::span(state.allocatable).subspan(id.value * model.resource_count(), model.resource_count());
   }
-  void add_node(NodeId node);
-  void remove_node(NodeId node);  // precondition: no pod is bound to it
+  void add_node(NodeId node, Time now);
+  void remove_node(NodeId node, Time now);  // precondition: no pod is bound to it
   // Its object is now that entry of ClusterModel::nodes. Its devices too, unless a pod holds one that would be another:
   // then they and their amounts stay as they are until a version comes when none does.
   void set_node_version(NodeId node, NodeId version);
@@ -324,8 +337,16 @@ class Cluster {
   void remove(PodId pod, Time now);
   // Whether a kernel runs for the pod.
   void set_busy(PodId pod, bool busy, Time now);
-  void reset_statistics(Time now);        // end of warm-up
-  std::string pod_name(PodId pod) const;  // "llama-6b8f7c9d4-x2b4q", as its controller names its pods
+  // What its kernels take of each of its GPUs from now on.
+  void set_load(PodId pod, GpuLoad load, Time now);
+  // ∫ power since the start, in mW × ns.
+  __int128 energy(GpuId gpu, Time now) const {
+    return state.gpus[gpu].energy_before + state.gpus[gpu].power.integral(now);
+  }
+  const PowerLaw* power_law_of(GpuId gpu) const;  // nullptr: not known
+  void check_power(Time now) const;               // idle ≤ power ≤ TDP, at all times; throws InvariantError
+  void reset_statistics(Time now);                // end of warm-up
+  std::string pod_name(PodId pod) const;          // "llama-6b8f7c9d4-x2b4q", as its controller names its pods
   std::string next_pod_name(WorkloadId workload, TemplateId pod_template, uint32_t index) const;
   uint64_t pod_entity(PodId pod) const;  // hash of Pod/namespace/name, the address of its random streams
 
@@ -336,6 +357,8 @@ class Cluster {
   const NodeModel& device_model(NodeId node) const { return model.nodes[state.device_version[node.value]]; }
   bool can_have_devices_of(NodeId node, NodeId version) const;
   void count_gpu(GpuId gpu, int64_t sign);
+  void settle_power(GpuId gpu, Time now);
+  void settle_power(NodeId node, Time now);
   std::string name_of(const PodState& pod) const;
   void hand_out(PodId pod, NodeId node, Time now, std::span<const uint16_t> gpus);
   void hold(PodId pod, NodeId node, size_t device, Time now);

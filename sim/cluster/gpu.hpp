@@ -18,6 +18,9 @@ struct GpuModel {
   double bandwidth_gbs = 0;  // device memory, 1e9 bytes/s
   double tdp_watts = 0;
   double idle_watts = 0;  // 0 = not published
+  // Watts while something runs there (cluster/power.hpp); power_base 0 = not measured.
+  double power_base = 0, power_bandwidth = 0, power_compute = 0;
+  double power_error = 0;  // mean absolute error of that fit, a share
   int32_t sm = 0;
   double nvlink_gbs = 0;             // both directions together; 0 = no NVLink
   int32_t mig_slices = 0;            // compute slices; 0 = no MIG

@@ -191,6 +191,15 @@ std::vector<GpuModel> parse_gpu_catalogue(const std::string& text, const std::st
     gpu.bandwidth_gbs = entry.figure("bandwidthGBs");
     gpu.tdp_watts = entry.figure("tdpWatts");
     gpu.idle_watts = entry.figure("idleWatts", true);
+    gpu.power_base = entry.figure("powerBaseWatts", true);
+    gpu.power_bandwidth = entry.figure("powerBandwidthWatts", true);
+    gpu.power_compute = entry.figure("powerComputeWatts", true);
+    gpu.power_error = entry.figure("powerError", true);
+    double fit[] = {gpu.power_base, gpu.power_bandwidth, gpu.power_compute, gpu.power_error};
+    if (auto given = 4 - std::count(std::begin(fit), std::end(fit), 0.0); given != 0 && given != 4)
+      entry.refuse("powerBaseWatts",
+                   "allowed: all of powerBaseWatts, powerBandwidthWatts, powerComputeWatts and "
+                   "powerError, or none");
     entry.whole("sm", entry.figure("sm"), gpu.sm);
     gpu.nvlink_gbs = entry.figure("nvlinkGBs", true);
     entry.whole("migSlices", entry.figure("migSlices", true), gpu.mig_slices);
@@ -273,6 +282,9 @@ std::vector<EngineProfile> parse_engine_catalogue(const std::string& text, const
       engine.request_overhead_ms = entry.figure("requestOverheadMs");
       engine.activation_gib = entry.figure("activationGib");
       engine.non_torch_gib = entry.figure("nonTorchGib");
+      engine.compile_seconds = entry.figure("compileSeconds", true);
+      engine.graph_capture_seconds = entry.figure("graphCaptureSeconds", true);
+      engine.warmup_seconds = entry.figure("warmupSeconds", true);
       entry.whole("blockSize", entry.figure("blockSize"), engine.block_size);
       entry.whole("maxNumSeqs", entry.figure("maxNumSeqs"), engine.max_num_seqs);
       entry.whole("maxNumBatchedTokens", entry.figure("maxNumBatchedTokens"), engine.max_num_batched_tokens);

@@ -56,6 +56,8 @@ class Text {
       out_ += fmt::format("Created at {}, bound at {}{}.\n", clock(e_.created), clock(e_.bound), attempt());
     else
       lines(fmt::format("Created at {}, {} so far; {}.", clock(e_.created), attempts(), e_.waits), "");
+    if (!e_.start_phase.empty())
+      lines(fmt::format("It is starting: {} since {}.", e_.start_phase, clock(e_.start_phase_since)), "");
   }
 
   void evictions() {
@@ -196,6 +198,8 @@ std::string explanation_json(const PodExplanation& e) {
   out["node"] = e.node.empty() ? Json() : Json(e.node);
   out["created_s"] = e.created.to_seconds();
   out["bound_s"] = e.node.empty() ? Json() : Json(e.bound.to_seconds());
+  out["start_phase"] = e.start_phase.empty() ? Json() : Json(e.start_phase);
+  out["start_phase_since_s"] = e.start_phase.empty() ? Json() : Json(e.start_phase_since.to_seconds());
   out["waits"] = e.waits.empty() ? Json() : Json(e.waits);
   out["attempts"] = e.attempts;
   out["evictions"] = Json::array();

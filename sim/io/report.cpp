@@ -353,6 +353,7 @@ std::string tiles_html(const Summary& s) {
     tiles.add("Node-hours", human_number(s.nodes.hours),
               fmt::format("{:.1f} nodes on average, {} at most", s.nodes.mean, s.nodes.max));
   if (s.energy_kwh) tiles.add("Energy", human_number(*s.energy_kwh) + " kWh", "of the GPUs");
+  if (s.carbon_kg) tiles.add("Carbon", human_number(*s.carbon_kg) + " kg", "CO2 equivalent");
   if (s.cost) tiles.add("Cost", fmt::format("{:.2f}", *s.cost), "at the scenario's prices");
   return tiles.html();
 }
@@ -442,6 +443,35 @@ std::string pods_html(const std::vector<PodRecord>& pods) {
   for (const PodRecord& p : pods)
     table.row({p.name, p.node.empty() ? "–" : p.node, p.phase, human_clock(p.created), span(p.created, p.scheduled),
                span(p.scheduled, p.ready), human_clock(p.deleted)});
+  return table.html();
+}
+
+// Mean seconds of each phase over the starts of a workload.
+std::string starts_html(const std::vector<StartRecord>& starts) {
+  std::map<std::string, std::vector<const StartRecord*>> by_workload;
+  for (const StartRecord& start : starts)
+    if (std::any_of(start.seconds.begin(), start.seconds.end(), [](double s) { return s > 0; }))
+      by_workload[start.workload].push_back(&start);
+  HtmlTable table("Cold start, mean per phase", {{"Workload", ""},
+                                                 {"Starts", "number"},
+                                                 {"Bind", "number"},
+                                                 {"Image", "number"},
+                                                 {"Container", "number"},
+                                                 {"Weights", "number"},
+                                                 {"Compile", "number"},
+                                                 {"Graph capture", "number"},
+                                                 {"Warm-up", "number"},
+                                                 {"Engine", "number"},
+                                                 {"Readiness", "number"}});
+  for (const auto& [workload, records] : by_workload) {
+    std::vector<std::string> cells{workload, human_count(records.size())};
+    for (size_t p = 0; p < kStartPhases; ++p) {
+      double sum = 0;
+      for (const StartRecord* record : records) sum += record->seconds[p];
+      cells.push_back(human_duration(sum / static_cast<double>(records.size())));
+    }
+    table.row(cells);
+  }
   return table.html();
 }
 
@@ -543,8 +573,8 @@ Series thin(const Series& series, size_t points) {
 }
 
 std::string render_report(const Scenario& scenario, const Summary& summary, const Recorder& recorder) {
-  std::string tables = scalings_html(recorder.scalings) + pods_html(recorder.pods) + decisions_html(summary.decisions) +
-                       warnings_html(summary.warnings);
+  std::string tables = scalings_html(recorder.scalings) + pods_html(recorder.pods) + starts_html(recorder.starts) +
+                       decisions_html(summary.decisions) + warnings_html(summary.warnings);
   return fill_template(embedded::report_html,
                        {{"title", escape_html(summary.scenario)},
                         {"css", std::string(embedded::report_css)},

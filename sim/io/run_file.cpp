@@ -118,6 +118,8 @@ void RunFile::finish(const Scenario& scenario, const Summary& summary, const Rec
   write_requests(recorder);
   write_pods(recorder.pods);
   write_scalings(recorder.scalings);
+  write_gpus(recorder.gpus);
+  write_starts(recorder.starts);
   file_.close();
   part_.commit();
 }
@@ -176,6 +178,30 @@ void RunFile::write_pods(const std::vector<PodRecord>& pods) {
   write_column("/pods/started", column_of(pods, &PodRecord::started), "s");
   write_column("/pods/ready", column_of(pods, &PodRecord::ready), "s");
   write_column("/pods/deleted", column_of(pods, &PodRecord::deleted), "s");
+}
+
+void RunFile::write_gpus(const std::vector<GpuRecord>& gpus) {
+  file_.group("/gpus");
+  file_.texts("/gpus/node", column_of(gpus, &GpuRecord::node));
+  file_.texts("/gpus/model", column_of(gpus, &GpuRecord::model));
+  write_column("/gpus/index", column_of(gpus, &GpuRecord::index), "");
+  write_column("/gpus/hours_allocated", column_of(gpus, &GpuRecord::hours_allocated), "h");
+  write_column("/gpus/hours_busy", column_of(gpus, &GpuRecord::hours_busy), "h");
+  write_column("/gpus/energy", column_of(gpus, &GpuRecord::energy_kwh), "kWh");
+}
+
+void RunFile::write_starts(const std::vector<StartRecord>& starts) {
+  file_.group("/starts");
+  file_.texts("/starts/pod", column_of(starts, &StartRecord::pod));
+  file_.texts("/starts/workload", column_of(starts, &StartRecord::workload));
+  file_.texts("/starts/weights_from", column_of(starts, &StartRecord::weights_from));
+  write_column("/starts/restarts", column_of(starts, &StartRecord::restarts), "");
+  write_column("/starts/began", column_of(starts, &StartRecord::began), "s");
+  for (size_t p = 0; p < kStartPhases; ++p) {
+    std::vector<double> seconds;
+    for (const StartRecord& start : starts) seconds.push_back(start.seconds[p]);
+    write_column(fmt::format("/starts/{}", to_string(static_cast<StartPhase>(p))), seconds, "s");
+  }
 }
 
 void RunFile::write_scalings(const std::vector<ScalingRecord>& scalings) {

@@ -7,7 +7,8 @@
 //   /series/<metric>/<labels>/t,value  columns; attributes of the group: metric, unit, labels (JSON)
 //   /requests/<column>                 one element per recorded request; `source` and `outcome` have the attribute
 //                                      `names`; other attributes: unit
-//   /pods/<column>, /scalings/<column> one element per pod, per scaling
+//   /pods/<column>, /scalings/<column>, /gpus/<column>, /starts/<column>
+//                                      one element per pod, scaling, GPU, start of a pod's containers
 //
 // Names of metrics and labels are percent-encoded where they hold anything but letters, digits, '_', '-', '.', '='
 // and ','. The file holds nothing measured on the wall clock: equal runs write equal bytes.
@@ -45,6 +46,8 @@ class RunFile : public RequestSink {
   void write_series(const std::vector<Series>& series);
   void write_requests(const Recorder& recorder);
   void write_pods(const std::vector<PodRecord>& pods);
+  void write_gpus(const std::vector<GpuRecord>& gpus);
+  void write_starts(const std::vector<StartRecord>& starts);
   void write_scalings(const std::vector<ScalingRecord>& scalings);
   template <class T>
   void write_column(const std::string& path, const std::vector<T>& values, const std::string& unit);

@@ -66,7 +66,11 @@ class ScenarioBuilder {
     for (const ModelSpec& model : scenario_.models) check_model(model);
     for (size_t i = 0; i < scenario_.traffic.size(); i++) finish_source(scenario_.traffic[i], draft_.sources[i]);
     for (const SloSpec& slo : scenario_.slo) check_slo(slo);
-    for (const auto& [gpu, price] : scenario_.prices) check_name({"prices", gpu}, gpu, names_of(scenario_.gpus));
+    for (const auto& [gpu, price] : scenario_.prices) {
+      check_name({"prices", gpu}, gpu, names_of(scenario_.gpus));
+      check_tariff({"prices", gpu}, price, "price");
+    }
+    if (scenario_.carbon_intensity) check_tariff({"carbon", "intensity"}, *scenario_.carbon_intensity, "gPerKwh");
     finish_faults(places_, draft_);
     finish_actions(places_, draft_);
     check_cluster_autoscaler(places_, draft_);
@@ -91,6 +95,20 @@ class ScenarioBuilder {
     places_.check_name(path, found, allowed);
   }
   bool given(const SpecPath& path) const { return places_.given(path); }
+
+  void check_tariff(const SpecPath& path, const TariffSpec& tariff, const char* figure) {
+    SpecPath steps = path;
+    steps.push_back("steps");
+    if (tariff.steps.empty()) {
+      if (tariff.value == 0 && given(steps)) error(steps, "found no step, allowed: at least one, at 0");
+      return;
+    }
+    if (tariff.value != 0) error(path, fmt::format("found {} and steps, allowed: one of them", figure));
+    if (tariff.steps.front().at.ns != 0) error(steps, "the first step is not at 0, so nothing is known of the start");
+    for (size_t i = 1; i < tariff.steps.size(); ++i)
+      if (tariff.steps[i].at <= tariff.steps[i - 1].at)
+        error(steps, fmt::format("step {} is not after the one before it", i + 1));
+  }
 
   // Runs something that reads a named file; what it complains about joins the rest.
   template <class F>

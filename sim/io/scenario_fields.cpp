@@ -26,8 +26,14 @@ Fields declare(ModelSpec::Latency& latency) {
   f.add("factor", &latency.factor, "batch: of the table's times, drawn per batch").above(0);
   f.add("host", &latency.host, "batch: time of a batch that does not depend on how much of a GPU there is")
       .in(Unit::Seconds);
-  f.add("compute", &latency.compute, "batch: share of a whole GPU's SMs that it uses").min(0).max(1);
-  f.add("bandwidth", &latency.bandwidth, "batch: share of a whole GPU's memory bandwidth that it uses").min(0).max(1);
+  f.add("compute", &latency.compute,
+        "batch: share of a whole GPU's SMs that it uses, and of its peak FLOP/s for its power")
+      .min(0)
+      .max(1);
+  f.add("bandwidth", &latency.bandwidth,
+        "batch: share of a whole GPU's memory bandwidth that it uses, for its power too")
+      .min(0)
+      .max(1);
   return f;
 }
 
@@ -413,6 +419,39 @@ Nested declare_slos(Scenario& scenario) {
   });
 }
 
+// A figure, or steps of it.
+Fields declare(TariffSpec& tariff, const std::string& figure, const std::string& doc, Unit unit) {
+  Fields f;
+  f.add(figure, &tariff.value, doc + ", all the time").in(unit).no_distribution();
+  f.add("steps",
+        Nested{Shape::List,
+               [&tariff, figure, unit](const std::string&, const SourceMark&) {
+                 TariffSpec::Step& step = tariff.steps.emplace_back();
+                 Fields item;
+                 item.add("at", &step.at, "from when on; the first at 0").required();
+                 item.add(figure, &step.value, "from then on").in(unit).no_distribution().required();
+                 return item;
+               },
+               ""},
+        doc + " that changes, in order of time");
+  return f;
+}
+
+Fields declare_carbon(Scenario& scenario) {
+  Fields f;
+  f.add("intensity",
+        one(
+            [&scenario] {
+              return declare(scenario.carbon_intensity.emplace(), "gPerKwh", "grams of CO2 equivalent per kWh",
+                             Unit::None);
+            },
+            "gPerKwh"),
+        "of the electricity")
+      .required();
+  f.add("pue", &scenario.pue, "power usage effectiveness: of the site over that of its machines").min(1).max(10);
+  return f;
+}
+
 Fields declare_spec(ScenarioDraft& draft) {
   Scenario& scenario = draft.scenario;
   Fields f;
@@ -439,7 +478,23 @@ Fields declare_spec(ScenarioDraft& draft) {
         "NVIDIA device plugin's configurations, or a file that holds them, by the node label "
         "nvidia.com/device-plugin.config")
       .or_mapping();
-  f.add("prices", &scenario.prices, "of a GPU model; without prices there is no cost").in(Unit::PerHour);
+  f.add("prices",
+        by_name(
+            [&scenario](const std::string& gpu, const SourceMark& mark) {
+              TariffSpec& price = scenario.prices[gpu];
+              price.mark = mark;
+              return declare(price, "price", "of a GPU", Unit::PerHour);
+            },
+            "price"),
+        "of a GPU model; without prices there is no cost");
+  f.add("carbon", one([&scenario] { return declare_carbon(scenario); }), "without it there is no carbon_kg");
+  f.add("nodePower", one([&scenario] {
+          Fields power;
+          power.add("idle", &scenario.node_idle_watts, "watts of a node without its GPUs").min(0).max(1e6);
+          power.add("perCore", &scenario.node_core_watts, "watts more per core that its pods request").min(0).max(1e6);
+          return power;
+        }),
+        "counts in energy_kwh beside the GPUs; nothing without it");
   return f;
 }
 

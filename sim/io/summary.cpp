@@ -228,16 +228,13 @@ class SummaryTable {
   }
 
   void gpu() {
-    if (!s_.gpu && !s_.energy_kwh && !s_.cost) return;
-    std::vector<std::string> headers, cells = {"after warm-up"};
-    if (s_.gpu) {
-      headers = {"ALLOCATED", "BUSY", "UTILIZED"};
-      // What pods compute is known of serving models only.
-      const bool known = s_.gpu->hours_busy > 0;
-      cells.push_back(human_number(s_.gpu->hours_allocated) + " h");
-      cells.push_back(known ? human_number(s_.gpu->hours_busy) + " h" : "-");
-      cells.push_back(known ? human_percent(s_.gpu->utilization) : "-");
-    }
+    if (!s_.gpu) return;
+    // What pods compute is known of serving models only.
+    const bool known = s_.gpu->hours_busy > 0;
+    std::vector<std::string> headers = {"ALLOCATED", "BUSY", "UTILIZED"};
+    std::vector<std::string> cells = {"after warm-up", human_number(s_.gpu->hours_allocated) + " h",
+                                      known ? human_number(s_.gpu->hours_busy) + " h" : "-",
+                                      known ? human_percent(s_.gpu->utilization) : "-"};
     if (s_.energy_kwh) {
       headers.push_back("ENERGY");
       cells.push_back(human_number(*s_.energy_kwh) + " kWh");
@@ -245,6 +242,10 @@ class SummaryTable {
     if (s_.cost) {
       headers.push_back("COST");
       cells.push_back(fmt::format("{:.2f}", *s_.cost));
+    }
+    if (s_.carbon_kg) {
+      headers.push_back("CO2E");
+      cells.push_back(human_number(*s_.carbon_kg) + " kg");
     }
     TextTable part = section("GPU", headers);
     add(part, cells);

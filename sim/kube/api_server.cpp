@@ -254,7 +254,7 @@ void ApiServer::set_condition(NodeId node, uint16_t condition, bool on) {
 }
 
 void ApiServer::add_node(NodeId node) {
-  cluster_.add_node(node);
+  cluster_.add_node(node, engine_.now());
   state_.statistics.nodes.add(engine_.now(), 1);
   scheduler_.node_added(node);
   state_.changes.push_back({Change::Kind::NodeAdded, {}, node});
@@ -275,7 +275,7 @@ void ApiServer::forget_node(NodeId node) {
     for (PodId pod : list)
       if (is_terminal(cluster_.state.pods[pod].phase) && cluster_.state.pods[pod].node == node) pods.push_back(pod);
   for (PodId pod : pods) remove_pod(pod);
-  cluster_.remove_node(node);
+  cluster_.remove_node(node, engine_.now());
   state_.statistics.nodes.add(engine_.now(), -1);
   scheduler_.node_removed(node);
   node_changed();

@@ -1,6 +1,7 @@
 #pragma once
-// What kube-state-metrics, cAdvisor, kube-scheduler and the HPA controller export of the cluster, under their names and
-// labels, read from the state at one instant. For those who record; an HPA sees metrics through MetricsPipeline only.
+// What kube-state-metrics, cAdvisor, DCGM, kube-scheduler and the HPA controller export of the cluster, under their
+// names and labels, read from the state at one instant. For those who record; an HPA sees metrics through
+// MetricsPipeline only.
 
 #include "kube/metrics_pipeline.hpp"
 #include "kube/model.hpp"
@@ -42,6 +43,7 @@ class ClusterMetrics {
   void job(WorkloadId id, const MetricCallback& callback) const;
   void autoscaler(AutoscalerId id, const MetricCallback& callback) const;
   void nodes(const MetricCallback& callback) const;
+  void gpus(Time now, const MetricCallback& callback) const;
   void scheduler(const MetricCallback& callback) const;
   void autoscaler_controller(const MetricCallback& callback) const;
 

@@ -24,6 +24,10 @@ double transfer_seconds(double bytes, double rate) {
 
 Duration to_duration(double seconds) { return Duration::seconds(std::clamp(seconds, 0.0, kLongestSeconds)); }
 
+bool has(const std::vector<uint32_t>& disk, uint32_t artefacts) {
+  return std::find(disk.begin(), disk.end(), artefacts) != disk.end();
+}
+
 // metadata.uid, for messages only.
 std::string uid(uint64_t entity) {
   uint64_t low = mix64(entity);
@@ -65,6 +69,9 @@ void Kubelet::start() {
 
 void Kubelet::node_joined(NodeId node) {
   state_.nodes[node].pods.clear();
+  state_.nodes[node].starts.clear();
+  state_.nodes[node].weights.clear();
+  state_.nodes[node].compiled.clear();
   state_.nodes[node].pressure_observed = Time::max();
   images_.fill_disk(node);
 }
@@ -140,6 +147,7 @@ void Kubelet::see(PodId id) {
     KubeletPod& r = record(id);
     if (r.seen == Time::max()) r.seen = engine_.now();
   }
+  begin_start(id, cluster_.state.pods[id].scheduled);
   advance(id, {Step::Pull, engine_.now()});
 }
 
@@ -238,7 +246,8 @@ Kubelet::Next Kubelet::start_containers(PodId id) {
   const PodState& pod = cluster_.state.pods[id];
   if (pod.phase != PodPhase::CrashLoop) api_.set_phase(id, PodPhase::Starting);
   bool again = started_before(id);
-  Time at = engine_.now() + startup_times(id, pod.restarts + again).container;
+  (*state_.nodes[pod.node].start_of(id))[StartPhase::Container] = engine_.now();
+  Time at = engine_.now() + to_duration(startup_times(id, pod.restarts + again).container);
   // PodState::started is of the first ones, and when they were seen.
   if (again || model_.latencies.pleg.ns > 0) record(id).started = at;
   return {Step::Started, seen_at(pod.node, at)};
@@ -254,12 +263,13 @@ Kubelet::Next Kubelet::containers_started(PodId id) {
   tell_started(id);
   if (std::optional<Crash> crash = crashes_at_start(id)) return exited(id, crash->reason, crash->exit_code);
   usage_changed(id);
-  Time up = usage_.containers_started(id) + startup_times(id, cluster_.state.pods[id].restarts).load;
+  Time up = plan_loading(id);
   return or_probe_failure(id, or_exit(id, {Step::Loaded, up}), model_fits(id) ? up : Time::max());
 }
 
 Kubelet::Next Kubelet::loaded(PodId id) {
   api_.set_phase(id, PodPhase::Probing);
+  keep_artefacts(id);
   if (!model_fits(id)) {
     state_.statistics.decisions.add("BackOff", "the model does not fit the GPU of the node");
     return or_probe_failure(id, or_exit(id, waiting()), Time::max());
@@ -279,6 +289,12 @@ Kubelet::Next Kubelet::become_ready(PodId id) {
   ServingModelId serving = cluster_.model.workloads[pod.workload].serving;
   ServiceId service = model_.workloads[pod.workload].service;
   if (serving.valid() && service.valid()) pod.replica = serving_.add_replica(serving, service, id);
+  KubeletState& kubelet = state_.nodes[pod.node];
+  if (PodStart* start = kubelet.start_of(id)) {
+    start->ready = engine_.now();
+    state_.statistics.starts.push_back(*start);
+    kubelet.starts.erase(kubelet.starts.begin() + (start - kubelet.starts.data()));
+  }
   return or_exit(id, waiting());
 }
 
@@ -341,6 +357,7 @@ Kubelet::Next Kubelet::restart(PodId id) {
   KubeletPod& r = record(id);
   r.restart.next(r.finished, engine_.now());
   r.waiting = {};
+  begin_start(id, engine_.now());
   return pull_images(id, images_.first_container(id));
 }
 
@@ -548,6 +565,11 @@ std::string_view Kubelet::exit_reason(PodId id) const {
   return r ? r->exit_reason : std::string_view{};
 }
 
+const PodStart* Kubelet::start_of(PodId id) const {
+  NodeId node = cluster_.state.pods[id].node;
+  return node.valid() ? state_.nodes[node].start_of(id) : nullptr;
+}
+
 bool Kubelet::serves(PodId id) const {
   return cluster_.model.workloads[cluster_.state.pods[id].workload].serving.valid();
 }
@@ -562,13 +584,74 @@ uint64_t Kubelet::start_entity(PodId id, uint32_t starts_before) const {
 // The stream is addressed by the pod and the start, so drawing again gives the same numbers and nothing needs to be
 // kept.
 Kubelet::StartupTimes Kubelet::startup_times(PodId id, uint32_t starts_before) const {
-  const PodStartup& s = model_.workloads[cluster_.state.pods[id].workload].startup;
+  const PodStartup& s = startup(id);
   Stream stream(model_.seed, start_entity(id, starts_before), Purpose::Startup);
   s.image_bytes.draw(stream);
   s.image_bandwidth.draw(stream);
   double weights_bytes = s.weights_bytes.draw(stream), weights_rate = s.weights_bandwidth.draw(stream);
   double container = s.container.draw(stream), engine = s.engine.draw(stream);
-  return {to_duration(container), to_duration(transfer_seconds(weights_bytes, weights_rate) + engine)};
+  double registry_rate = s.registry_bandwidth.draw(stream), peer_rate = s.peer_bandwidth.draw(stream);
+  double compile = s.compile.draw(stream), graph_capture = s.graph_capture.draw(stream), warmup = s.warmup.draw(stream);
+  WeightsFrom from = weights_source(id);
+  if (from == WeightsFrom::Registry) weights_rate = std::min(weights_rate, registry_rate);
+  if (from == WeightsFrom::Peer) weights_rate = std::min(weights_rate, peer_rate);
+  if (has(state_.nodes[cluster_.state.pods[id].node].compiled, s.artefacts)) compile = 0;
+  double weights = transfer_seconds(weights_bytes, weights_rate);
+  return {container, weights, compile, graph_capture, warmup, engine, from};
+}
+
+WeightsFrom Kubelet::weights_source(PodId id) const {
+  const PodStartup& s = startup(id);
+  if (s.weights_from == WeightsFrom::Disk || has(state_.nodes[cluster_.state.pods[id].node].weights, s.artefacts))
+    return WeightsFrom::Disk;
+  return s.weights_from == WeightsFrom::Peer && peer_has_weights(id) ? WeightsFrom::Peer : WeightsFrom::Registry;
+}
+
+// Its own node has none, so whoever is ready is elsewhere.
+bool Kubelet::peer_has_weights(PodId id) const {
+  uint32_t artefacts = startup(id).artefacts;
+  for (size_t w = 0; w < model_.workloads.size(); ++w) {
+    if (model_.workloads[WorkloadId(w)].startup.artefacts != artefacts) continue;
+    for (PodId peer : cluster_.state.workload_pods[w])
+      if (cluster_.state.pods[peer].phase == PodPhase::Ready) return true;
+  }
+  return false;
+}
+
+void Kubelet::begin_start(PodId id, Time bound) {
+  PodStart start(id, cluster_.state.pods[id].restarts + started_before(id));
+  start[StartPhase::Bind] = bound;
+  start[StartPhase::Image] = engine_.now();
+  KubeletState& kubelet = state_.nodes[cluster_.state.pods[id].node];
+  if (PodStart* before = kubelet.start_of(id))
+    *before = start;
+  else
+    kubelet.starts.push_back(start);
+}
+
+// Of containers that have started: when the server is up.
+Time Kubelet::plan_loading(PodId id) {
+  const PodState& pod = cluster_.state.pods[id];
+  StartupTimes times = startup_times(id, pod.restarts);
+  PodStart& start = *state_.nodes[pod.node].start_of(id);
+  start.weights_from = times.weights_from;
+  Time started = usage_.containers_started(id);
+  double seconds = 0;
+  auto next = [&](double lasts) { return started + to_duration(seconds += lasts); };
+  start[StartPhase::Weights] = started;
+  start[StartPhase::Compile] = next(times.weights);
+  start[StartPhase::GraphCapture] = next(times.compile);
+  start[StartPhase::Warmup] = next(times.graph_capture);
+  start[StartPhase::Engine] = next(times.warmup);
+  return start[StartPhase::Readiness] = next(times.engine);
+}
+
+// What a start that has gone through leaves on the disk of its node.
+void Kubelet::keep_artefacts(PodId id) {
+  KubeletState& kubelet = state_.nodes[cluster_.state.pods[id].node];
+  uint32_t artefacts = startup(id).artefacts;
+  for (std::vector<uint32_t>* disk : {&kubelet.weights, &kubelet.compiled})
+    if (!has(*disk, artefacts)) disk->push_back(artefacts);
 }
 
 bool Kubelet::model_fits(PodId id) const {

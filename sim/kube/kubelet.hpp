@@ -8,7 +8,7 @@
 // One timer event per pod at a time; what takes no time takes none. Durations are drawn per pod and start.
 //   Pulling   the images of all its containers (ImagePuller)
 //   Starting  sandbox and container start
-//   Loading   weights bytes / bandwidth, then the engine's own start
+//   Loading   weights bytes / bandwidth, then compilation, graph capture and warm-up
 //   Probing   until all containers are ready; a startup or liveness probe that finds no server often enough kills the
 //             container (probes.hpp)
 //   Ready     it serves
@@ -91,6 +91,8 @@ class Kubelet {
   // state.waiting.reason of the pod's containers ("CrashLoopBackOff", "ImagePullBackOff", "ErrImageNeverPull"); empty:
   // none, or ContainerCreating.
   std::string_view waiting_reason(PodId pod) const;
+  // The start of its containers that is under way; nullptr: none is.
+  const PodStart* start_of(PodId pod) const;
   // lastState.terminated.reason; empty: its containers have not exited yet.
   std::string_view exit_reason(PodId pod) const;
 
@@ -117,7 +119,8 @@ class Kubelet {
     size_t place = 0;
   };
   struct StartupTimes {
-    Duration container, load;
+    double container = 0, weights = 0, compile = 0, graph_capture = 0, warmup = 0, engine = 0;  // seconds
+    WeightsFrom weights_from = WeightsFrom::Disk;
   };
 
   void advance(PodId pod, Next next);
@@ -157,6 +160,12 @@ class Kubelet {
   bool is_crash_looping(WorkloadId workload) const;
 
   StartupTimes startup_times(PodId pod, uint32_t starts_before) const;
+  WeightsFrom weights_source(PodId pod) const;
+  bool peer_has_weights(PodId pod) const;
+  void begin_start(PodId pod, Time bound);
+  Time plan_loading(PodId pod);
+  void keep_artefacts(PodId pod);
+  const PodStartup& startup(PodId pod) const { return model_.workloads[cluster_.state.pods[pod].workload].startup; }
   uint64_t start_entity(PodId pod, uint32_t starts_before) const;
   bool model_fits(PodId pod) const;
   bool serves(PodId pod) const;

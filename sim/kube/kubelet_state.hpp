@@ -2,6 +2,7 @@
 // What each node's kubelet remembers. Most pods need no record: theirs follows from PodState.
 
 #include "cluster/cluster.hpp"
+#include "kube/pod_start.hpp"
 
 #include <algorithm>
 #include <string_view>
@@ -68,7 +69,10 @@ struct KubeletState {
   EventHandle pull_end;
   bool pull_fails = false;  // the one under way
 
+  std::vector<uint32_t> weights, compiled;  // by PodStartup::artefacts: on disk
+
   std::vector<KubeletPod> pods;  // by pod
+  std::vector<PodStart> starts;  // under way
 
   EventHandle housekeeping;              // the eviction manager's next look,
   Time look_at;                          // due then
@@ -88,7 +92,14 @@ struct KubeletState {
     fresh.pod = pod;
     return *pods.insert(place(pod), std::move(fresh));
   }
+  // nullptr if none is under way.
+  PodStart* start_of(PodId pod) {
+    auto at = std::find_if(starts.begin(), starts.end(), [&](const PodStart& s) { return s.pod == pod; });
+    return at == starts.end() ? nullptr : &*at;
+  }
+  const PodStart* start_of(PodId pod) const { return const_cast<KubeletState*>(this)->start_of(pod); }
   void forget(PodId pod) {
+    std::erase_if(starts, [&](const PodStart& s) { return s.pod == pod; });
     auto at = place(pod);
     if (at != pods.end() && at->pod == pod) pods.erase(at);
   }

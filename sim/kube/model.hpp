@@ -4,6 +4,7 @@
 #include "cluster/cluster.hpp"
 #include "core/distribution.hpp"
 #include "kube/latencies.hpp"
+#include "kube/pod_start.hpp"
 #include "kube/scheduler.hpp"
 #include "policy/autoscaler.hpp"
 
@@ -24,11 +25,21 @@ struct RecordedTarget;
 inline constexpr Duration kForever = 1_s * 3'155'760'000;
 
 // The cold start of a workload's pods, drawn per pod. Sizes in bytes, rates in bytes/s, times in seconds.
+//
+// Weights reach the GPU at weights_bandwidth from the node's disk. WeightsFrom::Registry: a node that has never had
+// them fetches them at registry_bandwidth, if that is slower, and keeps them. WeightsFrom::Peer: likewise, at
+// peer_bandwidth where a replica with the same weights is ready on another node. What is compiled is kept by the node,
+// too.
 struct PodStartup {
   Distribution image_bytes = Distribution::constant(0), image_bandwidth = Distribution::constant(1);
   Distribution weights_bytes = Distribution::constant(0), weights_bandwidth = Distribution::constant(1);
   Distribution container = Distribution::constant(0);  // sandbox and container start
-  Distribution engine = Distribution::constant(0);     // after the weights: compile, graph capture, warm-up
+  Distribution engine = Distribution::constant(0);     // after the weights, beside the phases below
+  WeightsFrom weights_from = WeightsFrom::Disk;
+  Distribution registry_bandwidth = Distribution::constant(1), peer_bandwidth = Distribution::constant(1);
+  Distribution compile = Distribution::constant(0), graph_capture = Distribution::constant(0),
+               warmup = Distribution::constant(0);
+  uint32_t artefacts = 0;  // whose weights and compiled code these are: workloads of one number share them
 };
 
 // What pods do beside serving, drawn per pod.

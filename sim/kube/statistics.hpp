@@ -2,6 +2,7 @@
 // What the control plane did, counted: for the summary and the report.
 
 #include "cluster/cluster.hpp"
+#include "kube/pod_start.hpp"
 #include "stats/time_weighted.hpp"
 
 #include <cstdint>
@@ -60,6 +61,7 @@ struct KubeStatistics {
   uint64_t scheduled = 0, preempted = 0, evicted = 0, restarts = 0;
   DecisionCounts decisions;
   std::vector<Scaling> scalings;
+  std::vector<PodStart> starts;  // that became ready, in this order
 };
 
 }  // namespace kisim

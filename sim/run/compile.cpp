@@ -330,9 +330,15 @@ class Compiler {
       k.service = service_of(workload, pods);
       const PodBehaviourSpec* behaviour = behaviour_of(id, pods);
       if (chosen)
-        k.startup = startup(chosen->startup);
+        k.startup = startup(chosen->startup, find(scenario_.engines, chosen->engine));
       else if (behaviour && behaviour->startup)
-        k.startup = startup(*behaviour->startup);
+        k.startup = startup(*behaviour->startup, nullptr);
+      // Replicas of one model have the same weights, whatever their workload; other pods those of their own kind.
+      auto entry = [](const auto& all, const auto* one) { return static_cast<uint32_t>(one - all.data()); };
+      if (chosen)
+        k.startup.artefacts = 1 + entry(scenario_.models, chosen);
+      else if (behaviour)
+        k.startup.artefacts = static_cast<uint32_t>(1 + scenario_.models.size()) + entry(scenario_.pods, behaviour);
       if (behaviour)
         k.behaviour = {behaviour->run,    behaviour->failure,         behaviour->cpu,
                        behaviour->memory, behaviour->cpu_per_request, behaviour->memory_per_request};
@@ -438,7 +444,8 @@ class Compiler {
     return found;
   }
 
-  static PodStartup startup(const ModelSpec::Startup& spec) {
+  // `engine`: nullptr, or whose figures stand for those that are left out.
+  static PodStartup startup(const ModelSpec::Startup& spec, const EngineProfile* engine) {
     PodStartup s;
     s.image_bytes = spec.image;
     s.image_bandwidth = spec.image_bandwidth;
@@ -446,6 +453,17 @@ class Compiler {
     s.weights_bandwidth = spec.weights_bandwidth;
     s.container = spec.container;
     s.engine = spec.engine;
+    s.weights_from = spec.weights_from == "registry" ? WeightsFrom::Registry
+                     : spec.weights_from == "peer"   ? WeightsFrom::Peer
+                                                     : WeightsFrom::Disk;
+    s.registry_bandwidth = spec.registry_bandwidth;
+    s.peer_bandwidth = spec.peer_bandwidth;
+    auto phase = [&](const std::optional<Distribution>& given, double EngineProfile::*figure) {
+      return given.value_or(Distribution::constant(spec.engine_defaults && engine ? engine->*figure : 0));
+    };
+    s.compile = phase(spec.compile, &EngineProfile::compile_seconds);
+    s.graph_capture = phase(spec.graph_capture, &EngineProfile::graph_capture_seconds);
+    s.warmup = phase(spec.warmup, &EngineProfile::warmup_seconds);
     return s;
   }
 
@@ -691,8 +709,16 @@ class Compiler {
     a.policy = policy;
   }
 
+  static Tariff tariff(const TariffSpec& spec) {
+    if (spec.steps.empty()) return {{{Time{}, spec.value}}};
+    Tariff out;
+    for (const TariffSpec::Step& step : spec.steps) out.steps.push_back({Time{} + step.at, step.value});
+    return out;
+  }
+
   void prices() {
-    model_->has_prices = !scenario_.prices.empty();
+    AccountsModel& accounts = model_->accounts;
+    accounts.priced = !scenario_.prices.empty();
     std::vector<std::string> names;
     std::set<GpuModelId> used;
     for (const NodeModel& node : model_->cluster.nodes)
@@ -701,13 +727,17 @@ class Compiler {
       const GpuModel& gpu = model_->cluster.gpu_models[GpuModelId(g)];
       names.push_back(gpu.name);
       auto price = scenario_.prices.find(gpu.name);
-      model_->price_per_hour.push_back(price == scenario_.prices.end() ? 0.0 : price->second);
-      if (model_->has_prices && price == scenario_.prices.end() && used.contains(GpuModelId(g)))
+      accounts.price.push_back(price == scenario_.prices.end() ? Tariff{} : tariff(price->second));
+      if (accounts.priced && price == scenario_.prices.end() && used.contains(GpuModelId(g)))
         error(scenario_.mark, "spec.prices", fmt::format("no price for {}, which nodes have", gpu.name));
     }
     for (const auto& [name, price] : scenario_.prices)
       if (std::find(names.begin(), names.end(), name) == names.end())
         error(scenario_.mark, "spec.prices." + name, fmt::format("found '{}', allowed: {}", name, list(names)));
+    if (scenario_.carbon_intensity) accounts.carbon_intensity = tariff(*scenario_.carbon_intensity);
+    accounts.pue = scenario_.pue;
+    auto milliwatts = [](double watts) { return static_cast<int64_t>(std::nearbyint(watts * 1000)); };
+    model_->cluster.node_power = {milliwatts(scenario_.node_idle_watts), milliwatts(scenario_.node_core_watts)};
   }
 
   void finish() {

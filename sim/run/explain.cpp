@@ -325,6 +325,13 @@ PodExplanation explain_pod(std::shared_ptr<const Model> model, const std::string
   if (state.node.valid()) {
     out.node = model->cluster.nodes[state.node].object.meta.name;
     out.bound = state.scheduled;
+    const PodStart* start = world.state().kube.nodes[state.node].start_of(pod);
+    if (start && state.phase > PodPhase::Binding && state.phase < PodPhase::Ready) {
+      StartPhase phase = start->phase_at(world.now());
+      out.start_phase = to_string(phase);
+      out.start_phase_since = start->began[static_cast<size_t>(phase)];
+      if (phase == StartPhase::Weights) out.start_phase += fmt::format(" from {}", to_string(start->weights_from));
+    }
     out.cycle = watcher.take();
     out.attempts = out.cycle ? out.cycle->attempt : 0;
     return out;

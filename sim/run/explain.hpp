@@ -67,6 +67,8 @@ struct PodExplanation {
   std::string phase;  // of the pod at that time
   std::string node;   // where it runs
   Time created, bound;
+  std::string start_phase;  // of the start of its containers that is under way; empty: none is
+  Time start_phase_since;
   std::string waits;  // where in the scheduling queue and until what, for a pod that is not bound
   uint64_t attempts = 0;
   std::vector<EvictionExplanation> evictions;  // that it caused, or that it was a victim of

@@ -3,6 +3,7 @@
 
 #include "cluster/cluster.hpp"
 #include "kube/kube.hpp"
+#include "run/accounts.hpp"
 #include "run/scenario.hpp"
 #include "serving/serving.hpp"
 #include "traffic/traffic.hpp"
@@ -23,8 +24,7 @@ struct Model {
   ServingModel serving;
   KubeModel kube;
   Duration sample_interval;
-  IdVector<GpuModelId, double> price_per_hour;  // by GPU model; where has_prices
-  bool has_prices = false;
+  AccountsModel accounts;
   std::vector<std::string> warnings;  // of reading and compiling, as text
 };
 

@@ -112,9 +112,9 @@ void Recorder::sample(const World& world) {
   point("kisim_nodes", "1", {}, now, static_cast<double>(present));
   point("kisim_nodes_ready", "1", {}, now, static_cast<double>(nodes_ready));
 
-  // what kube-state-metrics and the controllers export; series of single nodes and pods only where all is wanted
+  // what kube-state-metrics and the controllers export; series of single nodes, GPUs and pods only where all is wanted
   auto keep = [&](std::string_view metric, MetricLabels labels, double value) {
-    if (mode_ != Record::All && metric.starts_with("kube_node")) return;
+    if (mode_ != Record::All && (metric.starts_with("kube_node") || metric.starts_with("DCGM"))) return;
     SeriesLabels kept;
     for (const auto& [name, text] : labels) kept.emplace_back(name, text);
     point(std::string(metric), "1", kept, now, value);
@@ -137,6 +137,13 @@ void Recorder::sample(const World& world) {
     }
     point("kisim_gpu_allocated", "1", {}, now, static_cast<double>(allocated) / kWholeGpu);
     point("kisim_gpu_busy", "1", {}, now, busy / interval_s);
+    double energy = 0;
+    for (size_t i = 0; i < state.cluster.gpus.size(); ++i)
+      energy += static_cast<double>(world.cluster().energy(GpuId(i), now)) * 1e-12;
+    point("kisim_gpu_power_watts", "W", {}, now, (energy - energy_before_) / interval_s);
+    energy_before_ = energy;
+    if (model.accounts.priced) point("kisim_cost", "1", {}, now, world.accounts().cost);
+    if (model.accounts.carbon_intensity) point("kisim_carbon_kg", "kg", {}, now, world.accounts().carbon_g * 1e-3);
   }
 }
 
@@ -196,6 +203,40 @@ void Recorder::finish(const World& world) {
     r.ready = pod.first_ready != Time::max() ? pod.first_ready.to_seconds() : kNever;
     r.deleted = pod.phase == PodPhase::Gone ? pod.deleted.to_seconds() : kNever;
     pods.push_back(std::move(r));
+  }
+  finish_gpus(world);
+  finish_starts(world);
+}
+
+void Recorder::finish_starts(const World& world) {
+  for (const PodStart& start : world.state().kube.statistics.starts) {
+    StartRecord r;
+    r.pod = world.pod_name(start.pod);
+    r.workload = world.model().cluster.workloads[world.state().cluster.pods[start.pod].workload].full_name();
+    r.weights_from = to_string(start.weights_from);
+    r.restarts = start.restarts;
+    r.began = start.began[0].to_seconds();
+    for (size_t p = 0; p < kStartPhases; ++p) r.seconds[p] = start.lasted(static_cast<StartPhase>(p)).to_seconds();
+    starts.push_back(std::move(r));
+  }
+}
+
+void Recorder::finish_gpus(const World& world) {
+  const ClusterState& cluster = world.state().cluster;
+  auto hours = [](__int128 milli_ns) { return static_cast<double>(milli_ns) / 3.6e15; };
+  for (size_t i = 0; i < cluster.gpus.size(); ++i) {
+    const GpuState& gpu = cluster.gpus[GpuId(i)];
+    const NodeModel& node = world.model().cluster.nodes[gpu.node];
+    GpuRecord r;
+    r.node = node.object.meta.name;
+    r.model = node.gpu_model.valid() ? world.model().cluster.gpu_models[node.gpu_model].name : "";
+    r.index = static_cast<uint32_t>(i) - cluster.first_gpu[gpu.node.value];
+    r.hours_allocated = hours(gpu.allocated.integral(world.now()));
+    r.hours_busy = hours(gpu.busy.integral(world.now()));
+    r.energy_kwh = world.cluster().power_law_of(GpuId(i))
+                       ? static_cast<double>(gpu.power.integral(world.now())) / 3.6e18
+                       : std::numeric_limits<double>::quiet_NaN();
+    gpus.push_back(std::move(r));
   }
 }
 

@@ -3,10 +3,12 @@
 // the State: a run with and without a recorder has the same signature.
 
 #include "core/random.hpp"
+#include "kube/pod_start.hpp"
 #include "serving/request.hpp"
 #include "stats/histogram.hpp"
 #include "stats/series.hpp"
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -22,6 +24,21 @@ enum class Record : uint8_t { None, Sample, All };
 struct PodRecord {
   std::string name, workload, node, phase;
   double created = 0, scheduled = 0, started = 0, ready = 0, deleted = 0;
+};
+
+// One start of a pod's containers that became ready: seconds by StartPhase.
+struct StartRecord {
+  std::string pod, workload, weights_from;
+  uint32_t restarts = 0;  // before it
+  double began = 0;
+  std::array<double, kStartPhases> seconds{};
+};
+
+// One GPU over the run, after warm-up; energy NaN: its power is not known.
+struct GpuRecord {
+  std::string node, model;
+  uint32_t index = 0;
+  double hours_allocated = 0, hours_busy = 0, energy_kwh = 0;
 };
 
 // A decision of a controller that changed something: a scaling.
@@ -51,8 +68,12 @@ class Recorder : public RequestSink {
   std::vector<std::string> sources;     // names, by RequestRecord::source
   std::vector<PodRecord> pods;
   std::vector<ScalingRecord> scalings;
+  std::vector<GpuRecord> gpus;
+  std::vector<StartRecord> starts;  // in the order in which they became ready
 
  private:
+  void finish_gpus(const World& world);
+  void finish_starts(const World& world);
   void sample_traffic(const World& world, double interval_s);
   void point(const std::string& metric, const std::string& unit,
              const std::vector<std::pair<std::string, std::string>>& labels, Time at, double value);
@@ -68,6 +89,7 @@ class Recorder : public RequestSink {
   std::vector<Interval> intervals_;  // by source, since the last sample
   std::vector<uint64_t> arrived_before_;
   std::vector<double> busy_before_;  // GPU-seconds
+  double energy_before_ = 0;         // joules, since the start
   Time last_sample_;
 };
 

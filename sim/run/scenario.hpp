@@ -84,7 +84,13 @@ struct ModelSpec : BatchModelSpec {
     Distribution image_bandwidth = Distribution::constant(500e6);  // registry to node
     Distribution weights_bandwidth = Distribution::constant(2e9);  // storage to GPU
     Distribution container = Distribution::constant(1);            // sandbox, container and CUDA start
-    Distribution engine = Distribution::constant(0);               // compile, graph capture, warm-up
+    Distribution engine = Distribution::constant(0);               // beside the phases below
+    std::string weights_from = "disk";                             // of nodes that have never had them
+    Distribution registry_bandwidth = Distribution::constant(500e6);
+    Distribution peer_bandwidth = Distribution::constant(25e9);
+    // None: nothing, or with engine_defaults what the catalogue has of the engine.
+    std::optional<Distribution> compile, graph_capture, warmup;
+    bool engine_defaults = false;
   };
   Startup startup;
 };
@@ -247,6 +253,17 @@ struct DeschedulerSpec {
   SourceMark mark;
 };
 
+// A figure that may change in steps.
+struct TariffSpec {
+  double value = 0;  // all the time, without steps
+  struct Step {
+    Duration at;
+    double value = 0;
+  };
+  std::vector<Step> steps;
+  SourceMark mark;
+};
+
 struct Scenario {
   std::string name;
   Duration duration, warmup;
@@ -268,7 +285,10 @@ struct Scenario {
   std::vector<PodBehaviourSpec> pods;
   std::optional<ClusterAutoscalerSpec> cluster_autoscaler;
   std::optional<DeschedulerSpec> descheduler;
-  std::map<std::string, double> prices;  // GPU model -> per hour
+  std::map<std::string, TariffSpec> prices;    // GPU model -> per hour
+  std::optional<TariffSpec> carbon_intensity;  // grams of CO2 equivalent per kWh
+  double pue = 1;
+  double node_idle_watts = 0, node_core_watts = 0;
 
   Manifests manifests;
   GpuConfigs gpu_configs;

@@ -48,7 +48,7 @@ struct Summary {
     double hours_allocated = 0, hours_busy = 0, utilization = 0;
   };
   std::optional<Gpu> gpu;  // after warm-up; empty without GPUs
-  std::optional<double> energy_kwh, cost;
+  std::optional<double> energy_kwh, cost, carbon_kg;
   struct Replicas {
     double mean = 0;
     int64_t max = 0;
@@ -169,6 +169,7 @@ void for_each_field(T& s, Visit&& visit) {
   visit("gpu", s.gpu);
   visit("energy_kwh", s.energy_kwh);
   visit("cost", s.cost);
+  visit("carbon_kg", s.carbon_kg);
   visit("replicas", s.replicas);
   visit("pods", s.pods);
   visit("nodes", s.nodes);

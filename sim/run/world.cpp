@@ -3,16 +3,13 @@
 #include <sys/resource.h>
 
 #include <chrono>
+#include <set>
 
 namespace kisim {
 
 namespace {
 
 double to_double(__int128 v) { return static_cast<double>(v); }
-
-// Of the integrals of a GPU, in thousandths of it × ns.
-constexpr double kGpuHour = 3.6e15;
-double gpu_milli_ns(__int128 integral) { return to_double(integral / (kWholeGpu / 1000)); }
 
 std::optional<LatencySummary> latency(const Histogram& h) {
   if (h.count() == 0) return std::nullopt;
@@ -30,7 +27,8 @@ World::World(std::shared_ptr<const Model> model, const State& state, bool finish
       cluster_(model_->cluster, state_.cluster),
       traffic_(model_->traffic, state_.traffic, state_.engine),
       serving_(model_->serving, state_.serving, cluster_, state_.engine),
-      kube_(model_->kube, state_.kube, cluster_, serving_, state_.engine) {}
+      kube_(model_->kube, state_.kube, cluster_, serving_, state_.engine),
+      accounts_(model_->accounts, state_.accounts, cluster_) {}
 
 World::World(std::shared_ptr<const Model> model, EventSink* events) : World(std::move(model), State{}, false) {
   set_event_sink(events);
@@ -42,6 +40,8 @@ World::World(std::shared_ptr<const Model> model, EventSink* events) : World(std:
   if (model_->warmup_end > Time{})
     engine.schedule(model_->warmup_end, Priority::End, event_kind(Room::Run, Code::WarmupEnd), 0);
   engine.schedule(Time{} + model_->sample_interval, Priority::Scrape, event_kind(Room::Run, Code::Sample), 0);
+  for (Time change : model_->accounts.changes())
+    if (change < model_->end) engine.schedule(change, Priority::End, event_kind(Room::Run, Code::Tariff), 0);
   engine.schedule(model_->end, Priority::End, event_kind(Room::Run, Code::End), 0);
 }
 
@@ -81,6 +81,7 @@ void World::dispatch(const Event& event) {
         case Code::WarmupEnd:
           cluster_.reset_statistics(now());
           kube_.reset_statistics();
+          accounts_.reset(now());
           break;
         case Code::Sample:
           if (recorder_) recorder_->sample(*this);
@@ -89,6 +90,9 @@ void World::dispatch(const Event& event) {
           break;
         case Code::End:
           finished_ = true;
+          break;
+        case Code::Tariff:
+          accounts_.settle(now());
           break;
       }
       break;
@@ -113,8 +117,27 @@ std::vector<std::string> World::stuck_rollouts() const {
   return out;
 }
 
+AccountsState World::accounts() const {
+  AccountsState settled = state_.accounts;
+  Accounts(model_->accounts, settled, cluster_).settle(now());
+  return settled;
+}
+
+// Names the GPUs whose energy rests on less than measurements; none: nullopt.
+std::optional<std::string> World::power_note() const {
+  std::set<std::string> scaled;
+  for (const GpuState& gpu : state_.cluster.gpus) {
+    GpuModelId id = model_->cluster.nodes[gpu.node].gpu_model;
+    if (id.valid() && !model_->cluster.power[id].measured) scaled.insert(model_->cluster.gpu_models[id].name);
+  }
+  if (scaled.empty()) return std::nullopt;
+  return fmt::format("energy_kwh: no power measurements of {}; estimated from {} by TDP, {:.0f} % off where checked",
+                     fmt::join(scaled, ", "), kPowerReference, 100 * kScaledLawError);
+}
+
 Summary World::summary() const {
   serving_.check_conservation();
+  cluster_.check_power(now());
   Summary s;
   s.scenario = model_->name;
   s.seed = model_->seed;
@@ -170,8 +193,7 @@ Summary World::summary() const {
 
   if (!state_.cluster.gpus.empty()) {
     __int128 allocated = 0, busy = 0;
-    double cost = 0;
-    bool priced = model_->has_prices;  // and every GPU that was held has a known model
+    bool priced = model_->accounts.priced;  // and every GPU that was held has a known model
     for (const GpuState& gpu : state_.cluster.gpus) {
       __int128 a = gpu.allocated.integral(now()), b = gpu.busy.integral(now());
       KISIM_INVARIANT(b <= a, "a GPU was busy for longer than it was allocated");
@@ -179,12 +201,17 @@ Summary World::summary() const {
       busy += b;
       GpuModelId gpu_model = model_->cluster.nodes[gpu.node].gpu_model;
       priced &= gpu_model.valid() || a == 0;
-      if (gpu_model.valid()) cost += gpu_milli_ns(a) / kGpuHour * model_->price_per_hour[gpu_model];
     }
-    Summary::Gpu gpu{gpu_milli_ns(allocated) / kGpuHour, gpu_milli_ns(busy) / kGpuHour, 0};
-    gpu.utilization = allocated > 0 ? gpu_milli_ns(busy) / gpu_milli_ns(allocated) : 0.0;
+    Summary::Gpu gpu{to_double(allocated) / kGpuHour, to_double(busy) / kGpuHour, 0};
+    gpu.utilization = allocated > 0 ? to_double(busy) / to_double(allocated) : 0.0;
     s.gpu = gpu;
-    if (priced) s.cost = cost;
+    AccountsState books = accounts();
+    if (priced) s.cost = books.cost;
+    if (accounts_.energy_known()) {
+      s.energy_kwh = to_double(books.energy_before) / kKilowattHour;
+      if (model_->accounts.carbon_intensity) s.carbon_kg = books.carbon_g * 1e-3;
+      if (std::optional<std::string> note = power_note()) s.warnings.push_back(*note);
+    }
   }
   for (size_t i = 0; i < model_->cluster.workloads.size(); ++i) {
     const KubeStatistics::Workload& w = state_.kube.statistics.workloads[WorkloadId(i)];
@@ -197,7 +224,7 @@ Summary World::summary() const {
   s.nodes = {nodes, kube.nodes.max(), nodes * measured_s / 3600};
   s.decisions = kube_.decisions();
   s.decisions.merge(serving_.decisions());
-  s.warnings = model_->warnings;
+  s.warnings.insert(s.warnings.begin(), model_->warnings.begin(), model_->warnings.end());
   for (std::string& stuck : stuck_rollouts()) s.warnings.push_back(std::move(stuck));
   for (std::string& warning : serving_.warnings()) s.warnings.push_back(std::move(warning));
   s.signature = sign(s, state_.engine.signature());

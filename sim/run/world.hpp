@@ -20,6 +20,7 @@ struct State {
   TrafficState traffic;
   ServingState serving;
   KubeState kube;
+  AccountsState accounts;
 };
 
 class World {
@@ -55,14 +56,17 @@ class World {
 
   ClusterMetrics cluster_metrics() const { return {model_->kube, state_.kube, cluster_, serving_}; }
   ReplicaGauges replica_gauges(ReplicaId id) const { return serving_.gauges(id); }
+  // What the run has cost and emitted so far, after warm-up.
+  AccountsState accounts() const;
   std::string pod_name(PodId id) const { return cluster_.pod_name(id); }
 
  private:
-  enum class Code : uint8_t { WarmupEnd, Sample, End };
+  enum class Code : uint8_t { WarmupEnd, Sample, End, Tariff };
 
   World(std::shared_ptr<const Model> model, const State& state, bool finished);
   void dispatch(const Event& event);
   std::vector<std::string> stuck_rollouts() const;
+  std::optional<std::string> power_note() const;
 
   std::shared_ptr<const Model> model_;
   State state_;
@@ -72,6 +76,7 @@ class World {
   Traffic traffic_;
   Serving serving_;
   Kube kube_;
+  Accounts accounts_;
   Recorder* recorder_ = nullptr;
 };
 

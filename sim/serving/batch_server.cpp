@@ -250,6 +250,18 @@ double BatchServer::demand(double LatencyLaw::*of) const {
   return most;
 }
 
+GpuLoad BatchServer::load(const Accelerator& accelerator) const {
+  if (state_.busy == 0) return {};
+  double bandwidth = 0, compute = 0;
+  for (uint32_t m = 0; m < state_.models.size(); ++m) {
+    double running = state_.models[m].busy * state_.speed;
+    bandwidth += running * law(m).bandwidth;
+    compute += running * law(m).compute;
+  }
+  return GpuLoad::of(std::min(bandwidth, accelerator.bandwidth_share), std::min(compute, accelerator.compute_share),
+                     accelerator.compute_share);
+}
+
 uint32_t BatchServer::waiting() const {
   uint32_t sum = 0;
   for (const BatchModelState& s : state_.models) {

@@ -19,6 +19,7 @@
 // equal share of it: 1 = they do not feel each other (CPU servers), 0 = they take turns, between them copies and
 // compute overlap, below 0 they disturb each other.
 
+#include "cluster/power.hpp"
 #include "core/ring.hpp"
 #include "serving/latency_law.hpp"
 #include "serving/request.hpp"
@@ -127,6 +128,8 @@ class BatchServer {
   double own_speed() const;
   // What it asks of the GPU while it runs: the most of any of its running models.
   double demand(double LatencyLaw::*of) const;
+  // What it takes of its GPUs now: of each running instance its law's demand, at the speed at which it runs.
+  GpuLoad load(const Accelerator& accelerator) const;
 
   uint32_t waiting() const;  // formed batches included
   uint32_t running() const;

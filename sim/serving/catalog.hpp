@@ -33,6 +33,8 @@ struct EngineProfile {
   double request_overhead_ms = 0;  // API and tokeniser, before the queue
   double activation_gib = 0;       // reserved beside weights and KV cache
   double non_torch_gib = 0;
+  // Of a cold start, where a scenario asks for the engine's own; 0: not published.
+  double compile_seconds = 0, graph_capture_seconds = 0, warmup_seconds = 0;
   int32_t block_size = 16;  // tokens per KV block
   int32_t max_num_seqs = 256;
   int32_t max_num_batched_tokens = 8192;

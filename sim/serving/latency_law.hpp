@@ -32,7 +32,7 @@ struct LatencyLaw {
   std::vector<LatencyPoint> table;                  // ascending in both; not empty: instead of base and per_sample
   Distribution factor = Distribution::constant(1);  // of the table
   double host = 0;                                  // seconds of a batch that do not depend on the GPU's share
-  double compute = 1, bandwidth = 1;                // demands on a whole GPU, 0 … 1
+  double compute = 1, bandwidth = 1;                // demands on a whole GPU, 0 … 1; its power follows from them
   double range_min = 0, range_max = 0;              // samples that it was fitted on; 0, 0: not fitted
 
   // `noise` is the stream of the batch's first request. Does not allocate.

@@ -20,7 +20,7 @@ bool later(const LlmEngineState::Finish& a, const LlmEngineState::Finish& b) { r
 LlmCost llm_cost(const LlmModel& llm, const EngineProfile& engine, double fp16_tflops, double bandwidth_gbs,
                  int64_t memory_bytes, double memory_utilization, int32_t tensor_parallel, int32_t block_size) {
   double bandwidth = bandwidth_gbs * 1e9 * tensor_parallel;
-  double flops = fp16_tflops * 1e12 * tensor_parallel * engine.prefill_mfu;
+  double peak_flops = fp16_tflops * 1e12 * tensor_parallel, flops = peak_flops * engine.prefill_mfu;
   double kv_token = llm.kv_bytes_per_token();
   LlmCost cost;
   double step = engine.step_ms * 1e-3 + engine.weight_factor * llm.weight_bytes() / bandwidth;
@@ -39,6 +39,9 @@ LlmCost llm_cost(const LlmModel& llm, const EngineProfile& engine, double fp16_t
   cost.linear_per_sequence = engine.per_sequence_ms * 1e-3 + engine.kv_factor * kv_token / bandwidth * kNominalContext;
   cost.linear_prefill_base = step;
   cost.linear_prefill_per_token = 2 * llm.parameters / flops;
+
+  cost.ideal = {llm.weight_bytes() / bandwidth, kv_token / bandwidth, 2 * llm.parameters / peak_flops,
+                4.0 * llm.layers * llm.heads * llm.head_dim / peak_flops};
   return cost;
 }
 
@@ -79,6 +82,11 @@ Time LlmEngine::timer() const {
   if (model_.detail == LlmEngineModel::Detail::Linear) return linear_timer();
   if (!state_.stepping) return Time::max();
   return state_.step_start + Duration{(state_.step_remainder_ps + duration_ps(state_.step_iterations)) / 1000};
+}
+
+GpuLoad LlmEngine::load(Time now) const {
+  if (!busy()) return {};
+  return model_.detail == LlmEngineModel::Detail::Linear ? linear_load(now) : state_.step_load;
 }
 
 double LlmEngine::kv_usage(Time now) const {
@@ -136,6 +144,17 @@ int64_t LlmEngine::duration_ps(int64_t k) const {
   return k * state_.step_first_ps + state_.step_growth_ps * (k * (k - 1) / 2);
 }
 
+GpuLoad LlmEngine::planned_load(const Chunks& chunks) const {
+  int64_t k = state_.step_iterations;
+  double seconds = static_cast<double>(duration_ps(k)) * 1e-12;
+  auto context = static_cast<double>(k * state_.context + state_.decoding * (k * (k - 1) / 2));
+  double read = static_cast<double>(k) * cost_.ideal.weights +
+                cost_.ideal.kv_token * (context + static_cast<double>(chunks.context));
+  double computed = cost_.ideal.token * static_cast<double>(k * state_.decoding + chunks.tokens) +
+                    cost_.ideal.attention * (context + chunks.attention);
+  return GpuLoad::of(read / seconds, computed / seconds);
+}
+
 void LlmEngine::begin_step(Time now) {
   int64_t budget = model_.max_num_batched_tokens;
   bool preempted = false;
@@ -173,6 +192,7 @@ void LlmEngine::begin_step(Time now) {
     state_.step_iterations = std::max<int64_t>(1, std::min(to_first_end, iterations_before_shortage()));
   }
   state_.prefilled_tokens += chunks.tokens;
+  state_.step_load = planned_load(chunks);
 }
 
 // The next chunk of every prompt that is under way.
@@ -403,6 +423,18 @@ Time LlmEngine::linear_timer() const {
   double left = std::bit_cast<double>(next.at) - state_.progress;
   if (left <= 0) return std::max(state_.progress_at, requests_[next.request].first_token);
   return after(std::max(state_.progress_at, state_.stalled_until), left * linear_itl());
+}
+
+// A prefill computes at its own pace and reads little; decoding reads the weights and the KV of the nominal context.
+GpuLoad LlmEngine::linear_load(Time now) const {
+  double seconds = (linear_timer() - now).to_seconds(), n = state_.running.size, itl = linear_itl();
+  double stalled = std::max(0.0, (state_.stalled_until - now).to_seconds());
+  double prefill = seconds > 0 ? std::min(1.0, stalled / seconds) : 0, decode = 1 - prefill;
+  const LlmCost::Ideal& ideal = cost_.ideal;
+  double prefilling = cost_.linear_prefill_per_token > 0 ? ideal.token / cost_.linear_prefill_per_token : 0;
+  double read = (ideal.weights + n * ideal.kv_token * kNominalContext) / itl;
+  double computed = n * (ideal.token + ideal.attention * kNominalContext) / itl;
+  return GpuLoad::of(decode * read, decode * computed + prefill * prefilling);
 }
 
 void LlmEngine::linear_on_timer(Time now) {

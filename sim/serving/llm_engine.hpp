@@ -13,6 +13,7 @@
 // While requests decode, nothing is touched per token: the engine counts iterations and each request remembers at
 // which one it started.
 
+#include "cluster/power.hpp"
 #include "serving/catalog.hpp"
 #include "serving/request.hpp"
 
@@ -43,6 +44,12 @@ struct LlmCost {
 
   // Linear level, in seconds.
   double linear_base = 0, linear_per_sequence = 0, linear_prefill_base = 0, linear_prefill_per_token = 0;
+
+  // The same work at the GPUs' peaks, in seconds: all weights and one token of KV at peak bandwidth; one token and one
+  // pair of tokens in attention at peak FLOP/s.
+  struct Ideal {
+    double weights = 0, kv_token = 0, token = 0, attention = 0;
+  } ideal;
 };
 
 // What the engine needs to know of a GPU. `tensor_parallel` GPUs act as one with their sums. Returns a cost with
@@ -79,6 +86,7 @@ struct LlmEngineState {
   int64_t step_growth_ps = 0;     // each next iteration is longer by this
   int64_t step_iterations = 0;    // planned
   int64_t step_reserved = 0;      // KV blocks already taken for its first iteration
+  GpuLoad step_load;              // its mean, as planned
 
   // linear level
   double progress = 0;  // virtual tokens since the engine was last idle
@@ -105,6 +113,8 @@ class LlmEngine {
   Time timer() const;
   // A step goes on even if its last request was taken out.
   bool busy() const { return state_.stepping || state_.running.size > 0; }
+  // What it takes of each of its GPUs until timer(), on average; nothing when idle.
+  GpuLoad load(Time now) const;
   // Share of the KV blocks in use.
   double kv_usage(Time now) const;
   // Tokens sent since the start, those of the step under way included. Linear level: counted when a request ends.
@@ -134,6 +144,7 @@ class LlmEngine {
   int32_t phase_of(int64_t context) const;
   int32_t phase_due(int64_t offset) const;
   int64_t duration_ps(int64_t iterations) const;
+  GpuLoad planned_load(const Chunks& chunks) const;
   int64_t context_of(const Request& request) const;
   int64_t blocks_for(int64_t tokens) const { return (tokens + model_.block_size - 1) / model_.block_size; }
 
@@ -142,6 +153,7 @@ class LlmEngine {
   void linear_admit(Time now);
   void linear_on_timer(Time now);
   Time linear_timer() const;
+  GpuLoad linear_load(Time now) const;
   double linear_itl() const { return cost_.linear_base + cost_.linear_per_sequence * state_.running.size; }
 
   void push_finish(uint64_t at, RequestId id);

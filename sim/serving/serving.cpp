@@ -348,6 +348,7 @@ void Serving::after_engine(ReplicaId id) {
     replica.timer_at = at;
   }
   set_busy(id, e.busy());
+  if (replica.accelerator.gpus > 0) cluster_.set_load(replica.pod, e.load(engine_.now()), engine_.now());
 }
 
 void Serving::start_batches(ReplicaId id, uint32_t m) {
@@ -415,6 +416,7 @@ void Serving::pace(ReplicaId id) {
     for (const BatchServerState::Started& s : b.started) schedule(s.model, s.instance);
   }
   b.started.clear();
+  if (replica.accelerator.gpus > 0) cluster_.set_load(replica.pod, server.load(replica.accelerator), now);
 }
 
 void Serving::set_busy(ReplicaId id, bool busy) {
@@ -582,6 +584,7 @@ void Serving::stop_server(ReplicaId id) {
     m.batches = m.outside = 0;
   }
   set_busy(id, false);
+  cluster_.set_load(replica.pod, {}, engine_.now());
   join_tenants(id, false);
 }
 

@@ -162,6 +162,19 @@ TEST_CASE("every GPU with MIG has its profiles, and instances never hold more th
   }
 }
 
+TEST_CASE("power is measured on H100 and B200, and a fit is whole") {
+  std::map<std::string, GpuModel> gpus;
+  for (GpuModel& gpu : read_gpu_catalogue()) gpus[gpu.name] = gpu;
+  for (const auto& [name, gpu] : gpus) CHECK((gpu.power_base > 0) == (name == "h100-80gb" || name == "b200-180gb"));
+  CHECK(gpus["h100-80gb"].power_compute == 756);
+  CHECK(gpus["b200-180gb"].power_bandwidth == 908);
+  std::string half = "gpus:\n  x:\n    products: [X]\n";
+  for (const char* key : {"fp16DenseTflops", "memoryGib", "bandwidthGBs", "tdpWatts", "sm", "powerBaseWatts"})
+    half += std::string("    ") + key + ": {value: 1, source: s}\n";
+  half += "sources: {s: a test}\n";
+  CHECK_THROWS_WITH(parse_gpu_catalogue(half, "half.yaml"), Catch::Contains("all of powerBaseWatts"));
+}
+
 TEST_CASE("the model catalogue holds the public configurations") {
   std::map<std::string, LlmModel> models;
   for (const LlmModel& model : read_llm_catalogue()) models[model.name] = model;

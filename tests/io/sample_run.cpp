@@ -25,6 +25,7 @@ Summary sample_summary() {
   s.gpu = Summary::Gpu{5.41, 3.29, 0.6081};
   s.energy_kwh = 2.25;
   s.cost = 13.53;
+  s.carbon_kg = 1.27;
   s.replicas["default/llama"] = {2.71, 4, 6, 5};
   s.pods = {11, 2, 1, 3};
   s.nodes = {2.5, 3, 4.79};

@@ -68,7 +68,7 @@ TEST_CASE("compiling names what does not fit together") {
   CHECK_THAT(complaint(s), Catch::Contains("no workload has this name, allowed: default/llama"));
 
   s = base();
-  s.prices = {{"h200", 3.0}};
+  s.prices["h200"].value = 3.0;
   CHECK_THAT(complaint(s), Catch::Contains("spec.prices.h200") && Catch::Contains("no price for h100-80gb"));
 
   s = base();

@@ -256,3 +256,62 @@ TEST_CASE("costs follow the published decode fit") {
   CHECK(cost.kv_blocks == static_cast<int64_t>((72.0 - 16.06e9 / (1 << 30) - 5.65) * 1024 / 2));
   CHECK(llm_cost(llm, engine, 65, 320, 16ll << 30, 0.9, 1, 16).kv_blocks < 0);
 }
+
+TEST_CASE("what a step takes of the GPUs is its bytes and FLOPs over its time, jumped or not") {
+  LlmCost cost = cost_of(1'000'000);
+  cost.ideal = {4.8e-3, 39e-9, 16.2e-6, 0.5e-9};
+  auto taken = [&](bool jump) {
+    LlmEngineModel model;
+    model.jump = jump;
+    Bench bench(model, cost);
+    for (int i = 0; i < 3; ++i) {
+      RequestId id = bench.slab.take();
+      bench.slab[id].prompt_tokens = 700;
+      bench.slab[id].output_tokens = 400 + 100 * i;
+      bench.slab[id].scheduled = bench.slab[id].first_token = Time::max();
+      bench.engine.enqueue(id, Time{});
+    }
+    double bandwidth = 0, compute = 0;  // peak seconds
+    Time now;
+    while (bench.engine.timer() != Time::max()) {
+      Time next = bench.engine.timer();
+      GpuLoad load = bench.engine.load(now);
+      bandwidth += static_cast<double>(load.bandwidth) * 1e-6 * (next - now).to_seconds();
+      compute += static_cast<double>(load.compute) * 1e-6 * (next - now).to_seconds();
+      bench.engine.on_timer(now = next);
+      for (RequestId id : bench.state.finished) bench.slab.give_back(id);
+      bench.state.finished.clear();
+    }
+    CHECK(bench.engine.load(now) == GpuLoad{});
+    return std::pair(bandwidth, compute);
+  };
+  auto [bandwidth, compute] = taken(true);
+  auto [each_bandwidth, each_compute] = taken(false);
+  CHECK(bandwidth == Approx(each_bandwidth).epsilon(1e-4));
+  CHECK(compute == Approx(each_compute).epsilon(1e-3));
+  // The weights are read 601 times: the first prompt in a step of its own, the two others in the next, and the last of
+  // them makes 599 tokens more.
+  double context = 0;
+  for (int output : {400, 500, 600})
+    for (int k = 0; k < output - 1; ++k) context += 700 + k + 1;
+  CHECK(bandwidth == Approx(601 * 4.8e-3 + context * 39e-9).epsilon(1e-4));
+  double attention = context + 3 * 0.5 * 700 * 700;
+  CHECK(compute == Approx(16.2e-6 * (2100 + 399 + 499 + 599) + 0.5e-9 * attention).epsilon(2e-3));
+}
+
+TEST_CASE("the linear level takes as much of the GPUs as its steady decoding") {
+  LlmEngineModel model;
+  model.detail = LlmEngineModel::Detail::Linear;
+  LlmCost cost = cost_of(1'000'000);
+  cost.ideal = {4.8e-3, 39e-9, 16.2e-6, 0.5e-9};
+  Bench bench(model, cost);
+  RequestId id = bench.slab.take();
+  bench.slab[id].prompt_tokens = 10;
+  bench.slab[id].output_tokens = 1000;
+  bench.slab[id].scheduled = bench.slab[id].first_token = Time::max();
+  bench.engine.enqueue(id, Time{});
+  double itl = cost.linear_base + cost.linear_per_sequence;
+  CHECK(bench.engine.load(Time{}).bandwidth * 1e-6 == Approx((4.8e-3 + 1024 * 39e-9) / itl).epsilon(0.01));
+  bench.engine.on_timer(bench.engine.timer());
+  CHECK(bench.engine.load(Time{}) == GpuLoad{});
+}
