@@ -143,7 +143,8 @@ Fields declare_users_pattern(UsersDraft& users, UsersDraft::Pattern pattern) {
   Fields f;
   f.add("min", &users.min, "fewest users").max(kMaxUsers).required();
   f.add("max", &users.max, "most users").min(1).max(kMaxUsers).required();
-  f.add("period", &users.duration, "over which it happens; left out, the whole run").above(0);
+  f.add("start", &users.start, "from when on; nobody is there before");
+  f.add("period", &users.duration, "over which it happens; left out, the rest of the run").above(0);
   return f;
 }
 
@@ -222,7 +223,10 @@ void declare_client(TrafficSpec& source, Fields& f) {
           return declare(task);
         }),
         "kinds of requests; without them there is one");
-  f.add("singleThread", &source.process, "whether the client is one program whose thread all its requests share");
+  f.add("client", &source.client,
+        "who sends: programs that do not wait for each other, or one program whose thread all requests share, in turn or "
+        "in the passes of its event loop (gevent, asyncio)")
+      .one_of({"concurrent", "single-thread", "event-loop"});
   f.add("network", one([&source] {
           Fields network;
           network.add("out", &source.network_out, "from the client to the gateway").in(Unit::Seconds);

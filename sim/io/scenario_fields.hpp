@@ -13,7 +13,8 @@ namespace kisim {
 struct UsersDraft {
   enum class Pattern : uint8_t { Constant, Ramp, Spike, Periodic, Random, List } pattern = Pattern::Constant;
   int32_t min = 0, max = 0, steps = 1;
-  std::optional<Duration> duration;  // none: the whole run
+  Duration start;
+  std::optional<Duration> duration;  // none: the rest of the run
   Duration every;
   double begin = 0.3, width = 0.4, cycles = 3;
   struct Step {

@@ -77,8 +77,8 @@ int32_t above_min(const UsersDraft& draft, double more) { return draft.min + sta
 
 std::vector<UserStep> steps_of(const UsersDraft& draft, Duration run, uint64_t seed, const std::string& source) {
   using Pattern = UsersDraft::Pattern;
-  double period = draft.duration.value_or(run).to_seconds();
-  auto at = [&](double share) { return Time{} + Duration::seconds(period * share); };
+  double period = draft.duration.value_or(run - draft.start).to_seconds();
+  auto at = [&](double share) { return Time{} + draft.start + Duration::seconds(period * share); };
   std::vector<UserStep> out;
   switch (draft.pattern) {
     case Pattern::Constant:
@@ -136,6 +136,9 @@ void finish_users(SpecPlaces& places, TrafficSpec& source, const UsersDraft& dra
   }
   if (source.users > 0 && draft.pattern != UsersDraft::Pattern::Constant)
     return places.error(below(path, "count"), "found beside over, allowed: one or the other");
+  if (draft.start >= run)
+    return places.error(below(path, "over"), fmt::format("found start {:.6g}s, allowed: before the run ends at {:.6g}s",
+                                                         draft.start.to_seconds(), run.to_seconds()));
   if (draft.min > draft.max)
     return places.error(below(path, "over"), fmt::format("found min {} above max {}", draft.min, draft.max));
   source.user_steps = steps_of(draft, run, seed, source.name);

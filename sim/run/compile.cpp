@@ -480,7 +480,8 @@ class Compiler {
       client.retries = t.retries;
       client.retry_backoff = t.retry_backoff;
       client.closed_loop = t.pattern == TrafficSpec::Pattern::Users;
-      client.process = t.process;
+      client.process = t.client != "concurrent";
+      client.event_loop = t.client == "event-loop";
       client.network_out = t.network_out;
       client.network_back = t.network_back;
       client.connections = t.connections;

@@ -132,7 +132,7 @@ struct TrafficSpec {
   int32_t retries = 0;                     // attempts beyond the first, after a time-out, a drop or a failure
   Duration retry_backoff;                  // before each retry
   std::vector<TaskSpec> tasks;             // kinds of requests; empty: one
-  bool process = false;                    // the client is one program with one thread
+  std::string client = "concurrent";       // concurrent | single-thread | event-loop
   Distribution network_out, network_back;  // seconds
   int32_t connections = 0;                 // 0 = no limit
   Duration hedge_delay;                    // 0 = no hedging

@@ -67,7 +67,7 @@ TEST_CASE("a client's program, its tasks, network and gateway are read", "[scena
     locust:
       service: x
       pattern: {users: {count: 10, think: {uniform: {min: 1s, max: 2s}}}}
-      singleThread: true
+      client: event-loop
       tasks:
         inference: {weight: 5, untimed: 20ms, send: 5ms, sendTurns: 1, receive: 2ms, receiveTurns: 2, samples: 3}
         health: {frontend: 1ms, receive: 1ms, receiveTurns: 1}
@@ -77,7 +77,7 @@ TEST_CASE("a client's program, its tasks, network and gateway are read", "[scena
       admission: {rate: 100/s, burst: 20, maxOutstanding: 8}
 )");
   const TrafficSpec& t = s.traffic.at(0);
-  CHECK(t.process);
+  CHECK(t.client == "event-loop");
   REQUIRE(t.tasks.size() == 2);
   CHECK(t.tasks[0].weight == 5);
   CHECK(t.tasks[0].samples == 3);
@@ -105,6 +105,9 @@ TEST_CASE("users come and go: ramp, spike, periodic, random, list", "[scenario]"
   CHECK(periodic[0] == std::pair(int64_t{0}, 55));
   CHECK(periodic[5] == std::pair(int64_t{25000}, 100));
   CHECK(periodic[15] == std::pair(int64_t{75000}, 10));
+
+  CHECK(users_over("{spike: {min: 10, max: 100, start: 1m, period: 100s}}") ==
+        Steps{{60000, 10}, {90000, 100}, {130000, 10}});
 
   auto random = users_over("{random: {min: 10, max: 100, every: 30s}}");
   REQUIRE(random.size() == 10);
