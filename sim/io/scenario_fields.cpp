@@ -224,7 +224,8 @@ void declare_client(TrafficSpec& source, Fields& f) {
         }),
         "kinds of requests; without them there is one");
   f.add("client", &source.client,
-        "who sends: programs that do not wait for each other, or one program whose thread all requests share, in turn or "
+        "who sends: programs that do not wait for each other, or one program whose thread all requests share, in turn "
+        "or "
         "in the passes of its event loop (gevent, asyncio)")
       .one_of({"concurrent", "single-thread", "event-loop"});
   f.add("network", one([&source] {

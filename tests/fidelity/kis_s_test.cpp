@@ -1,5 +1,5 @@
-// The testbed of KIS-S (Xu et al., arXiv 2507.07932) as the scenarios under scenarios/kis-s, against what its repository
-// GuilinDev/KISim publishes: two runs of each pattern on the GPU machine.
+// The testbed of KIS-S (Xu et al., arXiv 2507.07932) as the scenarios under scenarios/kis-s, against what its
+// repository GuilinDev/KISim publishes: two runs of each pattern on the GPU machine.
 
 #include "io/input.hpp"
 #include "run/model.hpp"
@@ -72,8 +72,8 @@ TEST_CASE("KIS-S: whole runs agree with the published ones") {
 }
 
 TEST_CASE("KIS-S: rate and response time by the number of users") {
-  // Ten users: 6.15/s at 0.115 s. A hundred, once the queue is full: 1,579 answers in 106.4 s and 1,313 in 94.2 s of the
-  // two runs (their steps of "15 s" took 15 to 28 s), half of them within 3.09 s.
+  // Ten users: 6.15/s at 0.115 s. A hundred, once the queue is full: 1,579 answers in 106.4 s and 1,313 in 94.2 s of
+  // the two runs (their steps of "15 s" took 15 to 28 s), half of them within 3.09 s.
   Answers ten, hundred;
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
     World world(kis_s("spike", seed));
