@@ -88,6 +88,7 @@ class Charts {
     latency("Time per output token", "after the first, per scrape interval", "kisim_tpot_seconds", &SloSpec::tpot);
     queue();
     gpus();
+    power();
     nodes();
     kv_cache();
   }
@@ -145,6 +146,12 @@ class Charts {
     Chart chart{"GPUs", "held by pods, and of these computing", "count", true};
     add(chart, "kisim_gpu_allocated", "", {"allocated", "c7", "", true});
     add(chart, "kisim_gpu_busy", "", {"busy", "c2", "", false, true});
+    keep(std::move(chart));
+  }
+
+  void power() {
+    Chart chart{"Power", "of all GPUs, mean per scrape interval", "W"};
+    add(chart, "kisim_gpu_power_watts", "", {"drawn", "c1", "", false, true}, ever_positive);
     keep(std::move(chart));
   }
 
@@ -324,7 +331,7 @@ std::string plural(uint64_t count, const std::string& noun) {
   return human_count(count) + " " + noun + (count == 1 ? "" : "s");
 }
 
-std::string tiles_html(const Summary& s) {
+std::string tiles_html(const Scenario& scenario, const Summary& s) {
   Tiles tiles;
   const Summary::Requests& r = s.requests;
   if (s.slo)
@@ -352,7 +359,9 @@ std::string tiles_html(const Summary& s) {
   if (s.nodes.mean != static_cast<double>(s.nodes.max))
     tiles.add("Node-hours", human_number(s.nodes.hours),
               fmt::format("{:.1f} nodes on average, {} at most", s.nodes.mean, s.nodes.max));
-  if (s.energy_kwh) tiles.add("Energy", human_number(*s.energy_kwh) + " kWh", "of the GPUs");
+  if (s.energy_kwh)
+    tiles.add("Energy", human_number(*s.energy_kwh) + " kWh",
+              scenario.node_idle_watts + scenario.node_core_watts > 0 ? "of GPUs and nodes" : "of the GPUs");
   if (s.carbon_kg) tiles.add("Carbon", human_number(*s.carbon_kg) + " kg", "CO2 equivalent");
   if (s.cost) tiles.add("Cost", fmt::format("{:.2f}", *s.cost), "at the scenario's prices");
   return tiles.html();
@@ -581,7 +590,7 @@ std::string render_report(const Scenario& scenario, const Summary& summary, cons
                         {"eyebrow", eyebrow_html(scenario, summary)},
                         {"headline", escape_html(keep_units(capitalised(headline(summary))))},
                         {"findings", findings_html(scenario, summary, recorder.series)},
-                        {"tiles", tiles_html(summary)},
+                        {"tiles", tiles_html(scenario, summary)},
                         {"tables", tables},
                         {"footer", fmt::format("kisim {} · signature {} · {} events", version(),
                                                signature_text(summary.signature), human_count(summary.events))},

@@ -29,6 +29,7 @@ const format = {
   share: v => digits(100 * v) + ' %',
   '1/s': v => si(v) + '/s',
   count: si,
+  W: v => si(v) + 'W',
 };
 
 // A point in time: "45s", "12m", "1h05m", "2d03h", to the second where `exact`.
