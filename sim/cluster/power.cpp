@@ -1,7 +1,6 @@
 #include "cluster/power.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 namespace kisim {
 
@@ -9,12 +8,13 @@ namespace {
 
 constexpr double kMillionths = 1e6;
 
-// Of a step that takes no time the share is not a number: nothing.
-int64_t millionths(double share) {
-  return share > 0 ? static_cast<int64_t>(std::nearbyint(std::min(share, 1.0) * kMillionths)) : 0;
-}
+// Not std::nearbyint, a call of the library: these run for every batch.
+int64_t rounded(double x) { return static_cast<int64_t>(x < 0 ? x - 0.5 : x + 0.5); }
 
-int64_t milliwatts(double watts) { return static_cast<int64_t>(std::nearbyint(watts * 1000)); }
+// Of a step that takes no time the share is not a number: nothing.
+int64_t millionths(double share) { return share > 0 ? rounded(std::min(share, 1.0) * kMillionths) : 0; }
+
+int64_t milliwatts(double watts) { return rounded(watts * 1000); }
 
 }  // namespace
 
@@ -26,7 +26,7 @@ int64_t PowerLaw::at(GpuLoad sum) const {
   auto share = [](int64_t u) { return std::min(1.0, static_cast<double>(u) / kMillionths); };
   double power = share(sum.awake) * (base - static_cast<double>(idle)) + bandwidth * share(sum.bandwidth) +
                  compute * share(sum.compute);
-  return std::clamp(idle + static_cast<int64_t>(std::nearbyint(power)), idle, tdp);
+  return std::clamp(idle + rounded(power), idle, tdp);
 }
 
 PowerLaw power_law(const GpuModel& gpu, const GpuModel* reference) {
