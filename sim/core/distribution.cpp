@@ -250,12 +250,10 @@ Distribution Distribution::clamped(double min, double max) const {
   return d;
 }
 
-double Distribution::draw(Stream& stream) const { return std::clamp(draw_unclamped(stream), min_, max_); }
-
 double Distribution::draw_unclamped(Stream& stream) const {
   switch (kind_) {
     case Kind::Constant:
-      return a_;
+      break;
     case Kind::Uniform:
       return a_ + (b_ - a_) * stream.uniform();
     case Kind::Exponential:

@@ -4,6 +4,7 @@
 
 #include "core/random.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -54,10 +55,14 @@ class Distribution {
   // Cut draws to [min, max] by clamping (for example token counts at 1).
   Distribution clamped(double min, double max) const;
 
-  double draw(Stream&) const;  // does not allocate
-  double mean() const;         // of the unclamped distribution
+  // Does not allocate.
+  double draw(Stream& stream) const {
+    return std::clamp(kind_ == Kind::Constant ? a_ : draw_unclamped(stream), min_, max_);
+  }
+  double mean() const;  // of the unclamped distribution
   // Draws nothing from the stream.
   bool is_constant() const { return kind_ == Kind::Constant; }
+  bool is_zero() const { return is_constant() && a_ == 0; }
   Kind kind() const { return kind_; }
   // "lognormal(median 1020, sigma 0.9)"
   std::string text() const;

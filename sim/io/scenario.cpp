@@ -9,6 +9,7 @@
 #include "io/scenario_serving.hpp"
 #include "io/scheduler_configuration.hpp"
 #include "io/spec_places.hpp"
+#include "io/tariff_file.hpp"
 #include "policy/feature_gates.hpp"
 
 #include <algorithm>
@@ -66,11 +67,12 @@ class ScenarioBuilder {
     for (const ModelSpec& model : scenario_.models) check_model(model);
     for (size_t i = 0; i < scenario_.traffic.size(); i++) finish_source(scenario_.traffic[i], draft_.sources[i]);
     for (const SloSpec& slo : scenario_.slo) check_slo(slo);
-    for (const auto& [gpu, price] : scenario_.prices) {
+    for (auto& [gpu, price] : scenario_.prices) {
       check_name({"prices", gpu}, gpu, names_of(scenario_.gpus));
-      check_tariff({"prices", gpu}, price, "price");
+      finish_tariff({"prices", gpu}, price, draft_.price_files[gpu], "price");
     }
-    if (scenario_.carbon_intensity) check_tariff({"carbon", "intensity"}, *scenario_.carbon_intensity, "gPerKwh");
+    if (scenario_.carbon_intensity)
+      finish_tariff({"carbon", "intensity"}, *scenario_.carbon_intensity, draft_.carbon_file, "gPerKwh");
     finish_faults(places_, draft_);
     finish_actions(places_, draft_);
     check_cluster_autoscaler(places_, draft_);
@@ -96,9 +98,15 @@ class ScenarioBuilder {
   }
   bool given(const SpecPath& path) const { return places_.given(path); }
 
-  void check_tariff(const SpecPath& path, const TariffSpec& tariff, const char* figure) {
+  void finish_tariff(const SpecPath& path, TariffSpec& tariff, const Value& file, const char* figure) {
     SpecPath steps = path;
     steps.push_back("steps");
+    if (file.kind != Kind::Null) {
+      if (tariff.value != 0 || given(steps))
+        return error(path, fmt::format("found a file beside {} or steps, allowed: one of them", figure));
+      if (options_.files) read_tariff_file(path, tariff, file, figure);
+      return;
+    }
     if (tariff.steps.empty()) {
       if (tariff.value == 0 && given(steps)) error(steps, "found no step, allowed: at least one, at 0");
       return;
@@ -108,6 +116,22 @@ class ScenarioBuilder {
     for (size_t i = 1; i < tariff.steps.size(); ++i)
       if (tariff.steps[i].at <= tariff.steps[i - 1].at)
         error(steps, fmt::format("step {} is not after the one before it", i + 1));
+  }
+
+  void read_tariff_file(const SpecPath& path, TariffSpec& tariff, const Value& file, const char* figure) {
+    auto found = existing(file, path_text(path) + ".file");
+    if (!found) return;
+    collect([&] { tariff.steps = read_tariff(*found, figure, file.mark()); });
+    Value steps = made_at(file, Kind::Sequence);
+    for (const TariffSpec::Step& step : tariff.steps) {
+      Value row = made_at(file, Kind::Mapping);
+      member(row, "at") = scalar_at(file, fmt::format("{}ns", step.at.ns));
+      member(row, figure) = scalar_at(file, fmt::format("{}", step.value));
+      steps.items.push_back(std::move(row));
+    }
+    Value inlined = made_at(file, Kind::Mapping);
+    member(inlined, "steps") = std::move(steps);
+    single_documents_.emplace_back(path, std::move(inlined));
   }
 
   // Runs something that reads a named file; what it complains about joins the rest.
@@ -256,6 +280,12 @@ class ScenarioBuilder {
     return out;
   }
 
+  static Value scalar_at(const Value& place, std::string text) {
+    Value out = made_at(place, Kind::Scalar);
+    out.text = std::move(text);
+    return out;
+  }
+
   static Value sequence(const std::vector<Value>& items) {
     Value out;
     out.kind = Kind::Sequence;
@@ -361,9 +391,7 @@ class ScenarioBuilder {
       Value& metadata = member(document, "metadata");
       if (metadata.kind == Kind::Null) metadata = made_at(document, Kind::Mapping);
       if (metadata.kind == Kind::Mapping && !metadata.find("name")) {
-        Value name = made_at(document, Kind::Scalar);
-        name.text = group.name;
-        member(metadata, "name") = name;
+        member(metadata, "name") = scalar_at(document, group.name);
       }
     }
     Manifests read;

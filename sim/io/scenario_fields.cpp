@@ -425,7 +425,7 @@ Nested declare_slos(Scenario& scenario) {
 }
 
 // A figure, or steps of it.
-Fields declare(TariffSpec& tariff, const std::string& figure, const std::string& doc, Unit unit) {
+Fields declare(TariffSpec& tariff, Value& file, const std::string& figure, const std::string& doc, Unit unit) {
   Fields f;
   f.add(figure, &tariff.value, doc + ", all the time").in(unit).no_distribution();
   f.add("steps",
@@ -439,16 +439,18 @@ Fields declare(TariffSpec& tariff, const std::string& figure, const std::string&
                },
                ""},
         doc + " that changes, in order of time");
+  f.add("file", &file, "the steps as CSV with the columns at (seconds, or date and time) and " + figure);
   return f;
 }
 
-Fields declare_carbon(Scenario& scenario) {
+Fields declare_carbon(ScenarioDraft& draft) {
+  Scenario& scenario = draft.scenario;
   Fields f;
   f.add("intensity",
         one(
-            [&scenario] {
-              return declare(scenario.carbon_intensity.emplace(), "gPerKwh", "grams of CO2 equivalent per kWh",
-                             Unit::None);
+            [&draft] {
+              return declare(draft.scenario.carbon_intensity.emplace(), draft.carbon_file, "gPerKwh",
+                             "grams of CO2 equivalent per kWh", Unit::None);
             },
             "gPerKwh"),
         "of the electricity")
@@ -485,14 +487,14 @@ Fields declare_spec(ScenarioDraft& draft) {
       .or_mapping();
   f.add("prices",
         by_name(
-            [&scenario](const std::string& gpu, const SourceMark& mark) {
-              TariffSpec& price = scenario.prices[gpu];
+            [&draft](const std::string& gpu, const SourceMark& mark) {
+              TariffSpec& price = draft.scenario.prices[gpu];
               price.mark = mark;
-              return declare(price, "price", "of a GPU", Unit::PerHour);
+              return declare(price, draft.price_files[gpu], "price", "of a GPU", Unit::PerHour);
             },
             "price"),
         "of a GPU model; without prices there is no cost");
-  f.add("carbon", one([&scenario] { return declare_carbon(scenario); }), "without it there is no carbon_kg");
+  f.add("carbon", one([&draft] { return declare_carbon(draft); }), "without it there is no carbon_kg");
   f.add("nodePower", one([&scenario] {
           Fields power;
           power.add("idle", &scenario.node_idle_watts, "watts of a node without its GPUs").min(0).max(1e6);

@@ -53,6 +53,8 @@ struct ScenarioDraft {
   std::vector<Value> group_nodes;            // beside scenario.cluster_autoscaler's groups: file names and mappings
   Value descheduler_policy;                  // a file name or a mapping
   Value mig_configs, device_plugin_configs;  // likewise
+  std::map<std::string, Value> price_files;  // file names, beside scenario.prices
+  Value carbon_file;                         // of its intensity
 };
 
 // Fields of the whole document. They point into `draft` and what they fill may move: read each entry as it is opened.

@@ -8,12 +8,6 @@
 
 namespace kisim {
 
-namespace {
-
-bool is_nothing(const Distribution& d) { return d.is_constant() && d.mean() == 0; }
-
-}  // namespace
-
 void Serving::submit(const Arrival& arrival) {
   RequestId id = state.requests.take();
   Request& request = state.requests[id];
@@ -29,7 +23,7 @@ void Serving::submit(const Arrival& arrival) {
   request.samples = task.samples;
   request.priority = task.priority;
   request.queue_timeout = task.queue_timeout;
-  if (!client.process || (is_nothing(task.untimed) && !client.event_loop)) return begin(id);
+  if (!client.process || (task.untimed.is_zero() && !client.event_loop)) return begin(id);
   ++state.clients[arrival.source].preparing;
   request.place = Request::Place::Preparing;
   request.turns = 1;
@@ -204,7 +198,7 @@ void Serving::disconnect(RequestId id) {
 // ---- the network and the gateway ----
 
 Duration Serving::network_delay(RequestId id, const Distribution& delay, bool back) const {
-  if (is_nothing(delay)) return {};
+  if (delay.is_zero()) return {};
   const Request& request = state.requests[id];
   Stream stream(model.seed, hash_combine(request.entity, 2ull * request.attempts + back), Purpose::Network);
   return after(Time{}, delay.draw(stream)) - Time{};

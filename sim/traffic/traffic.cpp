@@ -24,7 +24,7 @@ Stream stream_of(const TrafficModel& model, const SourceModel& source, uint64_t 
 }
 
 int32_t to_tokens(double value, int32_t least) {
-  return static_cast<int32_t>(std::nearbyint(std::clamp<double>(value, least, INT32_MAX)));
+  return static_cast<int32_t>(std::clamp<double>(value + 0.5, least, INT32_MAX));
 }
 
 }  // namespace
