@@ -2,6 +2,9 @@
 
 #include "calibration/data_table.hpp"
 #include "calibration/interference.hpp"
+#include "calibration/latency_fit.hpp"
+#include "calibration/least_squares.hpp"
+#include "calibration/startup_fit.hpp"
 
 #include <fmt/ranges.h>
 

@@ -1,7 +1,7 @@
 #pragma once
 // From a table of measurements to coefficients.
 
-#include "calibration/coefficients.hpp"
+#include "io/coefficients.hpp"
 #include "io/text_table.hpp"
 
 #include <string>

@@ -1,6 +1,8 @@
 #pragma once
 // Least squares that a few wild points do not bend, order statistics, and how far an estimate may be off.
 
+#include "stats/interval.hpp"
+
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -20,9 +22,6 @@ double mean(std::span<const double> values);
 // coefficients.
 std::vector<double> robust_least_squares(const std::vector<std::vector<double>>& rows, std::span<const double> values);
 
-struct Interval {
-  double low = 0, high = 0;
-};
 // The middle 95 % of `statistic` over resamples of the points (Efron's percentile bootstrap). It is given the indices
 // of the points drawn, with repetition. Draws come from streams of `seed`: equal calls give equal intervals.
 Interval bootstrap(size_t points, const std::function<double(std::span<const size_t>)>& statistic, uint64_t seed);

@@ -1,5 +1,6 @@
 #include "calibration/startup_fit.hpp"
 
+#include "calibration/least_squares.hpp"
 #include "core/error.hpp"
 
 #include <algorithm>

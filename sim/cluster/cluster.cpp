@@ -729,19 +729,14 @@ void Cluster::give_back(PodId id, Time now) {
   pod.gpus.clear();
 }
 
-Accelerator Cluster::accelerator(PodId id) const {
-  const PodState& pod = state.pods[id];
+Accelerator accelerator_on(const ClusterModel& model, const NodeModel& node, const PodTemplateModel& pods,
+                           const GpuDevice& device, size_t devices, size_t gpus, GpuModelId otherwise) {
   Accelerator out;
-  if (pod.devices.empty()) return out;
-  const PodTemplateModel& t = model.templates[pod.pod_template];
-  const NodeModel& node = device_model(pod.node);
-  const GpuDevice& device = node.devices[pod.devices.front()];
-  out.gpu_model = node.gpu_model;
-  out.gpus = static_cast<uint32_t>(pod.gpus.size());
-  out.first = pod.gpus.front();
-  out.sharing = t.gpu_milli > 0 && t.gpu_milli < 1000 ? GpuSharing::Fraction : device.sharing;
+  out.gpu_model = node.gpu_model.valid() ? node.gpu_model : otherwise;
+  out.gpus = static_cast<uint32_t>(gpus);
+  out.sharing = pods.gpu_milli > 0 && pods.gpu_milli < 1000 ? GpuSharing::Fraction : device.sharing;
   out.replicas = static_cast<uint32_t>(device.replicas);
-  const GpuModel* gpu = node.gpu_model.valid() ? &model.gpu_models[node.gpu_model] : nullptr;
+  const GpuModel* gpu = out.gpu_model.valid() ? &model.gpu_models[out.gpu_model] : nullptr;
   if (gpu) out.memory_bytes = gpu->memory_bytes;
   if (device.instance) {
     out.instance = &gpu->mig.profile(*device.instance);
@@ -752,10 +747,20 @@ Accelerator Cluster::accelerator(PodId id) const {
     out.memory_bytes = out.instance->memory_bytes;
   }
   // What MPS enforces, and what shares in thousandths promise; time-slicing keeps nobody from the memory.
-  size_t parts = out.sharing == GpuSharing::TimeSlicing ? pod.gpus.size() : pod.devices.size();
+  size_t parts = out.sharing == GpuSharing::TimeSlicing ? gpus : devices;
   out.memory_bytes *= static_cast<int64_t>(parts);
   if (out.sharing == GpuSharing::Mps) out.memory_bytes /= device.replicas;
-  if (out.sharing == GpuSharing::Fraction) out.memory_bytes = out.memory_bytes * t.gpu_milli / 1000;
+  if (out.sharing == GpuSharing::Fraction) out.memory_bytes = out.memory_bytes * pods.gpu_milli / 1000;
+  return out;
+}
+
+Accelerator Cluster::accelerator(PodId id, GpuModelId otherwise) const {
+  const PodState& pod = state.pods[id];
+  if (pod.devices.empty()) return {};
+  const NodeModel& node = device_model(pod.node);
+  Accelerator out = accelerator_on(model, node, model.templates[pod.pod_template], node.devices[pod.devices.front()],
+                                   pod.devices.size(), pod.gpus.size(), otherwise);
+  out.first = pod.gpus.front();
   return out;
 }
 

@@ -292,6 +292,10 @@ struct ClusterState {
   std::vector<uint32_t> created_pods;             // per workload, ever
 };
 
+// What a pod of the template computes on with so many of these devices, of so many GPUs of the node.
+Accelerator accelerator_on(const ClusterModel& model, const NodeModel& node, const PodTemplateModel& pods,
+                           const GpuDevice& device, size_t devices, size_t gpus, GpuModelId otherwise = {});
+
 // Changes of the state that keep its sums true. The scheduler decides, these account.
 class Cluster {
  public:
@@ -322,8 +326,8 @@ class Cluster {
   // A resource of which a container of the pod asks for several replicas where the device plugin gives one at a time
   // (failRequestsGreaterThanOne); none: there is no such.
   std::optional<PodTemplateModel::DeviceRequest> too_large_request(PodId pod, NodeId node) const;
-  // What the pod computes on; gpus is 0 while it holds none.
-  Accelerator accelerator(PodId pod) const;
+  // What the pod computes on; gpus is 0 while it holds none. `otherwise`: where the node does not name its GPU.
+  Accelerator accelerator(PodId pod, GpuModelId otherwise = {}) const;
   // Its devices count as allocatable no more, or again. Whoever holds one goes on holding it.
   void set_gpu_healthy(GpuId gpu, bool healthy);
   // The first resource of which the node has too little left for the pod; invalid: it fits.

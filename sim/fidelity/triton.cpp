@@ -1,3 +1,5 @@
+#include "calibration/latency_fit.hpp"
+#include "calibration/least_squares.hpp"
 #include "core/error.hpp"
 #include "fidelity/comparisons.hpp"
 #include "fidelity/triton_bench.hpp"

@@ -2,7 +2,7 @@
 // Measurements of Triton as NVIDIA publishes them with its models: per batch size with one client ("offline") and per
 // number of clients ("online", perf_analyzer's closed loop).
 
-#include "calibration/coefficients.hpp"
+#include "io/coefficients.hpp"
 #include "serving/serving_rig.hpp"
 
 #include <map>

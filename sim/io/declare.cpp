@@ -40,6 +40,7 @@ Field& Field::required() { return needed = true, *this; }
 Field& Field::no_distribution() { return fixed = true, *this; }
 
 Field& Field::integer() { return whole = true, *this; }
+Field& Field::or_fitted() { return fitted = true, *this; }
 Field& Field::or_mapping() { return mapping = true, *this; }
 
 bool Field::is_number() const {

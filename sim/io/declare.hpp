@@ -59,6 +59,7 @@ struct Field {
   bool needed = false;
   bool fixed = false;                // no distribution
   bool whole = false;                // an integer
+  bool fitted = false;               // an entry of a coefficient file may stand here
   bool mapping = false;              // of a file name: what the file would hold may stand here
   std::vector<std::string> choices;  // of a text; empty: anything
   std::vector<std::string> not_yet;  // known, not supported yet
@@ -72,6 +73,7 @@ struct Field {
   Field& required();
   Field& no_distribution();
   Field& integer();
+  Field& or_fitted();
   Field& or_mapping();
 
   bool is_number() const;  // may be a distribution

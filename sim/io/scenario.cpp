@@ -3,6 +3,7 @@
 #include "io/gpu_configs.hpp"
 #include "io/h5.hpp"
 #include "io/input.hpp"
+#include "io/scenario_coefficients.hpp"
 #include "io/scenario_document.hpp"
 #include "io/scenario_fields.hpp"
 #include "io/scenario_operations.hpp"
@@ -55,6 +56,7 @@ class ScenarioBuilder {
         places_(document_.root, diagnostics_) {}
 
   Scenario build() {
+    if (options_.files) resolve_coefficients(document_.root, diagnostics_);
     const Value& root = document_.root;
     FieldReader(seed_of(root), diagnostics_).read(root, "", declare(draft_));
     scenario_.mark = root.mark();

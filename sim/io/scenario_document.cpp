@@ -26,12 +26,6 @@ bool is_scenario(const Value& document) {
   return kind && kind->kind == Kind::Scalar && kind->text == "Scenario";
 }
 
-Value* find_member(Value& mapping, const std::string& key) {
-  for (Value::Member& member : mapping.members)
-    if (member.key == key) return &member.value;
-  return nullptr;
-}
-
 // The declaration of the value that a walk through the document has reached, if it has one. Opens entries of a
 // draft that nobody reads.
 class Place {
@@ -74,7 +68,7 @@ class Place {
 // Lays `base` beneath `top`: mappings are merged, anything else of `top` wins.
 void merge_beneath(Value& top, const Value& base, const Place& place) {
   for (const Value::Member& member : base.members) {
-    Value* mine = find_member(top, member.key);
+    Value* mine = top.find(member.key);
     if (!mine && place.one_key() && !top.members.empty()) continue;
     if (!mine)
       top.members.push_back(member);
@@ -97,7 +91,7 @@ class Includer {
   }
 
   void include(Value& root) {
-    Value* spec = find_member(root, "spec");
+    Value* spec = root.find("spec");
     const Value* listed = spec ? spec->find("include") : nullptr;
     if (!listed) return;
     std::vector<Value> files = listed->kind == Kind::Sequence ? listed->items : std::vector<Value>{*listed};
@@ -238,7 +232,7 @@ class Override {
                        parent.describe()));
     if (parent.kind == Kind::Scalar) open_scalar(parent, segment, place);
     if (parent.kind == Kind::Null) parent = mapping();
-    if (Value* found = find_member(parent, segment.name)) return *found;
+    if (Value* found = parent.find(segment.name)) return *found;
     if (place.one_key()) parent.members.clear();
     parent.members.push_back({segment.name, 0, 0, {}});
     parent.members.back().value.file = file_;
@@ -270,7 +264,7 @@ class Override {
 
 // The spec of `root`, made if there is none; anything but a mapping is left to the reader to complain about.
 Value* spec_of(Value& root) {
-  Value* spec = find_member(root, "spec");
+  Value* spec = root.find("spec");
   if (!spec) {
     root.members.push_back({"spec", root.line, root.column, {}});
     spec = &root.members.back().value;

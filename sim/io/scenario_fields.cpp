@@ -23,6 +23,8 @@ Fields declare(ModelSpec::Latency& latency) {
   f.add("prefillBase", &latency.prefill_base, "LLM: time per prompt").in(Unit::Seconds);
   f.add("prefillPerToken", &latency.prefill_per_token, "LLM: time per prompt token").in(Unit::Seconds);
   f.add("table", &latency.table, "batch: samples in the batch -> time, instead of base and perItem").in(Unit::Seconds);
+  f.add("coefficients", &latency.coefficients, "batch: file of `kisim calibrate` that holds the table");
+  f.add("key", &latency.key, "batch: its entry there; may be left out where there is one");
   f.add("factor", &latency.factor, "batch: of the table's times, drawn per batch").above(0);
   f.add("host", &latency.host, "batch: time of a batch that does not depend on how much of a GPU there is")
       .in(Unit::Seconds);

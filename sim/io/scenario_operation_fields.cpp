@@ -84,9 +84,10 @@ Fields declare(ModelSpec::Startup& startup) {
   f.add("weights", &startup.weights, "weights to load").in(Unit::Bytes);
   f.add("imageBandwidth", &startup.image_bandwidth, "registry to node").in(Unit::BytesPerSecond).min(1);
   f.add("weightsBandwidth", &startup.weights_bandwidth, "storage to GPU").in(Unit::BytesPerSecond).min(1);
-  f.add("container", &startup.container, "sandbox, container and CUDA start").in(Unit::Seconds);
+  f.add("container", &startup.container, "sandbox, container and CUDA start").in(Unit::Seconds).or_fitted();
   f.add("engine", &startup.engine, "compilation, graph capture and warm-up as one figure, beside those below")
-      .in(Unit::Seconds);
+      .in(Unit::Seconds)
+      .or_fitted();
   f.add("weightsFrom", &startup.weights_from,
         "where a node gets weights that it has never had, and then keeps: its disk has them, the registry, or a node "
         "with a ready replica and else the registry")
@@ -95,9 +96,11 @@ Fields declare(ModelSpec::Startup& startup) {
   f.add("peerBandwidth", &startup.peer_bandwidth, "node to node; the default is one 200 Gbit/s link")
       .in(Unit::BytesPerSecond)
       .min(1);
-  f.add("compile", &startup.compile, "of the model's code; nothing where the node has kept it").in(Unit::Seconds);
-  f.add("graphCapture", &startup.graph_capture, "of CUDA graphs").in(Unit::Seconds);
-  f.add("warmup", &startup.warmup, "profiling, KV cache and first requests").in(Unit::Seconds);
+  f.add("compile", &startup.compile, "of the model's code; nothing where the node has kept it")
+      .in(Unit::Seconds)
+      .or_fitted();
+  f.add("graphCapture", &startup.graph_capture, "of CUDA graphs").in(Unit::Seconds).or_fitted();
+  f.add("warmup", &startup.warmup, "profiling, KV cache and first requests").in(Unit::Seconds).or_fitted();
   f.add("engineDefaults", &startup.engine_defaults,
         "compile, graphCapture and warmup that are left out are those published of the engine");
   return f;

@@ -34,6 +34,7 @@ Json number_schema(const Field& field) {
   if (const char* pattern = unit_text(field.base).pattern) forms.push_back({{"type", "string"}, {"pattern", pattern}});
   if (!field.choices.empty()) forms.push_back({{"enum", field.choices}});
   if (!field.fixed) forms.push_back({{"$ref", "#/definitions/distribution"}});
+  if (field.fitted) forms.push_back({{"$ref", "#/definitions/fitted"}});
   return forms.size() == 1 ? forms[0] : Json{{"anyOf", forms}};
 }
 
@@ -186,6 +187,13 @@ Json distribution_schema() {
   return {{"description", "a random number"}, {"anyOf", forms}};
 }
 
+Json fitted_schema() {
+  Json schema = only("coefficients", {{"type", "string"}});
+  schema["description"] = "an entry of a file that `kisim calibrate` has written";
+  schema["properties"]["key"] = {{"type", "string"}};
+  return schema;
+}
+
 std::string type_name(const Field& field) {
   if (field.whole) return "integer";
   if (std::holds_alternative<Distribution*>(field.target) ||
@@ -232,7 +240,7 @@ std::string scenario_schema() {
   ScenarioDraft draft;
   Json schema = {{"$schema", "http://json-schema.org/draft-07/schema#"}, {"title", "kisim Scenario"}};
   schema.update(object_schema(declare(draft)));
-  schema["definitions"] = {{"distribution", distribution_schema()}};
+  schema["definitions"] = {{"distribution", distribution_schema()}, {"fitted", fitted_schema()}};
   return schema.dump(2) + "\n";
 }
 

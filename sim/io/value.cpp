@@ -332,6 +332,8 @@ const Value* Value::find(const std::string& key) const {
   return nullptr;
 }
 
+Value* Value::find(const std::string& key) { return const_cast<Value*>(std::as_const(*this).find(key)); }
+
 SourceMark Value::mark() const { return {file ? *file : std::string(), line, column}; }
 
 std::string Value::describe() const {

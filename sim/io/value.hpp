@@ -28,6 +28,7 @@ struct Value {
 
   // nullptr if this is no mapping or has no such key.
   const Value* find(const std::string& key) const;
+  Value* find(const std::string& key);
   SourceMark mark() const;
   // "a mapping", "a list", "'fast'", "nothing": for messages
   std::string describe() const;

@@ -3,6 +3,7 @@
 #include "cluster/node_selector.hpp"
 #include "cluster/tolerations.hpp"
 #include "core/hash.hpp"
+#include "serving/memory_fit.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -264,14 +265,14 @@ Kubelet::Next Kubelet::containers_started(PodId id) {
   if (std::optional<Crash> crash = crashes_at_start(id)) return exited(id, crash->reason, crash->exit_code);
   usage_changed(id);
   Time up = plan_loading(id);
-  return or_probe_failure(id, or_exit(id, {Step::Loaded, up}), model_fits(id) ? up : Time::max());
+  return or_probe_failure(id, or_exit(id, {Step::Loaded, up}), misfit(id) ? Time::max() : up);
 }
 
 Kubelet::Next Kubelet::loaded(PodId id) {
   api_.set_phase(id, PodPhase::Probing);
   keep_artefacts(id);
-  if (!model_fits(id)) {
-    state_.statistics.decisions.add("BackOff", "the model does not fit the GPU of the node");
+  if (std::optional<std::string> why = misfit(id)) {
+    state_.statistics.decisions.add("BackOff", *why);
     return or_probe_failure(id, or_exit(id, waiting()), Time::max());
   }
   const PodSpec& spec = api_.template_of(id).spec;
@@ -654,14 +655,13 @@ void Kubelet::keep_artefacts(PodId id) {
     if (!has(*disk, artefacts)) disk->push_back(artefacts);
 }
 
-bool Kubelet::model_fits(PodId id) const {
-  const PodState& pod = cluster_.state.pods[id];
-  ServingModelId serving = cluster_.model.workloads[pod.workload].serving;
-  if (!serving.valid() || !serving_.model.models[serving].llm) return true;
+// Why the model cannot run on what the pod has been given; none: it can.
+std::optional<std::string> Kubelet::misfit(PodId id) const {
+  ServingModelId serving = cluster_.model.workloads[cluster_.state.pods[id].workload].serving;
+  if (!serving.valid()) return std::nullopt;
   const ServingModelModel& m = serving_.model.models[serving];
-  GpuModelId gpu = cluster_.model.nodes[pod.node].gpu_model;
-  if (!gpu.valid()) gpu = m.gpu;
-  return gpu.valid() && m.cost[gpu.value].has_value();
+  std::optional<std::string> why = does_not_fit(m, cluster_.model, cluster_.accelerator(id, m.gpu));
+  return why ? std::optional(fmt::format("model {} {}", m.name, *why)) : std::nullopt;
 }
 
 Time Kubelet::exits_at(PodId id) const {

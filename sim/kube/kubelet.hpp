@@ -167,7 +167,7 @@ class Kubelet {
   void keep_artefacts(PodId pod);
   const PodStartup& startup(PodId pod) const { return model_.workloads[cluster_.state.pods[pod].workload].startup; }
   uint64_t start_entity(PodId pod, uint32_t starts_before) const;
-  bool model_fits(PodId pod) const;
+  std::optional<std::string> misfit(PodId pod) const;
   bool serves(PodId pod) const;
   bool started_before(PodId pod) const;
   Time exits_at(PodId pod) const;

@@ -1,9 +1,11 @@
 // Scenario to Model: names become ids, manifests become workloads, specifications become costs.
 
+#include "cluster/node_selector.hpp"
 #include "core/hash.hpp"
 #include "kube/autoscaler_status.hpp"
 #include "policy/registry.hpp"
 #include "run/compile_cluster.hpp"
+#include "serving/memory_fit.hpp"
 
 #include <algorithm>
 #include <set>
@@ -11,8 +13,6 @@
 namespace kisim {
 
 namespace {
-
-constexpr double kGiB = 1024.0 * 1024 * 1024;
 
 template <class Names>
 std::string list(const Names& names) {
@@ -154,6 +154,7 @@ class Compiler {
         llm(spec, *engine, m);
       else
         batch(spec, m);
+      check_named_gpu(spec, m);
       model_->serving.models.push_back(std::move(m));
     }
   }
@@ -180,14 +181,15 @@ class Compiler {
     int32_t instances = 0;
     for (const BatchModelSpec* s : served) {
       m.batch.models.push_back(batch_model(*s, spec, served));
-      if (s->steps.empty()) instances += s->instances;
+      if (!s->steps.empty()) continue;
+      instances += s->instances;
+      m.batch_bytes += static_cast<int64_t>(s->weights_bytes + s->instance_bytes * s->instances);
     }
     m.batch.overlap = spec.overlap;
     if (1 + m.batch.overlap * (instances - 1) <= 0)
       error(spec.mark, "spec.models." + spec.name + ".overlap",
             fmt::format("found {} with {} instances, which together would stand still, allowed: more than {}",
                         m.batch.overlap, instances, -1.0 / (instances - 1)));
-    check_memory(spec, served);
   }
 
   BatchModel batch_model(const BatchModelSpec& spec, const ModelSpec& server,
@@ -247,22 +249,6 @@ class Compiler {
     return law;
   }
 
-  // Weights and instances of all its models must fit the GPU that the pods get.
-  void check_memory(const ModelSpec& spec, const std::vector<const BatchModelSpec*>& served) {
-    double need = 0;
-    for (const BatchModelSpec* s : served)
-      if (s->steps.empty()) need += s->weights_bytes + s->instance_bytes * s->instances;
-    if (need == 0 || spec.gpu.empty()) return;
-    const GpuModel* gpu = find(scenario_.gpus, spec.gpu);
-    if (!gpu || need <= static_cast<double>(gpu->memory_bytes)) return;
-    std::vector<std::string> fitting;
-    for (const GpuModel& other : scenario_.gpus)
-      if (need <= static_cast<double>(other.memory_bytes)) fitting.push_back(other.name);
-    error(spec.mark, "spec.models." + spec.name + ".memory",
-          fmt::format("weights and instances need {:.0f} bytes, {:.0f} more than {} has; what fits: {}", need,
-                      need - static_cast<double>(gpu->memory_bytes), gpu->name, list(fitting)));
-  }
-
   void llm(const ModelSpec& spec, const EngineProfile& engine, ServingModelModel& m) {
     const LlmModel* llm = find(scenario_.llms, spec.model);
     KISIM_INVARIANT(llm, "model {} was accepted and is not in the catalogue", spec.model);
@@ -272,35 +258,59 @@ class Compiler {
     m.engine.max_num_batched_tokens = choose(spec.max_num_batched_tokens, engine.max_num_batched_tokens);
     m.engine.block_size = choose(spec.block_size, engine.block_size);
     m.request_overhead = Duration::seconds(engine.request_overhead_ms * 1e-3);
-    m.cost.resize(model_->cluster.gpu_models.size());
-    for (size_t g = 0; g < model_->cluster.gpu_models.size(); ++g) {
-      const GpuModel& gpu = model_->cluster.gpu_models[GpuModelId(g)];
-      if (gpu.name == spec.gpu) m.gpu = GpuModelId(g);
-      LlmCost cost = llm_cost(*llm, engine, gpu.fp16_tflops, gpu.bandwidth_gbs, gpu.memory_bytes,
-                              spec.kv_memory_utilization, spec.tensor_parallel, m.engine.block_size);
-      if (spec.latency) {
-        if (!spec.latency->base.is_constant() || !spec.latency->per_item.is_constant())
-          return error(spec.mark, "spec.models." + spec.name + ".latency",
-                       "found a distribution, allowed: constants (of an LLM; batch servers may be random)");
-        cost.linear_base = spec.latency->base.mean();
-        cost.linear_per_sequence = spec.latency->per_item.mean();
-        cost.linear_prefill_base = spec.latency->prefill_base;
-        cost.linear_prefill_per_token = spec.latency->prefill_per_token;
+    m.engine.llm = *llm;
+    m.engine.profile = engine;
+    m.engine.memory_utilization = spec.kv_memory_utilization;
+    m.engine.tensor_parallel = spec.tensor_parallel;
+    if (!spec.latency) return;
+    if (!spec.latency->base.is_constant() || !spec.latency->per_item.is_constant())
+      return error(spec.mark, "spec.models." + spec.name + ".latency",
+                   "found a distribution, allowed: constants (of an LLM; batch servers may be random)");
+    m.engine.linear = {spec.latency->base.mean(), spec.latency->per_item.mean(), spec.latency->prefill_base,
+                       spec.latency->prefill_per_token};
+  }
+
+  // ---- GPU memory ----
+
+  // The GPU that the model names must hold it, whole.
+  void check_named_gpu(const ModelSpec& spec, ServingModelModel& m) {
+    for (size_t g = 0; g < model_->cluster.gpu_models.size(); ++g)
+      if (model_->cluster.gpu_models[GpuModelId(g)].name == spec.gpu) m.gpu = GpuModelId(g);
+    if (!m.gpu.valid()) return;
+    Accelerator whole;
+    whole.gpu_model = m.gpu;
+    whole.gpus = static_cast<uint32_t>(spec.tensor_parallel);
+    whole.memory_bytes = model_->cluster.gpu_models[m.gpu].memory_bytes * spec.tensor_parallel;
+    if (auto why = does_not_fit(m, model_->cluster, whole)) error(spec.mark, "spec.models." + spec.name, *why);
+  }
+
+  // Of every kind of device that the pods may be given, whether it holds their model.
+  void check_devices(const ModelSpec& spec, const WorkloadModel& workload, const PodTemplateModel& pods) {
+    const ServingModelModel& m = model_->serving.models[workload.serving];
+    std::set<std::string> told;
+    for (const NodeModel& node : model_->cluster.nodes) {
+      if (!matches_required(pods.spec, node.object)) continue;
+      for (const GpuDevice& device : node.devices) {
+        const size_t count = devices_asked(pods, device);
+        if (count == 0) continue;
+        const Accelerator on =
+            accelerator_on(model_->cluster, node, pods, device, count, std::min<size_t>(count, node.gpus), m.gpu);
+        auto why = does_not_fit(m, model_->cluster, on);
+        if (!why) why = overcommits(m, model_->cluster, on);
+        if (why && told.insert(*why).second)
+          warn(spec.mark, "spec.models." + spec.name,
+               fmt::format("{} (pods of {} on node {})", *why, workload.full_name(), node.object.meta.name));
       }
-      if (cost.kv_blocks > 0)
-        m.cost[g] = cost;
-      else if (gpu.name == spec.gpu)
-        does_not_fit(spec, *llm, engine, gpu);
     }
   }
 
-  void does_not_fit(const ModelSpec& spec, const LlmModel& llm, const EngineProfile& engine, const GpuModel& gpu) {
-    double have = static_cast<double>(gpu.memory_bytes) * spec.kv_memory_utilization * spec.tensor_parallel / kGiB;
-    double need = llm.weight_bytes() / kGiB + engine.activation_gib + engine.non_torch_gib * spec.tensor_parallel;
-    error(spec.mark, "spec.models." + spec.name,
-          fmt::format("{} needs {:.1f} GiB for weights and activations, found {:.1f} GiB usable on {} x {} "
-                      "(kvMemoryUtilization {}), allowed: a larger GPU or tensorParallel",
-                      llm.name, need, have, spec.tensor_parallel, gpu.name, spec.kv_memory_utilization));
+  // How many of such devices a pod asks for.
+  size_t devices_asked(const PodTemplateModel& pods, const GpuDevice& device) const {
+    if (pods.gpu_milli > 0) return !device.instance && device.replicas == 1 ? static_cast<size_t>(pods.gpu_count) : 0;
+    for (const PodTemplateModel::DeviceRequest& request : pods.devices)
+      if (model_->cluster.resources[request.resource.value] == device.resource)
+        return static_cast<size_t>(request.count);
+    return 0;
   }
 
   // Which model the pods of each workload serve, and behind which service.
@@ -325,6 +335,7 @@ class Compiler {
         error(cluster_.meta(WorkloadId(w)).mark, "metadata.annotations[kisim.dev/model]",
               fmt::format("found '{}', which is no entry of spec.models", annotated));
       if (chosen) check_gpus(*chosen, workload, pods);
+      if (chosen) check_devices(*chosen, workload, pods);
       check_fits(workload, pods, cluster_.meta(id));
       KubeWorkload& k = model_->kube.workloads[id];
       k.service = service_of(workload, pods);
@@ -379,10 +390,12 @@ class Compiler {
 
   void check_gpus(const ModelSpec& spec, const WorkloadModel& workload, const PodTemplateModel& pods) {
     const ServingModelModel& m = model_->serving.models[workload.serving];
-    if (m.llm && pods.gpus != static_cast<uint32_t>(spec.tensor_parallel))
+    int64_t devices = pods.gpu_count;
+    for (const PodTemplateModel::DeviceRequest& request : pods.devices) devices += request.count;
+    if (m.llm && devices != spec.tensor_parallel)
       error(spec.mark, "spec.models." + spec.name + ".tensorParallel",
-            fmt::format("found {}, but the pods of {} request {} nvidia.com/gpu; the two must be equal",
-                        spec.tensor_parallel, workload.full_name(), pods.gpus));
+            fmt::format("found {}, but the pods of {} request {} GPUs or parts of GPUs; the two must be equal",
+                        spec.tensor_parallel, workload.full_name(), devices));
   }
 
   // The devices that nodes have instead of one that none has, and that have at least its memory.

@@ -50,6 +50,7 @@ struct BatchModelSpec {
     Distribution base, per_item;
     double prefill_base = 0, prefill_per_token = 0;
     std::map<std::string, double> table;  // samples -> seconds
+    std::string coefficients, key;        // of a file whose table stands there; empty once it has been read
     Distribution factor = Distribution::constant(1);
     double host = 0, compute = 1, bandwidth = 1;
   };

@@ -17,31 +17,40 @@ bool later(const LlmEngineState::Finish& a, const LlmEngineState::Finish& b) { r
 
 }  // namespace
 
-LlmCost llm_cost(const LlmModel& llm, const EngineProfile& engine, double fp16_tflops, double bandwidth_gbs,
-                 int64_t memory_bytes, double memory_utilization, int32_t tensor_parallel, int32_t block_size) {
-  double bandwidth = bandwidth_gbs * 1e9 * tensor_parallel;
-  double peak_flops = fp16_tflops * 1e12 * tensor_parallel, flops = peak_flops * engine.prefill_mfu;
+double LlmEngineModel::fixed_bytes(int32_t gpus) const {
+  return llm.weight_bytes() + profile.activation_gib * kGiB + profile.non_torch_gib * kGiB * gpus;
+}
+
+LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Accelerator& accelerator) {
+  const LlmModel& llm = model.llm;
+  const EngineProfile& engine = model.profile;
+  double peak_bandwidth = gpu.bandwidth_gbs * 1e9 * model.tensor_parallel;
+  double peak_flops = gpu.fp16_tflops * 1e12 * model.tensor_parallel;
+  double bandwidth = peak_bandwidth * accelerator.bandwidth_share;
+  double flops = peak_flops * accelerator.compute_share * engine.prefill_mfu;
   double kv_token = llm.kv_bytes_per_token();
+  double attention_flop = 4.0 * llm.layers * llm.heads * llm.head_dim;
   LlmCost cost;
   double step = engine.step_ms * 1e-3 + engine.weight_factor * llm.weight_bytes() / bandwidth;
-  if (tensor_parallel > 1) step += engine.tp_layer_ms * 1e-3 * llm.layers;
+  if (model.tensor_parallel > 1) step += engine.tp_layer_ms * 1e-3 * llm.layers;
   cost.step_ps = ps(step);
   cost.per_sequence_ps = ps(engine.per_sequence_ms * 1e-3);
   cost.per_kv_token_ps = ps(engine.kv_factor * kv_token / bandwidth);
   cost.per_prefill_token_ps = ps(2 * llm.parameters / flops);
-  cost.per_attention_ps = 4.0 * llm.layers * llm.heads * llm.head_dim / flops * 1e12;
+  cost.per_attention_ps = attention_flop / flops * 1e12;
 
-  double room = static_cast<double>(memory_bytes) * memory_utilization * tensor_parallel - llm.weight_bytes() -
-                engine.activation_gib * kGiB - engine.non_torch_gib * kGiB * tensor_parallel;
-  cost.kv_blocks = static_cast<int64_t>(std::floor(room / (kv_token * block_size)));
+  double room = static_cast<double>(accelerator.memory_bytes) * model.memory_utilization -
+                model.fixed_bytes(model.tensor_parallel);
+  cost.kv_blocks = static_cast<int64_t>(std::floor(room / model.block_bytes()));
 
-  cost.linear_base = step;
-  cost.linear_per_sequence = engine.per_sequence_ms * 1e-3 + engine.kv_factor * kv_token / bandwidth * kNominalContext;
-  cost.linear_prefill_base = step;
-  cost.linear_prefill_per_token = 2 * llm.parameters / flops;
+  double per_sequence = engine.per_sequence_ms * 1e-3 + engine.kv_factor * kv_token / bandwidth * kNominalContext;
+  cost.linear = model.linear.value_or(LlmCost::Linear{step, per_sequence, step, 2 * llm.parameters / flops});
 
-  cost.ideal = {llm.weight_bytes() / bandwidth, kv_token / bandwidth, 2 * llm.parameters / peak_flops,
-                4.0 * llm.layers * llm.heads * llm.head_dim / peak_flops};
+  cost.ideal = {llm.weight_bytes() / peak_bandwidth, kv_token / peak_bandwidth, 2 * llm.parameters / peak_flops,
+                attention_flop / peak_flops};
+  cost.compute_share = accelerator.compute_share;
+  cost.bandwidth_share = accelerator.bandwidth_share;
+  cost.prefill_mfu = engine.prefill_mfu;
   return cost;
 }
 
@@ -81,12 +90,39 @@ void LlmEngine::on_timer(Time now) {
 Time LlmEngine::timer() const {
   if (model_.detail == LlmEngineModel::Detail::Linear) return linear_timer();
   if (!state_.stepping) return Time::max();
-  return state_.step_start + Duration{(state_.step_remainder_ps + duration_ps(state_.step_iterations)) / 1000};
+  __int128 left_fs = state_.step_remainder_fs + static_cast<__int128>(duration_ps(state_.step_iterations)) * 1000;
+  return state_.step_start + Duration{static_cast<int64_t>(left_fs / state_.speed)};
+}
+
+void LlmEngine::set_speed(double speed, Time now) {
+  auto millionths = std::max<int64_t>(1, std::llround(speed * LlmEngineState::kFullSpeed));
+  if (millionths == state_.speed) return;
+  if (model_.detail == LlmEngineModel::Detail::Linear) {
+    linear_set_speed(millionths, now);
+  } else if (state_.stepping) {
+    state_.step_remainder_fs -= static_cast<__int128>((now - state_.step_start).ns) * state_.speed;
+    state_.step_start = now;
+  }
+  state_.speed = millionths;
+}
+
+GpuLoad LlmEngine::load_alone(Time now) const {
+  if (!busy()) return {};
+  return model_.detail == LlmEngineModel::Detail::Linear ? linear_load(now) : state_.step_load;
 }
 
 GpuLoad LlmEngine::load(Time now) const {
-  if (!busy()) return {};
-  return model_.detail == LlmEngineModel::Detail::Linear ? linear_load(now) : state_.step_load;
+  GpuLoad load = load_alone(now);
+  load.bandwidth = load.bandwidth * state_.speed / LlmEngineState::kFullSpeed;
+  load.compute = load.compute * state_.speed / LlmEngineState::kFullSpeed;
+  return load;
+}
+
+GpuDemand LlmEngine::demand(Time now) const {
+  GpuLoad load = load_alone(now);
+  double computing = static_cast<double>(load.compute) * 1e-6 / (cost_.compute_share * cost_.prefill_mfu);
+  double reading = static_cast<double>(load.bandwidth) * 1e-6 / cost_.bandwidth_share;
+  return {std::min(1.0, computing), std::min(1.0, reading)};
 }
 
 double LlmEngine::kv_usage(Time now) const {
@@ -144,6 +180,12 @@ int64_t LlmEngine::duration_ps(int64_t k) const {
   return k * state_.step_first_ps + state_.step_growth_ps * (k * (k - 1) / 2);
 }
 
+// A measured law may be faster than the peaks allow.
+GpuLoad LlmEngine::load_of(double bandwidth, double compute) const {
+  return GpuLoad::of(std::min(bandwidth, cost_.bandwidth_share), std::min(compute, cost_.compute_share),
+                     cost_.compute_share);
+}
+
 GpuLoad LlmEngine::planned_load(const Chunks& chunks) const {
   int64_t k = state_.step_iterations;
   double seconds = static_cast<double>(duration_ps(k)) * 1e-12;
@@ -152,7 +194,7 @@ GpuLoad LlmEngine::planned_load(const Chunks& chunks) const {
                 cost_.ideal.kv_token * (context + static_cast<double>(chunks.context));
   double computed = cost_.ideal.token * static_cast<double>(k * state_.decoding + chunks.tokens) +
                     cost_.ideal.attention * (context + chunks.attention);
-  return GpuLoad::of(read / seconds, computed / seconds);
+  return load_of(read / seconds, computed / seconds);
 }
 
 void LlmEngine::begin_step(Time now) {
@@ -175,7 +217,7 @@ void LlmEngine::begin_step(Time now) {
   if (!preempted || state_.running.empty()) admit(budget, chunks, now);
   if (state_.running.empty()) {
     state_.stepping = false;
-    state_.step_remainder_ps = 0;
+    state_.step_remainder_fs = 0;
     return;
   }
 
@@ -279,7 +321,7 @@ void LlmEngine::leave_decoding(Request& request) {
 
 void LlmEngine::end_step(Time now) {
   int64_t k = state_.step_iterations;
-  state_.step_remainder_ps = (state_.step_remainder_ps + duration_ps(k)) % 1000;
+  state_.step_remainder_fs = (state_.step_remainder_fs + static_cast<__int128>(duration_ps(k)) * 1000) % state_.speed;
   state_.free_blocks -= growth(k) - state_.step_reserved;
   state_.stepping = false;
   state_.step_reserved = 0;
@@ -327,11 +369,12 @@ void LlmEngine::prefill_done(RequestId id, Time now) {
 
 // Iterations of the step that have ended at or before `now`.
 int64_t LlmEngine::iterations_done(Time now) const {
-  int64_t elapsed_ps = ((now - state_.step_start).ns + 1) * 1000 - state_.step_remainder_ps;
-  int64_t low = 0, high = state_.step_iterations;  // duration(low) < elapsed
+  __int128 next_fs = static_cast<__int128>((now - state_.step_start).ns + 1) * state_.speed - state_.step_remainder_fs;
+  auto done_ps = static_cast<int64_t>((next_fs - 1) / 1000);  // work that ends before the next nanosecond
+  int64_t low = 0, high = state_.step_iterations;
   while (low < high) {
     int64_t middle = (low + high + 1) / 2;
-    if (duration_ps(middle) < elapsed_ps)
+    if (duration_ps(middle) <= done_ps)
       low = middle;
     else
       high = middle - 1;
@@ -391,8 +434,21 @@ void LlmEngine::linear_settle(Time now) {
   if (state_.running.empty())
     state_.progress = 0;
   else if (now > from)
-    state_.progress += (now - from).to_seconds() / linear_itl();
+    state_.progress += (now - from).to_seconds() / linear_itl() * speed();
   state_.progress_at = now;
+}
+
+// Decoding goes on from where it is; prefills that are not over end sooner or later, and so begin those behind them.
+void LlmEngine::linear_set_speed(int64_t speed, Time now) {
+  linear_settle(now);
+  double stretch = static_cast<double>(state_.speed) / static_cast<double>(speed);
+  auto moved = [&](Time t) { return t > now ? after(now, (t - now).to_seconds() * stretch) : t; };
+  for (RequestId id = state_.running.front(); id.valid(); id = requests_[id].next()) {
+    Request& request = requests_[id];
+    request.scheduled = moved(request.scheduled);
+    request.first_token = moved(request.first_token);
+  }
+  state_.stalled_until = moved(state_.stalled_until);
 }
 
 void LlmEngine::linear_admit(Time now) {
@@ -408,8 +464,8 @@ void LlmEngine::linear_admit(Time now) {
     request.blocks = static_cast<int32_t>(need);
     request.place = Request::Place::Running;
     request.scheduled = std::max(now, state_.stalled_until);
-    double prefill = cost_.linear_prefill_base + cost_.linear_prefill_per_token * request.prompt_tokens;
-    state_.stalled_until = after(request.scheduled, prefill);
+    double prefill = cost_.linear.prefill_base + cost_.linear.prefill_per_token * request.prompt_tokens;
+    state_.stalled_until = after(request.scheduled, prefill / speed());
     request.first_token = state_.stalled_until;
     state_.prefilled_tokens += request.prompt_tokens;
     // Progress is never negative, so its bits order as the number does.
@@ -422,7 +478,7 @@ Time LlmEngine::linear_timer() const {
   const LlmEngineState::Finish& next = state_.finish.front();
   double left = std::bit_cast<double>(next.at) - state_.progress;
   if (left <= 0) return std::max(state_.progress_at, requests_[next.request].first_token);
-  return after(std::max(state_.progress_at, state_.stalled_until), left * linear_itl());
+  return after(std::max(state_.progress_at, state_.stalled_until), left * linear_itl() / speed());
 }
 
 // A prefill computes at its own pace and reads little; decoding reads the weights and the KV of the nominal context.
@@ -431,10 +487,10 @@ GpuLoad LlmEngine::linear_load(Time now) const {
   double stalled = std::max(0.0, (state_.stalled_until - now).to_seconds());
   double prefill = seconds > 0 ? std::min(1.0, stalled / seconds) : 0, decode = 1 - prefill;
   const LlmCost::Ideal& ideal = cost_.ideal;
-  double prefilling = cost_.linear_prefill_per_token > 0 ? ideal.token / cost_.linear_prefill_per_token : 0;
+  double prefilling = cost_.linear.prefill_per_token > 0 ? ideal.token / cost_.linear.prefill_per_token : 0;
   double read = (ideal.weights + n * ideal.kv_token * kNominalContext) / itl;
   double computed = n * (ideal.token + ideal.attention * kNominalContext) / itl;
-  return GpuLoad::of(decode * read, decode * computed + prefill * prefilling);
+  return load_of(decode * read, decode * computed + prefill * prefilling);
 }
 
 void LlmEngine::linear_on_timer(Time now) {

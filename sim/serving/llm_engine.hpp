@@ -12,22 +12,22 @@
 //
 // While requests decode, nothing is touched per token: the engine counts iterations and each request remembers at
 // which one it started.
+//
+// Neighbours on its GPU leave it a speed. A change of it keeps what the step under way has done and moves its end.
 
+#include "cluster/accelerator.hpp"
+#include "cluster/gpu.hpp"
 #include "cluster/power.hpp"
+#include "policy/interference.hpp"
 #include "serving/catalog.hpp"
 #include "serving/request.hpp"
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace kisim {
-
-struct LlmEngineModel {
-  enum class Detail : uint8_t { Iteration, Linear } detail = Detail::Iteration;
-  int32_t max_num_seqs = 256, max_num_batched_tokens = 8192, block_size = 16;
-  bool jump = true;  // off: every iteration is an event; only to show that jumps change nothing
-};
 
 // Durations in picoseconds for one (model, engine, GPU, tensorParallel). One iteration that prefills P tokens and
 // decodes n sequences with K tokens of context in all takes
@@ -43,19 +43,42 @@ struct LlmCost {
   int64_t kv_blocks = 0;  // that fit beside the weights
 
   // Linear level, in seconds.
-  double linear_base = 0, linear_per_sequence = 0, linear_prefill_base = 0, linear_prefill_per_token = 0;
+  struct Linear {
+    double base = 0, per_sequence = 0, prefill_base = 0, prefill_per_token = 0;
+  } linear;
 
-  // The same work at the GPUs' peaks, in seconds: all weights and one token of KV at peak bandwidth; one token and one
-  // pair of tokens in attention at peak FLOP/s.
+  // The same work at the peaks of whole GPUs, in seconds: all weights and one token of KV at peak bandwidth; one token
+  // and one pair of tokens in attention at peak FLOP/s.
   struct Ideal {
     double weights = 0, kv_token = 0, token = 0, attention = 0;
   } ideal;
+  double compute_share = 1, bandwidth_share = 1;  // of each GPU that it has
+  double prefill_mfu = 1;
 };
 
-// What the engine needs to know of a GPU. `tensor_parallel` GPUs act as one with their sums. Returns a cost with
-// kv_blocks <= 0 if the weights do not fit.
-LlmCost llm_cost(const LlmModel& llm, const EngineProfile& engine, double fp16_tflops, double bandwidth_gbs,
-                 int64_t memory_bytes, double memory_utilization, int32_t tensor_parallel, int32_t block_size);
+struct LlmEngineModel {
+  enum class Detail : uint8_t { Iteration, Linear } detail = Detail::Iteration;
+  int32_t max_num_seqs = 256, max_num_batched_tokens = 8192, block_size = 16;
+  bool jump = true;  // off: every iteration is an event; only to show that jumps change nothing
+
+  // What it serves, and how; from this and its GPUs come its costs.
+  LlmModel llm;
+  EngineProfile profile;
+  double memory_utilization = 0.9;
+  int32_t tensor_parallel = 1;
+  std::optional<LlmCost::Linear> linear;  // measured, instead of the one that follows
+
+  // Bytes that a replica on so many GPUs must have before the first token of KV: weights, activations, what else the
+  // engine reserves.
+  double fixed_bytes(int32_t gpus) const;
+  double block_bytes() const { return llm.kv_bytes_per_token() * block_size; }
+};
+
+// `tensor_parallel` GPUs act as one with their sums. On a MIG instance computing takes as much longer as it has fewer
+// SMs, reading as it has fewer memory slices, and the KV cache has the memory of the instance; what the host does (the
+// engine's step, the work per sequence) takes as long as ever (serving.md section 2.4). kv_blocks <= 0: the weights do
+// not fit.
+LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Accelerator& accelerator);
 
 struct LlmEngineState {
   struct Finish {
@@ -80,13 +103,16 @@ struct LlmEngineState {
 
   // the step under way
   bool stepping = false;
-  Time step_start;
-  int64_t step_remainder_ps = 0;  // of step_start below a nanosecond
-  int64_t step_first_ps = 0;      // duration of its first iteration
-  int64_t step_growth_ps = 0;     // each next iteration is longer by this
-  int64_t step_iterations = 0;    // planned
-  int64_t step_reserved = 0;      // KV blocks already taken for its first iteration
-  GpuLoad step_load;              // its mean, as planned
+  static constexpr int64_t kFullSpeed = 1'000'000;
+  int64_t speed = kFullSpeed;  // femtoseconds of work per nanosecond
+  Time step_start;             // or when the speed last changed
+  // Femtoseconds of its work that began after step_start, which is a whole nanosecond; below 0: were done by then.
+  __int128 step_remainder_fs = 0;
+  int64_t step_first_ps = 0;    // work of its first iteration
+  int64_t step_growth_ps = 0;   // each next iteration is longer by this
+  int64_t step_iterations = 0;  // planned
+  int64_t step_reserved = 0;    // KV blocks already taken for its first iteration
+  GpuLoad step_load;            // its mean at full speed, as planned
 
   // linear level
   double progress = 0;  // virtual tokens since the engine was last idle
@@ -113,8 +139,13 @@ class LlmEngine {
   Time timer() const;
   // A step goes on even if its last request was taken out.
   bool busy() const { return state_.stepping || state_.running.size > 0; }
+  // All goes on at another speed from now on, 1: alone on its GPUs; in millionths. Read timer() again.
+  void set_speed(double speed, Time now);
   // What it takes of each of its GPUs until timer(), on average; nothing when idle.
   GpuLoad load(Time now) const;
+  // What it asks of what it has, alone there: the bandwidth that it reads with, and of the SMs those that computing
+  // keeps busy, all of them during a prefill.
+  GpuDemand demand(Time now) const;
   // Share of the KV blocks in use.
   double kv_usage(Time now) const;
   // Tokens sent since the start, those of the step under way included. Linear level: counted when a request ends.
@@ -145,16 +176,20 @@ class LlmEngine {
   int32_t phase_due(int64_t offset) const;
   int64_t duration_ps(int64_t iterations) const;
   GpuLoad planned_load(const Chunks& chunks) const;
+  GpuLoad load_of(double bandwidth, double compute) const;
+  GpuLoad load_alone(Time now) const;
   int64_t context_of(const Request& request) const;
   int64_t blocks_for(int64_t tokens) const { return (tokens + model_.block_size - 1) / model_.block_size; }
 
   // linear level
   void linear_settle(Time now);
+  void linear_set_speed(int64_t speed, Time now);
   void linear_admit(Time now);
   void linear_on_timer(Time now);
   Time linear_timer() const;
   GpuLoad linear_load(Time now) const;
-  double linear_itl() const { return cost_.linear_base + cost_.linear_per_sequence * state_.running.size; }
+  double linear_itl() const { return cost_.linear.base + cost_.linear.per_sequence * state_.running.size; }
+  double speed() const { return static_cast<double>(state_.speed) / LlmEngineState::kFullSpeed; }
 
   void push_finish(uint64_t at, RequestId id);
   void pop_finish();

@@ -1,7 +1,9 @@
 #include "serving/serving.hpp"
 
 #include "core/hash.hpp"
+#include "serving/memory_fit.hpp"
 
+#include <algorithm>
 #include <limits>
 
 namespace kisim {
@@ -13,8 +15,7 @@ constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 }  // namespace
 
 LlmEngine Serving::engine(ReplicaState& replica) const {
-  const ServingModelModel& m = model.models[replica.model];
-  return LlmEngine(m.engine, *m.cost[replica.gpu.value], replica.engine, state.requests);
+  return LlmEngine(model.models[replica.model].engine, replica.cost, replica.engine, state.requests);
 }
 
 BatchServer Serving::batch(ReplicaState& replica) const {
@@ -329,7 +330,7 @@ void Serving::leave(RequestId id, Outcome outcome) {
 
 // ---- servers ----
 
-// Settles what an engine call has changed: ended requests, its timer, whether its GPUs work.
+// Settles what an engine call has changed: ended requests, whether its GPUs work, its speed and timer.
 void Serving::after_engine(ReplicaId id) {
   ReplicaState& replica = state.replicas[id];
   for (size_t i = 0; i < replica.engine.finished.size(); ++i) {
@@ -340,14 +341,21 @@ void Serving::after_engine(ReplicaId id) {
     respond(done);
   }
   replica.engine.finished.clear();
+  set_busy(id, engine(replica).busy());
+  pace_engine(id);
+}
+
+// Gives the step under way its end, at the speed that there is now.
+void Serving::pace_engine(ReplicaId id) {
+  ReplicaState& replica = state.replicas[id];
   LlmEngine e = engine(replica);
+  e.set_speed(e.busy() ? interference(replica) : 1, engine_.now());
   Time at = e.timer();
   if (at != replica.timer_at) {
     engine_.cancel(replica.timer);
     if (at != Time::max()) replica.timer = engine_.schedule(at, Priority::Completion, kind(Code::Step), id.value);
     replica.timer_at = at;
   }
-  set_busy(id, e.busy());
   if (replica.accelerator.gpus > 0) cluster_.set_load(replica.pod, e.load(engine_.now()), engine_.now());
 }
 
@@ -357,7 +365,7 @@ void Serving::start_batches(ReplicaId id, uint32_t m) {
   engine_.cancel(s.look_timer);
   Time again = batch(replica).form(m, engine_.now());
   set_busy(id, replica.batch.busy > 0);
-  pace(id);
+  pace_batches(id);
   if (again != Time::max()) s.look_timer = engine_.schedule(again, Priority::Completion, kind(Code::Look), id.value, m);
   for (size_t i = 0; i < replica.batch.refused.size(); ++i) {
     RequestId refused = replica.batch.refused[i];
@@ -395,7 +403,7 @@ void Serving::on_batch_end(ReplicaId id, uint32_t m, uint32_t i) {
 }
 
 // Gives the batches that have just begun their ends, and all that run new ones where their speed has changed.
-void Serving::pace(ReplicaId id) {
+void Serving::pace_batches(ReplicaId id) {
   ReplicaState& replica = state.replicas[id];
   BatchServerState& b = replica.batch;
   Time now = engine_.now();
@@ -425,41 +433,67 @@ void Serving::set_busy(ReplicaId id, bool busy) {
     replica.busy.set(engine_.now(), busy);
     cluster_.set_busy(replica.pod, busy, engine_.now());
   }
-  // Its neighbours feel when it begins and ends, and which of its models run.
-  for (GpuId gpu : replica.shared_gpus)
-    for (ReplicaId other : state.tenants[gpu.value])
-      if (other != id && state.replicas[other].batch.busy > 0) pace(other);
+  // Its neighbours feel when it begins and ends, and what of it runs.
+  for (uint32_t place : replica.shared)
+    for (ReplicaId other : state.tenants[place])
+      if (other != id) pace(other);
+}
+
+// A replica feels its neighbours while something of it runs.
+void Serving::pace(ReplicaId id) {
+  ReplicaState& replica = state.replicas[id];
+  if (replica.batch.busy > 0) pace_batches(id);
+  if (model.models[replica.model].llm && engine(replica).busy()) pace_engine(id);
 }
 
 // ---- GPUs that several replicas use ----
 
-// Speed at which the others on its GPUs let it run; that of the slowest of them.
+// Of the device that it runs on, while it is alone there.
+GpuDemand Serving::demand(ReplicaState& replica) const {
+  if (model.models[replica.model].llm) return engine(replica).demand(engine_.now());
+  BatchServer server = batch(replica);
+  const Accelerator& on = replica.accelerator;
+  return {std::min(1.0, server.demand(&LatencyLaw::compute) / on.compute_share),
+          std::min(1.0, server.demand(&LatencyLaw::bandwidth) / on.bandwidth_share)};
+}
+
+// Speed at which the others on its devices let it run; that of the slowest of them.
 double Serving::interference(const ReplicaState& replica) {
-  if (replica.shared_gpus.empty()) return 1;
+  if (replica.shared.empty()) return 1;
   const Interference& law = *model.interference[static_cast<size_t>(replica.accelerator.sharing)];
   double slowest = 1;
-  for (GpuId gpu : replica.shared_gpus) {
+  for (uint32_t place : replica.shared) {
     state.demands.clear();
     size_t self = 0;
-    for (ReplicaId id : state.tenants[gpu.value]) {
+    for (ReplicaId id : state.tenants[place]) {
       ReplicaState& tenant = state.replicas[id];
       if (tenant.busy.value() == 0) continue;
       if (&tenant == &replica) self = state.demands.size();
-      bool llm = model.models[tenant.model].llm;
-      state.demands.push_back(
-          llm ? GpuDemand{1, 1}
-              : GpuDemand{batch(tenant).demand(&LatencyLaw::compute), batch(tenant).demand(&LatencyLaw::bandwidth)});
+      state.demands.push_back(demand(tenant));
     }
     if (state.demands.size() > 1) slowest = std::min(slowest, law.speed(state.demands, self));
   }
   return slowest;
 }
 
+void Serving::find_shared(ReplicaState& replica) const {
+  if (!model.interference[static_cast<size_t>(replica.accelerator.sharing)]) return;
+  constexpr uint32_t kPlaces = 9;
+  const PodState& pod = cluster_.state.pods[replica.pod];
+  for (uint16_t d : pod.devices) {
+    const GpuDevice& device = cluster_.devices(pod.node)[d];
+    uint32_t place = cluster_.gpu(pod.node, device.gpu).value * kPlaces;
+    if (device.instance) place += 1u + device.instance->start;
+    if (std::find(replica.shared.begin(), replica.shared.end(), place) == replica.shared.end())
+      replica.shared.push_back(place);
+  }
+}
+
 void Serving::join_tenants(ReplicaId id, bool join) {
   ReplicaState& replica = state.replicas[id];
-  for (GpuId gpu : replica.shared_gpus) {
-    if (gpu.value >= state.tenants.size()) state.tenants.resize(gpu.value + 1);
-    std::vector<ReplicaId>& tenants = state.tenants[gpu.value];
+  for (uint32_t place : replica.shared) {
+    if (place >= state.tenants.size()) state.tenants.resize(place + 1);
+    std::vector<ReplicaId>& tenants = state.tenants[place];
     if (join)
       tenants.push_back(id);
     else
@@ -484,20 +518,18 @@ ReplicaId Serving::add_replica(ServingModelId model_id, ServiceId service, PodId
   replica.service = service;
   replica.pod = pod;
   const ServingModelModel& m = model.models[model_id];
-  const PodState& p = cluster_.state.pods[pod];
-  replica.accelerator = cluster_.accelerator(pod);
+  replica.accelerator = cluster_.accelerator(pod, m.gpu);
   replica.since = engine_.now();
   replica.busy.reset(engine_.now());
   if (m.llm) {
-    const NodeModel& node = cluster_.model.nodes[p.node];
-    replica.gpu = node.gpu_model.valid() ? node.gpu_model : m.gpu;
-    KISIM_INVARIANT(replica.gpu.valid() && m.cost[replica.gpu.value], "pod {} serves {} on a GPU that cannot hold it",
-                    cluster_.pod_name(pod), m.name);
+    std::optional<std::string> complaint = does_not_fit(m, cluster_.model, replica.accelerator);
+    KISIM_INVARIANT(!complaint, "pod {} serves {}, which {}", cluster_.pod_name(pod), m.name, *complaint);
+    replica.cost = llm_cost(m.engine, cluster_.model.gpu_models[replica.accelerator.gpu_model], replica.accelerator);
     engine(replica).start();
   } else {
     batch(replica).start(replica.accelerator);
   }
-  if (model.interference[static_cast<size_t>(replica.accelerator.sharing)]) replica.shared_gpus = p.gpus;
+  find_shared(replica);
   join_tenants(id, true);
   ServiceState& s = state.services[service];
   replica.endpoint = static_cast<uint32_t>(s.endpoints.size());

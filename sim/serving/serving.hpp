@@ -22,16 +22,16 @@
 
 namespace kisim {
 
-// How the replicas of one spec.models entry serve. Costs depend on the GPU that a pod lands on.
+// How the replicas of one spec.models entry serve. Costs depend on what a pod lands on.
 struct ServingModelModel {
   std::string name;
   bool llm = false;
   BatchServerModel batch;
   LlmEngineModel engine;
-  std::vector<std::optional<LlmCost>> cost;  // by GpuModelId; none: the weights do not fit that GPU
-  GpuModelId gpu;                            // where the node does not name its GPU
-  Duration request_overhead;                 // before the queue
-  int32_t max_queue_size = 0;                // 0 = no limit
+  int64_t batch_bytes = 0;     // of GPU memory: weights and instances of all models of a batch server; 0: not said
+  GpuModelId gpu;              // where the node does not name its GPU
+  Duration request_overhead;   // before the queue
+  int32_t max_queue_size = 0;  // 0 = no limit
 };
 
 struct ServiceModel {
@@ -65,12 +65,12 @@ struct ReplicaState {
   ServiceId service;
   PodId pod;
   uint32_t endpoint = 0;  // its place among the service's endpoints while Ready
-  GpuModelId gpu;         // of an LLM engine
   bool lost = false;      // nobody answers there; requests hang, as if travelling
   Accelerator accelerator;
-  std::vector<GpuId> shared_gpus;  // on which it may be slowed
-  uint32_t requests = 0;           // travelling, waiting and running
-  __int128 left_ns = 0;            // Σ (their time of leaving − of coming); those that are here have not left
+  LlmCost cost;                  // of an LLM engine, there
+  std::vector<uint32_t> shared;  // devices on which it may be slowed: places of ServingState::tenants
+  uint32_t requests = 0;         // travelling, waiting and running
+  __int128 left_ns = 0;          // Σ (their time of leaving − of coming); those that are here have not left
   RequestList travelling;
   EventHandle timer;  // of the LLM engine, due at timer_at
   Time timer_at = Time::max();
@@ -105,8 +105,10 @@ struct ServingState {
   __int128 sojourn_ns = 0;              // of all that left
   __int128 arrivals_ns = 0;             // sum of arrival times of those in flight
   std::vector<Completion> completions;  // of closed-loop sources, taken and cleared by the World after each event
-  std::vector<std::vector<ReplicaId>> tenants;  // by GpuId: replicas on GPUs that interfere, in order of coming
-  std::vector<GpuDemand> demands;               // of one GPU's busy tenants; used within a call
+  // Replicas on devices that interfere, in order of coming. Nine places for each GPU: the GPU itself, or an instance by
+  // the memory slice at which it begins: instances do not feel each other.
+  std::vector<std::vector<ReplicaId>> tenants;
+  std::vector<GpuDemand> demands;  // of one device's busy tenants; used within a call
   struct Batches {
     uint64_t all = 0, outside = 0;  // the fitted range of their law
   };
@@ -214,7 +216,11 @@ class Serving {
   void start_batches(ReplicaId id, uint32_t model);
   void on_batch_end(ReplicaId id, uint32_t model, uint32_t instance);
   void pace(ReplicaId id);
+  void pace_engine(ReplicaId id);
+  void pace_batches(ReplicaId id);
+  GpuDemand demand(ReplicaState& replica) const;
   double interference(const ReplicaState& replica);
+  void find_shared(ReplicaState& replica) const;
   void set_busy(ReplicaId id, bool busy);
   void join_tenants(ReplicaId id, bool join);
   void remove_endpoint(ReplicaState& replica);

@@ -197,6 +197,36 @@ says err "bench.csv:1:1: seconds: no such column; found batch, ms"
 expect 3 calibrate startup bench.csv --time ms
 says err "found 3 points, allowed: 20 or more"
 
+cat >fitted.yaml <<'END'
+apiVersion: kisim.dev/v1
+kind: Scenario
+metadata: {name: fitted}
+spec:
+  duration: 60s
+  models: {server: {selector: {app: server}, engine: batch, maxBatchSize: 8, latency: {coefficients: coefficients.yaml}}}
+  traffic: {users: {service: server, pattern: {users: 4}}}
+---
+{apiVersion: v1, kind: Node, metadata: {name: n}, status: {allocatable: {cpu: "4", pods: "110"}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: server}
+spec:
+  selector: {matchLabels: {app: server}}
+  template: {metadata: {labels: {app: server}}, spec: {containers: [{name: server, image: "server:1"}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: server}, spec: {selector: {app: server}, ports: [{port: 80}]}}
+END
+expect 0 run fitted.yaml --output-dir fitted
+expect 0 run fitted/run.h5 --no-files
+sed -i 's/unit: ms/unit: s/' coefficients.yaml
+expect 3 validate fitted.yaml
+says err "coefficients.yaml:6:11: latency[0].unit: found 's', allowed: ms"
+rm coefficients.yaml
+expect 3 validate fitted.yaml
+says err "fitted.yaml:6:104: spec.models.server.latency.coefficients: found 'coefficients.yaml', which does not exist"
+expect 0 run fitted/run.h5 --no-files
+
 # ---- files that cannot be written
 
 expect 4 run "$quick" $short --output-dir /proc/kisim

@@ -2,6 +2,8 @@
 
 #include "calibration/calibrate.hpp"
 #include "calibration/data_table.hpp"
+#include "calibration/latency_fit.hpp"
+#include "calibration/startup_fit.hpp"
 
 #include <catch2/catch.hpp>
 

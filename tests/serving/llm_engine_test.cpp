@@ -19,10 +19,7 @@ LlmCost cost_of(int64_t kv_blocks) {
   cost.per_prefill_token_ps = 27'064'007;
   cost.per_attention_ps = 883.7;
   cost.kv_blocks = kv_blocks;
-  cost.linear_base = 6.7e-3;
-  cost.linear_per_sequence = 0.1e-3;
-  cost.linear_prefill_base = 6.7e-3;
-  cost.linear_prefill_per_token = 27e-6;
+  cost.linear = {6.7e-3, 0.1e-3, 6.7e-3, 27e-6};
   return cost;
 }
 
@@ -46,6 +43,7 @@ struct Bench {
   RequestSlab slab;
   LlmEngine engine{model, cost, state, slab};
   uint64_t calls = 0;
+  std::vector<std::pair<Time, double>> speeds;  // from when on, in order of time
 
   Bench(LlmEngineModel m, LlmCost c) : model(m), cost(c) { engine.start(); }
 
@@ -58,10 +56,15 @@ struct Bench {
       if (sent[i].abort != Time::max()) outside.push_back({sent[i].abort, 2 * i + 1});
     }
     std::sort(outside.begin(), outside.end());
-    size_t next = 0;
+    size_t next = 0, next_speed = 0;
     for (;;) {
       Time outer = next < outside.size() ? outside[next].first : Time::max();
       Time timer = engine.timer();
+      if (next_speed < speeds.size() && speeds[next_speed].first < std::min(outer, timer)) {
+        engine.set_speed(speeds[next_speed].second, speeds[next_speed].first);
+        ++next_speed;
+        continue;
+      }
       if (timer == Time::max() && outer == Time::max()) break;
       if (timer <= outer) {
         ++calls;
@@ -237,9 +240,10 @@ TEST_CASE("linear level: one timer per change of the batch") {
 
 TEST_CASE("costs follow the published decode fit") {
   // serving.md 2.2: ITL ms = 0.68 + 1.26 Tw + 1.27 Tkv + 0.0644 B at 3.35 TB/s.
-  LlmModel llm{"llama-3.1-8b", 8.03e9, 32, 4096, 32, 8, 128};
-  CHECK(llm.kv_bytes_per_token() == 128 * 1024);
-  EngineProfile engine;
+  LlmEngineModel model;
+  model.llm = {"llama-3.1-8b", 8.03e9, 32, 4096, 32, 8, 128};
+  CHECK(model.llm.kv_bytes_per_token() == 128 * 1024);
+  EngineProfile& engine = model.profile;
   engine.step_ms = 0.68;
   engine.weight_factor = 1.26;
   engine.kv_factor = 1.27;
@@ -247,14 +251,75 @@ TEST_CASE("costs follow the published decode fit") {
   engine.prefill_mfu = 0.6;
   engine.activation_gib = 5.5;
   engine.non_torch_gib = 0.15;
-  LlmCost cost = llm_cost(llm, engine, 989, 3350, 80ll << 30, 0.9, 1, 16);
+  GpuModel gpu;
+  gpu.fp16_tflops = 989;
+  gpu.bandwidth_gbs = 3350;
+  Accelerator on;
+  on.memory_bytes = 80ll << 30;
+  LlmCost cost = llm_cost(model, gpu, on);
   double itl_ms = (cost.step_ps + 8 * cost.per_sequence_ps + 8 * 300 * cost.per_kv_token_ps) * 1e-9;
   CHECK(itl_ms == Approx(0.68 + 1.26 * 16.06 / 3.35 + 1.27 * 8 * 300 * 131072e-9 / 3.35 + 8 * 0.0644).epsilon(1e-3));
   // Measured by ML.ENERGY at batch 8: 7.3 ms.
   CHECK(itl_ms == Approx(7.3).epsilon(0.1));
   // 72 GiB − weights − activations, in blocks of 2 MiB.
   CHECK(cost.kv_blocks == static_cast<int64_t>((72.0 - 16.06e9 / (1 << 30) - 5.65) * 1024 / 2));
-  CHECK(llm_cost(llm, engine, 65, 320, 16ll << 30, 0.9, 1, 16).kv_blocks < 0);
+
+  // On 3g.40gb of it: 60 of 132 SMs, half the memory slices, 39.5 GiB. The host is as fast as ever.
+  on.compute_share = 60.0 / 132;
+  on.bandwidth_share = 0.5;
+  on.memory_bytes = (79ll << 30) / 2;
+  LlmCost part = llm_cost(model, gpu, on);
+  CHECK(part.step_ps - cost.step_ps == Approx(1.26 * 16.06 / 3.35 * 1e9).epsilon(1e-6));
+  CHECK(part.per_sequence_ps == cost.per_sequence_ps);
+  CHECK(part.per_kv_token_ps == Approx(2.0 * cost.per_kv_token_ps).epsilon(1e-4));
+  CHECK(part.per_prefill_token_ps == Approx(2.2 * cost.per_prefill_token_ps).epsilon(1e-6));
+  CHECK(part.per_attention_ps == Approx(2.2 * cost.per_attention_ps));
+  CHECK(part.kv_blocks == static_cast<int64_t>((0.9 * 39.5 - 16.06e9 / (1 << 30) - 5.65) * 1024 / 2));
+  CHECK(part.ideal.weights == cost.ideal.weights);
+
+  on.memory_bytes = 16ll << 30;
+  CHECK(llm_cost(model, gpu, on).kv_blocks < 0);
+}
+
+TEST_CASE("neighbours stretch what is left of a step, to the nanosecond") {
+  // One token of prompt and ten more: each iteration takes a millisecond.
+  LlmCost cost;
+  cost.step_ps = 1'000'000'000;
+  cost.kv_blocks = 100;
+  cost.linear = {1e-3, 0, 1e-3, 0};
+  auto ends = [&](LlmEngineModel::Detail detail, std::vector<std::pair<double, double>> speeds) {
+    LlmEngineModel model;
+    model.detail = detail;
+    Bench bench(model, cost);
+    for (auto [at_ms, speed] : speeds) bench.speeds.push_back({Time{} + Duration::seconds(at_ms * 1e-3), speed});
+    return bench.run({{Time{}, 1, 11}})[0].finished.ns;
+  };
+  for (auto detail : {LlmEngineModel::Detail::Iteration, LlmEngineModel::Detail::Linear}) {
+    CHECK(ends(detail, {}) == 11'000'000);
+    CHECK(ends(detail, {{0, 0.5}}) == 22'000'000);
+    CHECK(ends(detail, {{5.5, 0.25}}) == 5'500'000 + 22'000'000);
+    CHECK(ends(detail, {{0.5, 0.5}, {9.5, 1}}) == 9'500'000 + 6'000'000);
+    // There and back again at one instant changes nothing.
+    CHECK(ends(detail, {{3.3, 0.5}, {3.3, 1}}) == 11'000'000);
+  }
+}
+
+TEST_CASE("a jump ends at the nanosecond of its single steps at any speed", "[property]") {
+  uint64_t seed = GENERATE(range(uint64_t{1}, uint64_t{11}));
+  Stream stream(seed, 2, Purpose::Policy);
+  std::vector<std::pair<Time, double>> speeds;
+  for (double t = 0; t < 40; t += draw_exponential(stream, 0.2))
+    speeds.push_back({Time{} + Duration::seconds(t), 0.1 + 0.9 * stream.uniform()});
+  auto results = [&](bool jump) {
+    LlmEngineModel model;
+    model.jump = jump;
+    Bench bench(model, cost_of(2000));
+    bench.speeds = speeds;
+    auto out = bench.run(random_load(seed, 200, 10, 0.1));
+    CHECK(bench.state.free_blocks == 2000);
+    return out;
+  };
+  CHECK(results(true) == results(false));
 }
 
 TEST_CASE("what a step takes of the GPUs is its bytes and FLOPs over its time, jumped or not") {
@@ -310,7 +375,7 @@ TEST_CASE("the linear level takes as much of the GPUs as its steady decoding") {
   bench.slab[id].output_tokens = 1000;
   bench.slab[id].scheduled = bench.slab[id].first_token = Time::max();
   bench.engine.enqueue(id, Time{});
-  double itl = cost.linear_base + cost.linear_per_sequence;
+  double itl = cost.linear.base + cost.linear.per_sequence;
   CHECK(bench.engine.load(Time{}).bandwidth * 1e-6 == Approx((4.8e-3 + 1024 * 39e-9) / itl).epsilon(0.01));
   bench.engine.on_timer(bench.engine.timer());
   CHECK(bench.engine.load(Time{}) == GpuLoad{});

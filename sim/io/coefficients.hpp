@@ -12,15 +12,38 @@
 //   interference:
 //     - {job: …, neighbour: …, speed: 0.71}
 
-#include "calibration/latency_fit.hpp"
-#include "calibration/startup_fit.hpp"
 #include "io/value.hpp"
+#include "serving/latency_law.hpp"
+#include "stats/interval.hpp"
 
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace kisim {
+
+// The time of a batch as a monotone table.
+struct LatencyFit {
+  std::vector<LatencyPoint> table;  // isotonic; ascending
+  std::vector<Interval> intervals;  // of the table's seconds; without width where a size was measured once
+  double base = 0, per_sample = 0;  // seconds: the robust line through relative errors, for a first impression
+  double fit_error = 0;             // median relative distance of the points from the table
+  // Median relative error at an inner size that is left out, from a table of the others.
+  double leave_one_out_error = 0;
+};
+
+// Points needed for a table: two of them give a line, a third can contradict it.
+inline constexpr size_t kLeastLatencyPoints = 3;
+
+// Lognormal: log seconds ~ N(log median, sigma²). Both from quantiles, which a few wild durations do not move: sigma =
+// (log p90 - log p10)/2.5631.
+struct StartupFit {
+  double median = 0, sigma = 0;
+  Interval median_interval, sigma_interval;
+  double min = 0, max = 0;  // of the durations
+  // Median relative error of the deciles, of all durations, and of each tenth of them from a fit to the others.
+  double fit_error = 0, left_out_error = 0;
+};
 
 // How a batch server behaves beyond the time of one batch, from closed-loop measurements.
 struct ServerFit {

@@ -1,6 +1,4 @@
-#include "calibration/coefficients.hpp"
-
-#include "calibration/data_table.hpp"
+#include "io/coefficients.hpp"
 
 #include <fmt/ranges.h>
 
