@@ -5,6 +5,7 @@
 #include "policy/autoscaler.hpp"
 #include "policy/descheduler.hpp"
 #include "policy/interference.hpp"
+#include "policy/mig.hpp"
 #include "policy/registry.hpp"
 #include "policy/router.hpp"
 #include "policy/scheduler.hpp"
@@ -30,6 +31,7 @@ std::vector<PolicyDoc> policy_docs() {
       {"scheduler", "kube", "kube-scheduler, with the profiles of schedulerConfiguration", scheduler_params()});
   add_role<SchedulerPlugin>("scheduler plugin", out);
   add_role<DeschedulerPlugin>("descheduler plugin", out);
+  add_role<MigPolicy>("mig", out);
   for (const ExpanderDoc& expander : expander_docs())
     out.push_back({"cluster-autoscaler expander", expander.name, expander.doc, {}});
   return out;

@@ -514,17 +514,27 @@ void Cluster::set_node_version(NodeId id, NodeId version) {
   for (size_t r = 0; r < model.resource_count(); ++r)
     if (new_devices || !is_gpu_resource(model.resources[r])) allocatable[r] = amounts[r];
   if (!new_devices) return;
+  const std::vector<GpuDevice>&now = devices(id), &then = model.nodes[version].devices;
+  std::vector<DeviceState> states(then.size());
+  std::vector<uint16_t> places(now.size(), 0);  // where those that are held will be
+  for (size_t d = 0; d < now.size(); ++d) {
+    if (state.devices[id.value][d].taken == 0) continue;
+    places[d] = static_cast<uint16_t>(std::find(then.begin(), then.end(), now[d]) - then.begin());
+    states[places[d]] = state.devices[id.value][d];
+  }
+  for (PodId pod : state.node_pods[id.value])
+    for (uint16_t& d : state.pods[pod].devices) d = places[d];
+  state.devices[id.value] = std::move(states);
   state.device_version[id.value] = version;
-  state.devices[id.value].resize(devices(id).size());
   for (uint32_t g = 0; g < device_model(id).gpus; ++g)
     if (!state.gpus[gpu(id, g)].healthy) count_gpu(gpu(id, g), -1);
 }
 
-// Devices that pods hold must be the same there.
+// Devices that pods hold must be there.
 bool Cluster::can_have_devices_of(NodeId id, NodeId version) const {
   const std::vector<GpuDevice>&now = devices(id), &then = model.nodes[version].devices;
   for (size_t d = 0; d < now.size(); ++d)
-    if (state.devices[id.value][d].taken > 0 && (d >= then.size() || now[d] != then[d])) return false;
+    if (state.devices[id.value][d].taken > 0 && std::find(then.begin(), then.end(), now[d]) == then.end()) return false;
   return true;
 }
 

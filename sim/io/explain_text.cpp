@@ -26,6 +26,7 @@ class Text {
   std::string text() {
     heading();
     evictions();
+    reconfigurations();
     if (!e_.cycle) return out_;
     const CycleExplanation& cycle = *e_.cycle;
     if (cycle.scheduled && e_.node.empty())
@@ -68,6 +69,18 @@ class Text {
       else
         paragraph(fmt::format("At {} it was evicted from {} to make room for {}.", clock(eviction.at), eviction.node,
                               eviction.preemptor));
+    }
+  }
+
+  void reconfigurations() {
+    using Outcome = Reconfiguration::Outcome;
+    for (const ReconfigurationExplanation& r : e_.reconfigurations) {
+      std::string end = r.told.outcome == Outcome::Pending ? "It is under way."
+                        : r.told.outcome == Outcome::Success
+                            ? fmt::format("It was done at {}.", clock(r.told.ended))
+                            : fmt::format("It failed at {}: {}.", clock(r.told.ended), r.told.why);
+      paragraph(fmt::format("At {} {} was to be cut as {} ({}){}. {}", clock(r.told.at), r.node, r.told.config,
+                            r.told.reason, r.evicted ? ", for which the pod was evicted" : "", end));
     }
   }
 
@@ -208,6 +221,16 @@ std::string explanation_json(const PodExplanation& e) {
                                 {"preemptor", eviction.preemptor},
                                 {"node", eviction.node},
                                 {"victims", eviction.victims}});
+  out["reconfigurations"] = Json::array();
+  constexpr const char* kStates[] = {"pending", "success", "failed"};
+  for (const ReconfigurationExplanation& r : e.reconfigurations)
+    out["reconfigurations"].push_back({{"at_s", r.told.at.to_seconds()},
+                                       {"node", r.node},
+                                       {"config", r.told.config},
+                                       {"reason", r.told.reason},
+                                       {"evicted", r.evicted},
+                                       {"state", kStates[static_cast<size_t>(r.told.outcome)]},
+                                       {"why", r.told.why.empty() ? Json() : Json(r.told.why)}});
   out["cycle"] = e.cycle ? cycle_json(*e.cycle) : Json();
   return out.dump(2) + '\n';
 }

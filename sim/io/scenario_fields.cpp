@@ -396,6 +396,7 @@ Fields declare_policies(ScenarioDraft& draft) {
         "between replicas on one GPU, by the way they share it: time-slicing, mps, gpu-milli");
   f.add("descheduler", declare_descheduler(draft),
         "who evicts pods that would better run elsewhere; nobody without it");
+  f.add("mig", declare_mig_policy(draft), "who has GPUs cut anew while the cluster runs; nobody without it");
   return f;
 }
 

@@ -66,6 +66,7 @@ Nested declare_actions(ScenarioDraft& draft);
 Nested declare_pods(Scenario& scenario);
 Nested declare_cluster_autoscaler(ScenarioDraft& draft);
 Nested declare_descheduler(ScenarioDraft& draft);
+Nested declare_mig_policy(ScenarioDraft& draft);
 Nested declare_latencies(Scenario& scenario);
 Nested declare_startup(ModelSpec::Startup& startup);
 

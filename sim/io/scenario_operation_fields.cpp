@@ -50,6 +50,9 @@ Fields declare_reconfigure(ActionSpec& action, ActionDraft& draft) {
   f.add("takes", &action.takes, "from the last pod's end until the node has its new devices")
       .in(Unit::Seconds)
       .required();
+  f.add("gracePeriod", &action.grace_period, "for pods to end; left out, their own");
+  f.add("timeout", &action.timeout, "when evicting is given up, and the GPUs stay as they are; left out, never")
+      .above(0);
   return f;
 }
 
@@ -72,7 +75,7 @@ Fields declare(ActionSpec& action, ActionDraft& draft) {
   f.add("gracePeriod", &action.grace_period, "drain: for pods to end; left out, their own");
   f.add("timeout", &action.timeout, "drain: when it gives up; left out, never").above(0);
   f.add("reconfigure", one([&](const SourceMark&) { return declare_reconfigure(action, draft); }),
-        "cuts the GPUs of a node anew: pods that hold some are evicted first");
+        "cuts GPUs of a node anew, as mig-manager does: pods that hold one of them are evicted first");
   return f;
 }
 
@@ -246,6 +249,24 @@ Nested declare_descheduler(ScenarioDraft& draft) {
     f.add("interval", &descheduler.interval, "from cycle to cycle; 0 = one cycle, at `at`");
     f.add("at", &descheduler.at, "of the first cycle");
     f.add("dryRun", &descheduler.dry_run, "count what it would evict, and evict nothing");
+    return f;
+  });
+}
+
+Nested declare_mig_policy(ScenarioDraft& draft) {
+  return one([&draft](const SourceMark& mark) {
+    MigPolicySpec& mig = draft.scenario.mig_policy.emplace();
+    mig.mark = mig.policy.mark = mark;
+    Fields f;
+    f.add("name", &mig.policy.name, "see `kisim list policies`; further fields are its parameters").required();
+    f.add("configs", &mig.configs, "values of the label nvidia.com/mig.config that it may choose").required();
+    f.add("nodeSelector", &mig.node_selector, "labels of the nodes that it looks after; left out, all with MIG");
+    f.add("interval", &mig.interval, "from look to look at the cluster").min(1e-3);
+    f.add("takes", &mig.takes, "from the last pod's end until a node has its new devices").in(Unit::Seconds).required();
+    f.add("gracePeriod", &mig.grace_period, "for pods to end; left out, their own");
+    f.add("timeout", &mig.timeout, "when evicting is given up, and the GPUs stay as they are; left out, never")
+        .above(0);
+    f.others = &mig.policy.params;
     return f;
   });
 }

@@ -1,9 +1,6 @@
 #include "kube/actions.hpp"
 
-#include "core/random.hpp"
-
-#include <algorithm>
-#include <utility>
+#include "kube/drain.hpp"
 
 #include <algorithm>
 
@@ -11,8 +8,6 @@ namespace kisim {
 
 namespace {
 
-constexpr Duration kDrainRetry = 5_s;  // kubectl drain, after a refusal
-constexpr Duration kDrainPoll = 1_s;   // until the pods that it has evicted are gone
 constexpr std::string_view kDrain = "kubectl drain";
 
 bool has_empty_dir(const PodSpec& spec) {
@@ -51,17 +46,15 @@ void Actions::on_act(uint32_t i) {
     case Kind::DeleteNode:
       return api_.remove_node(action.node);
     case Kind::Cordon:
-      return cordon(action.node, true);
+      return api_.cordon(action.node, true);
     case Kind::Uncordon:
       if (action.version.valid()) api_.update_node(action.node, action.version);
-      return cordon(action.node, false);
+      return api_.cordon(action.node, false);
     case Kind::Drain:
-      cordon(action.node, true);
+      api_.cordon(action.node, true);
       return begin_drain(i);
     case Kind::Reconfigure:
-      cordon(action.node, true);
-      api_.update_node(action.node, action.pending);
-      return begin_drain(i);
+      return mig_.set_config(action.mig_node, action.mig_config, "kubectl label");
   }
 }
 
@@ -77,14 +70,6 @@ void Actions::delete_namespace(const Action& action) {
       controllers_.remove_with_pods(WorkloadId(w));
 }
 
-void Actions::cordon(NodeId node, bool on) {
-  if (api_.has_condition(node, kNodeCordoned) == on) return;
-  api_.set_condition(node, kNodeCordoned, on);
-  std::string_view reason = on ? "NodeNotSchedulable" : "NodeSchedulable";
-  api_.node_event(node, KubeEvent::Type::Normal, reason, "kubelet",
-                  [&] { return fmt::format("Node {} status is now: {}", api_.node_name(node), reason); });
-}
-
 // kubectl looks at the node's pods once (pkg/drain/filters.go), and does nothing where one of them may not go.
 void Actions::begin_drain(uint32_t i) {
   const Action& action = model_.actions[i];
@@ -93,8 +78,7 @@ void Actions::begin_drain(uint32_t i) {
   drain.since = engine_.now();
   for (PodId pod : cluster_.state.node_pods[action.node.value]) {
     if (std::string_view why = refusal(pod, action); !why.empty()) return give_up(i, why);
-    bool stays = action.kind == Action::Kind::Reconfigure && cluster_.state.pods[pod].devices.empty();
-    if (!of_daemon_set(pod) && !stays) drain.pods.push_back(pod);
+    if (!of_daemon_set(pod)) drain.pods.push_back(pod);
   }
   on_drain(i);
 }
@@ -125,40 +109,12 @@ void Actions::on_drain(uint32_t i) {
   const Action& action = model_.actions[i];
   DrainState& drain = state_.drains[i];
   drain.retry = {};
-  std::erase_if(drain.pods, [&](PodId pod) {
-    Eviction result = api_.evict(pod, kDrain, action.grace_period);
-    bool refused = result == Eviction::TooManyRequests || result == Eviction::TwoBudgets;
-    if (refused) state_.statistics.decisions.add("EvictionRefused", to_string(result));
-    drain.failed |= result == Eviction::TwoBudgets;
-    return result != Eviction::TooManyRequests;
-  });
+  evict_all(api_, state_.statistics.decisions, drain, kDrain, action.grace_period);
   if (drain.pods.empty() && drain.failed) return give_up(i, to_string(Eviction::TwoBudgets));
-  if (drain.pods.empty() && action.kind == Action::Kind::Reconfigure) return cut_gpus(i);
   if (drain.pods.empty()) return state_.statistics.decisions.add("Drained");
   if (action.timeout && engine_.now() + kDrainRetry > drain.since + *action.timeout)
     return give_up(i, "global timeout reached");
   drain.retry = engine_.schedule(engine_.now() + kDrainRetry, Priority::Control, events_.drain, i);
-}
-
-// mig-manager and the device plugin restart when the last pod that holds a device is gone.
-void Actions::cut_gpus(uint32_t i) {
-  const Action& action = model_.actions[i];
-  DrainState& drain = state_.drains[i];
-  const std::vector<DeviceState>& devices = cluster_.state.devices[action.node.value];
-  bool in_use = std::any_of(devices.begin(), devices.end(), [](const DeviceState& d) { return d.taken > 0; });
-  auto come_again = [&](Duration after) {
-    drain.retry = engine_.schedule(engine_.now() + after, Priority::Control, events_.drain, i);
-  };
-  if (!cluster_.state.node_present[action.node.value]) return;
-  if (in_use) return come_again(kDrainPoll);
-  if (!std::exchange(drain.cutting, true)) {
-    Stream stream(model_.seed, action.entity, Purpose::Run);
-    return come_again(Duration::seconds(std::clamp(action.takes.draw(stream), 0.0, kForever.to_seconds())));
-  }
-  api_.update_node(action.node, action.version);
-  nodes_.apply_taints(action.node);
-  cordon(action.node, false);
-  state_.statistics.decisions.add("Reconfigured");
 }
 
 }  // namespace kisim

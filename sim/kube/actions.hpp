@@ -1,9 +1,11 @@
 #pragma once
-// What an operator does: kubectl apply, delete, scale, rollout restart, cordon, uncordon and drain, at given instants.
+// What an operator does: kubectl apply, delete, scale, rollout restart, cordon, uncordon, drain and label, at given
+// instants.
 
 #include "core/engine.hpp"
 #include "kube/api_server.hpp"
 #include "kube/controllers.hpp"
+#include "kube/mig_manager.hpp"
 #include "kube/node_lifecycle.hpp"
 
 namespace kisim {
@@ -16,12 +18,13 @@ class Actions {
   };
 
   Actions(const KubeModel& model, KubeState& state, Cluster& cluster, Controllers& controllers, NodeLifecycle& nodes,
-          ApiServer& api, Engine& engine, Events events)
+          MigManager& mig, ApiServer& api, Engine& engine, Events events)
       : model_(model),
         state_(state),
         cluster_(cluster),
         controllers_(controllers),
         nodes_(nodes),
+        mig_(mig),
         api_(api),
         engine_(engine),
         events_(events) {}
@@ -35,21 +38,19 @@ class Actions {
  private:
   void apply_node(const Action& action);
   void delete_namespace(const Action& action);
-  void cordon(NodeId node, bool on);
   void begin_drain(uint32_t action);
   // Of one that is there: kubectl looks for it by its name.
   bool of_daemon_set(PodId pod) const;
   // Why the drain may not delete the pod; empty: it may, or passes over it.
   std::string_view refusal(PodId pod, const Action& action) const;
   void give_up(uint32_t action, std::string_view why);
-  // Goes on once no pod holds a device of the node: after some time it is another.
-  void cut_gpus(uint32_t action);
 
   const KubeModel& model_;
   KubeState& state_;
   Cluster& cluster_;
   Controllers& controllers_;
   NodeLifecycle& nodes_;
+  MigManager& mig_;
   ApiServer& api_;
   Engine& engine_;
   Events events_;

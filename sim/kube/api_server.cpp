@@ -253,6 +253,14 @@ void ApiServer::set_condition(NodeId node, uint16_t condition, bool on) {
   node_changed();
 }
 
+void ApiServer::cordon(NodeId node, bool on) {
+  if (has_condition(node, kNodeCordoned) == on) return;
+  set_condition(node, kNodeCordoned, on);
+  std::string_view reason = on ? "NodeNotSchedulable" : "NodeSchedulable";
+  node_event(node, KubeEvent::Type::Normal, reason, "kubelet",
+             [&] { return fmt::format("Node {} status is now: {}", node_name(node), reason); });
+}
+
 void ApiServer::add_node(NodeId node) {
   cluster_.add_node(node, engine_.now());
   state_.statistics.nodes.add(engine_.now(), 1);

@@ -79,6 +79,8 @@ class ApiServer {
   bool has_condition(NodeId node, uint16_t condition) const {
     return cluster_.state.node_conditions[node.value].any_of(condition);
   }
+  // spec.unschedulable
+  void cordon(NodeId node, bool on);
   void add_node(NodeId node);
   // Its object is now that entry of ClusterModel::nodes.
   void update_node(NodeId node, NodeId version);

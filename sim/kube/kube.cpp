@@ -25,13 +25,15 @@ Kube::Kube(const KubeModel& model, KubeState& state, Cluster& cluster, Serving& 
              {kind(Code::NodeNotice), kind(Code::ZoneTurn), kind(Code::TaintEviction)}),
       faults_(model, state, cluster, kubelet_, nodes_, api_, scheduler_, engine,
               {kind(Code::FaultBegin), kind(Code::FaultEnd)}),
-      actions_(model, state, cluster, controllers_, nodes_, api_, engine, {kind(Code::Act), kind(Code::Drain)}),
+      mig_(model, state, cluster, nodes_, api_, engine, kind(Code::MigStep)),
+      actions_(model, state, cluster, controllers_, nodes_, mig_, api_, engine, {kind(Code::Act), kind(Code::Drain)}),
       metrics_(model, state, cluster, serving, engine, {kind(Code::Scrape), kind(Code::UsageSample)}),
       hpa_(model, state, cluster, metrics_, api_, controllers_, engine, kind(Code::HpaSync)),
       cluster_autoscaler_(model, state, cluster, scheduler_, api_, engine,
                           {kind(Code::AutoscalerScan), kind(Code::NodeJoined), kind(Code::NodeDeletion)}),
       descheduler_(model, state, cluster, kubelet_, api_, engine,
-                   {kind(Code::Descheduling), kind(Code::DeschedulerCollect), kind(Code::Deschedule)}) {}
+                   {kind(Code::Descheduling), kind(Code::DeschedulerCollect), kind(Code::Deschedule)}),
+      mig_loop_(model, state, cluster, mig_, engine, kind(Code::MigLook)) {}
 
 void Kube::start() {
   scheduler_.start();
@@ -40,11 +42,13 @@ void Kube::start() {
   nodes_.start();
   controllers_.start();
   faults_.start();
+  mig_.start();
   actions_.start();
   metrics_.start();
   hpa_.start();
   cluster_autoscaler_.start();
   descheduler_.start();
+  mig_loop_.start();
   settle();
 }
 
@@ -100,6 +104,10 @@ void Kube::dispatch(const Event& event) {
       return descheduler_.on_collect();
     case Code::Deschedule:
       return descheduler_.on_evict(PodId(event.target), event.payload);
+    case Code::MigStep:
+      return mig_.on_step(event.target);
+    case Code::MigLook:
+      return mig_loop_.on_look();
   }
 }
 
@@ -123,6 +131,7 @@ void Kube::deliver(Change change) {
   if (change.kind == Change::Kind::NodeRemoved) {
     if (!cluster_.state.node_present[change.node.value]) return;
     nodes_.node_left(change.node);
+    mig_.node_left(change.node);
     kubelet_.node_stopped(change.node);
     kubelet_.pods_not_ready(change.node);
     return api_.forget_node(change.node);

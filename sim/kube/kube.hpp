@@ -12,6 +12,8 @@
 #include "kube/hpa_loop.hpp"
 #include "kube/kubelet.hpp"
 #include "kube/metrics_pipeline.hpp"
+#include "kube/mig_loop.hpp"
+#include "kube/mig_manager.hpp"
 #include "kube/model.hpp"
 #include "kube/node_lifecycle.hpp"
 #include "kube/scheduler.hpp"
@@ -49,6 +51,8 @@ class Kube {
     Descheduling,
     DeschedulerCollect,
     Deschedule,  // target: pod; payload: the descheduler's own
+    MigStep,     // target: entry of KubeModel::mig_nodes
+    MigLook
   };
   static constexpr uint8_t kSchedulerCodes = 0x40;
 
@@ -96,11 +100,13 @@ class Kube {
   Controllers controllers_;
   NodeLifecycle nodes_;
   Faults faults_;
+  MigManager mig_;
   Actions actions_;
   MetricsPipeline metrics_;
   HpaLoop hpa_;
   ClusterAutoscaler cluster_autoscaler_;
   DeschedulerLoop descheduler_;
+  MigLoop mig_loop_;
 };
 
 }  // namespace kisim

@@ -7,6 +7,7 @@
 #include "kube/pod_start.hpp"
 #include "kube/scheduler.hpp"
 #include "policy/autoscaler.hpp"
+#include "policy/mig.hpp"
 
 #include <cstdint>
 #include <limits>
@@ -139,12 +140,40 @@ struct Action {
   int32_t replicas = 0;
   enum class Cascade : uint8_t { Background, Foreground, Orphan } cascade = Cascade::Background;
   std::string namespace_;
-  // ApplyNode, Reconfigure: an entry of ClusterModel::nodes; `pending`: what the node is until its GPUs are cut anew.
-  NodeId node, version, pending;
+  NodeId node, version;  // ApplyNode: an entry of ClusterModel::nodes
   bool ignore_daemon_sets = true, delete_empty_dir_data = true, force = false;
   std::optional<Duration> grace_period, timeout;
-  Distribution takes = Distribution::constant(0);  // Reconfigure: seconds
-  uint64_t entity = 0;                             // address of its stream
+  uint32_t mig_node = 0, mig_config = 0;  // Reconfigure: of KubeModel::mig_nodes, and of its configs
+};
+
+// A node whose GPUs may be cut anew, and what its object then is: entries of ClusterModel::nodes.
+struct MigNode {
+  NodeId node;
+  // What it is while it is not cut yet, and where it could not be: its labels and devices of before, but for the labels
+  // nvidia.com/mig.config and nvidia.com/mig.config.state.
+  struct From {
+    NodeId before, pending, failed;
+  };
+  struct Config {
+    std::string name;  // of the label
+    NodeId success;
+    std::vector<From> from;                          // by every object that it may have had before
+    Distribution takes = Distribution::constant(0);  // seconds, once no pod holds a device
+    std::optional<Duration> grace_period, timeout;   // of the drain
+  };
+  std::vector<Config> configs;
+  uint64_t entity = 0;  // address of its streams
+};
+
+// Who has nodes cut anew while the cluster runs.
+struct MigPolicyModel {
+  std::shared_ptr<const MigPolicy> policy;
+  Duration interval;
+  std::vector<std::string> configs;
+  struct Node {
+    uint32_t mig_node = 0, first_config = 0;  // the first of `configs` among MigNode::configs; the others follow
+  };
+  std::vector<Node> nodes;
 };
 
 // A group of nodes that the cluster autoscaler sizes. Its nodes are entries of ClusterModel::nodes, made when needed.
@@ -197,6 +226,8 @@ struct KubeModel {
   MetricsSettings metrics;
   std::vector<Fault> faults;
   std::vector<Action> actions;
+  std::vector<MigNode> mig_nodes;
+  std::optional<MigPolicyModel> mig_policy;
   std::optional<ClusterAutoscalerModel> cluster_autoscaler;
   std::optional<DeschedulerModel> descheduler;
 };

@@ -10,6 +10,7 @@
 #include "kube/model.hpp"
 #include "kube/scheduler.hpp"
 #include "kube/statistics.hpp"
+#include "policy/memory.hpp"
 
 #include <array>
 #include <string>
@@ -149,8 +150,23 @@ struct DrainState {
   std::vector<PodId> pods;  // still to be evicted
   Time since;
   EventHandle retry;
-  bool failed = false;   // for one of them at least
-  bool cutting = false;  // Reconfigure: no pod holds a device any more
+  bool failed = false;  // for one of them at least
+};
+
+// What goes on at a node of KubeModel::mig_nodes.
+struct MigState {
+  enum class Step : uint8_t { Idle, Draining, Ending, Cutting } step = Step::Idle;
+  uint32_t config = 0;  // that is applied
+  uint32_t record = 0;  // its entry of KubeStatistics::reconfigurations
+  DrainState drain;
+  bool cordoned = false;  // by this reconfiguration
+  struct Next {
+    uint32_t config = 0;
+    std::string reason;
+  };
+  std::optional<Next> next;     // what the label says since
+  std::optional<Time> changed;  // end of the last one
+  uint64_t cuts = 0;            // ever; addresses the next one's stream
 };
 
 struct KubeState {
@@ -164,7 +180,10 @@ struct KubeState {
   ClusterAutoscalerState cluster_autoscaler;
   std::vector<QuotaState> quotas;
   std::vector<FaultState> faults;
-  std::vector<DrainState> drains;            // by action
+  std::vector<DrainState> drains;  // by action
+  std::vector<MigState> mig_nodes;
+  PolicyMemoryBox mig_memory;
+  Stream mig_stream;
   std::vector<Change> changes;               // that nobody has been told of yet; empty between events
   std::array<ClientLimiter, 6> controllers;  // one client each, by WorkloadModel::Kind
   ClientLimiter descheduler;

@@ -47,6 +47,16 @@ struct Scaling {
   std::string reason;
 };
 
+// GPUs of a node that were to be cut anew.
+struct Reconfiguration {
+  Time at, ended;
+  NodeId node;
+  std::string config, reason;  // nvidia.com/mig.config; who wanted it and why
+  std::vector<PodId> evicted;
+  enum class Outcome : uint8_t { Pending, Success, Failed } outcome = Outcome::Pending;
+  std::string why;  // it failed
+};
+
 struct KubeStatistics {
   // Since the end of warm-up.
   struct Workload {
@@ -61,7 +71,8 @@ struct KubeStatistics {
   uint64_t scheduled = 0, preempted = 0, evicted = 0, restarts = 0;
   DecisionCounts decisions;
   std::vector<Scaling> scalings;
-  std::vector<PodStart> starts;  // that became ready, in this order
+  std::vector<Reconfiguration> reconfigurations;  // likewise
+  std::vector<PodStart> starts;                   // that became ready, in this order
 };
 
 }  // namespace kisim

@@ -604,6 +604,7 @@ class Compiler {
     if (scenario_.descheduler)
       k.descheduler = {scenario_.descheduler->policy, scenario_.descheduler->interval,
                        Time{} + scenario_.descheduler->at, scenario_.descheduler->dry_run};
+    if (scenario_.mig_policy) k.mig_policy->policy = make<MigPolicy>(scenario_.mig_policy->policy, "mig");
     scheduler();
     for (const HorizontalPodAutoscaler& hpa : scenario_.manifests.hpas) add_autoscaler(hpa);
     for (const auto& [name, choice] : scenario_.autoscalers) {

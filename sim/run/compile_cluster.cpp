@@ -66,6 +66,21 @@ std::string encoded_hash(const std::string& text) {
   return out;
 }
 
+const std::string kMigConfig = "nvidia.com/mig.config", kMigConfigState = "nvidia.com/mig.config.state";
+
+bool has_labels(const Labels& labels, const Labels& wanted) {
+  return std::all_of(wanted.begin(), wanted.end(), [&](const auto& want) {
+    const std::string* have = find_label(labels, want.first);
+    return have && *have == want.second;
+  });
+}
+
+void set_label(Labels& labels, const std::string& key, const std::string& value) {
+  std::erase_if(labels, [&](const auto& label) { return label.first == key; });
+  labels.emplace_back(key, value);
+  std::sort(labels.begin(), labels.end());
+}
+
 }  // namespace
 
 ClusterCompiler::ClusterCompiler(const Scenario& scenario, Model& model, std::vector<Diagnostic>& diagnostics)
@@ -86,6 +101,8 @@ void ClusterCompiler::compile() {
   for (const Service& s : m.services) builder_.add_service(s);
   workloads(m, nullptr);
   actions();
+  mig_policy();
+  mig_transitions();
   for (const PodDisruptionBudget& b : m.pod_disruption_budgets) builder_.add_budget(b);
   for (const Diagnostic& d : builder_.warnings()) diagnostics_.push_back(d);
   model_.cluster = std::move(builder_).build();
@@ -97,8 +114,9 @@ void ClusterCompiler::compile() {
 
 void ClusterCompiler::nodes() {
   for (const Node& node : scenario_.manifests.nodes) {
-    node_names_[node.meta.name] = builder_.add_node(node);
+    NodeId id = node_names_[node.meta.name] = builder_.add_node(node);
     latest_nodes_[node.meta.name] = node;
+    objects_[node.meta.name].push_back(id);
   }
   node_groups();
   if (node_names_.empty())
@@ -326,9 +344,8 @@ void ClusterCompiler::refuse_others(const ActionSpec& spec) {
 void ClusterCompiler::apply_nodes(const ActionSpec& spec) {
   for (const Node& node : spec.apply.nodes) {
     NodeId known = find_node(node.meta.name);
-    NodeId version = builder_.add_node(node, true);
+    NodeId version = add_version(node);
     latest_nodes_[node.meta.name] = node;
-    versions_[node.meta.name] = version;
     if (!known.valid()) node_names_[node.meta.name] = known = version;
     Action& action = new_action(spec, Action::Kind::ApplyNode);
     action.node = known;
@@ -336,32 +353,85 @@ void ClusterCompiler::apply_nodes(const ActionSpec& spec) {
   }
 }
 
-// mig-manager acts on the label: pending until the GPUs are cut, with the devices of before.
 void ClusterCompiler::reconfigure(const ActionSpec& spec) {
-  NodeId node = find_node(spec.node);
-  auto latest = latest_nodes_.find(spec.node);
-  if (!node.valid() || latest == latest_nodes_.end())
+  if (!find_node(spec.node).valid() || !latest_nodes_.contains(spec.node))
     return error(spec.mark, "spec.actions", fmt::format("found node '{}', which no manifest has", spec.node));
-  auto set_label = [](Labels& labels, const std::string& key, const std::string& value) {
-    std::erase_if(labels, [&](const auto& label) { return label.first == key; });
-    labels.emplace_back(key, value);
-    std::sort(labels.begin(), labels.end());
-  };
-  const std::string key = "nvidia.com/mig.config";
-  NodeId& version = versions_[spec.node];
-  Labels pending = builder_.node(version.valid() ? version : node).object.meta.labels;
-  set_label(pending, key, spec.mig_config);
-  set_label(pending, key + ".state", "pending");
-  set_label(latest->second.meta.labels, key, spec.mig_config);
   Action& action = new_action(spec, Action::Kind::Reconfigure);
-  action.node = node;
-  action.pending = builder_.add_relabelled(version.valid() ? version : node, pending);
-  action.version = version = builder_.add_node(latest->second, true);
-  action.takes = spec.takes;
-  action.ignore_daemon_sets = true;
-  action.delete_empty_dir_data = action.force = true;
-  std::string address = "Reconfigure/" + spec.node;
-  action.entity = hash_combine(hash_text(address), fault_count_[address]++);
+  action.mig_node = mig_node(spec.node);
+  action.mig_config =
+      add_mig_config(action.mig_node, {spec.mig_config, {}, {}, spec.takes, spec.grace_period, spec.timeout});
+}
+
+// --- GPUs that are cut anew
+
+// Its entry of KubeModel::mig_nodes.
+uint32_t ClusterCompiler::mig_node(const std::string& name) {
+  std::vector<MigNode>& nodes = model_.kube.mig_nodes;
+  NodeId id = find_node(name);
+  auto known = std::find_if(nodes.begin(), nodes.end(), [&](const MigNode& n) { return n.node == id; });
+  if (known == nodes.end()) {
+    nodes.push_back({id, {}, hash_text("Reconfigure/" + name)});
+    known = nodes.end() - 1;
+  }
+  return static_cast<uint32_t>(known - nodes.begin());
+}
+
+// The node as its last manifest has it, with the label. Layouts that the GPUs do not allow are refused here.
+uint32_t ClusterCompiler::add_mig_config(uint32_t mig_node, MigNode::Config config) {
+  MigNode& node = model_.kube.mig_nodes[mig_node];
+  Node& latest = latest_nodes_.at(builder_.node(node.node).object.meta.name);
+  set_label(latest.meta.labels, kMigConfig, config.name);
+  config.success = add_version(latest);
+  node.configs.push_back(std::move(config));
+  return static_cast<uint32_t>(node.configs.size()) - 1;
+}
+
+// Once all objects that a node may have are known.
+void ClusterCompiler::mig_transitions() {
+  for (MigNode& node : model_.kube.mig_nodes) {
+    const std::vector<NodeId>& objects = objects_[builder_.node(node.node).object.meta.name];
+    for (MigNode::Config& config : node.configs)
+      for (NodeId before : objects) {
+        Labels labels = builder_.node(before).object.meta.labels;
+        set_label(labels, kMigConfig, config.name);
+        set_label(labels, kMigConfigState, "pending");
+        NodeId pending = builder_.add_relabelled(before, labels);
+        set_label(labels, kMigConfigState, "failed");
+        config.from.push_back({before, pending, builder_.add_relabelled(before, labels)});
+      }
+  }
+}
+
+void ClusterCompiler::mig_policy() {
+  if (!scenario_.mig_policy) return;
+  const MigPolicySpec& spec = *scenario_.mig_policy;
+  MigPolicyModel& out = model_.kube.mig_policy.emplace();
+  out.interval = spec.interval;
+  out.configs = spec.configs;
+  for (const auto& [name, manifest] : std::map(latest_nodes_)) {
+    NodeId id = find_node(name);
+    const NodeModel& node = builder_.node(id);
+    bool can = node.gpu_model.valid() && scenario_.gpus[node.gpu_model.value].mig.profiles().size() > 0;
+    if (!can || !has_labels(manifest.meta.labels, spec.node_selector)) continue;
+    if (objects_[name].size() > 1) {
+      error(spec.mark, "spec.policies.mig.nodeSelector",
+            fmt::format("selects node {}, which actions change, too", name));
+      continue;
+    }
+    uint32_t i = mig_node(name);
+    out.nodes.push_back({i, static_cast<uint32_t>(model_.kube.mig_nodes[i].configs.size())});
+    for (const std::string& config : spec.configs)
+      add_mig_config(i, {config, {}, {}, spec.takes, spec.grace_period, spec.timeout});
+  }
+  if (out.nodes.empty())
+    error(spec.mark, "spec.policies.mig", "found no node whose GPUs can be cut (MIG), allowed: at least one");
+}
+
+// A further object of a node that is there already, or may be later.
+NodeId ClusterCompiler::add_version(const Node& node) {
+  NodeId version = builder_.add_node(node, true);
+  objects_[node.meta.name].push_back(version);
+  return version;
 }
 
 // A node whose manifest says unschedulable is another object afterwards.
@@ -369,7 +439,7 @@ void ClusterCompiler::uncordon_object(const ActionSpec& spec, Action& action) {
   auto latest = latest_nodes_.find(spec.node);
   if (latest == latest_nodes_.end() || !latest->second.unschedulable) return;
   latest->second.unschedulable = false;
-  action.version = versions_[spec.node] = builder_.add_node(latest->second, true);
+  action.version = add_version(latest->second);
 }
 
 // kubectl rollout restart: the same pods with a new annotation.
@@ -438,12 +508,8 @@ void ClusterCompiler::faults() {
       add_fault(spec, {node}, spec.node);
     } else if (!spec.node_selector.empty()) {
       // Each node breaks by itself.
-      std::vector<NodeId> nodes = matching([&](const NodeModel& node) {
-        return std::all_of(spec.node_selector.begin(), spec.node_selector.end(), [&](const auto& want) {
-          const std::string* have = find_label(node.object.meta.labels, want.first);
-          return have && *have == want.second;
-        });
-      });
+      std::vector<NodeId> nodes =
+          matching([&](const NodeModel& node) { return has_labels(node.object.meta.labels, spec.node_selector); });
       if (nodes.empty()) error(spec.mark, "spec.faults.nodeSelector", "selects no node");
       for (NodeId node : nodes) add_fault(spec, {node}, model_.cluster.nodes[node].object.meta.name);
     } else {

@@ -40,6 +40,11 @@ class ClusterCompiler {
   void apply_nodes(const ActionSpec& spec);
   void uncordon_object(const ActionSpec& spec, Action& action);
   void reconfigure(const ActionSpec& spec);
+  uint32_t mig_node(const std::string& name);
+  uint32_t add_mig_config(uint32_t mig_node, MigNode::Config config);
+  void mig_policy();
+  void mig_transitions();
+  NodeId add_version(const Node& node);
   void restart(const ActionSpec& spec);
   WorkloadId target_of(const ActionSpec& spec);
   void quotas();
@@ -66,9 +71,9 @@ class ClusterCompiler {
   IdVector<WorkloadId, SpecId> latest_;
   std::map<std::pair<WorkloadModel::Kind, std::string>, WorkloadId> names_;
   std::map<std::string, NodeId> node_names_;
-  std::map<std::string, Node> latest_nodes_;     // as the last manifest or action has them
-  std::map<std::string, NodeId> versions_;       // of these, since an action changed them
-  std::map<std::string, uint64_t> fault_count_;  // by kind and target
+  std::map<std::string, Node> latest_nodes_;            // as the last manifest or action has them
+  std::map<std::string, std::vector<NodeId>> objects_;  // all that a node may have, but for labels of mig-manager
+  std::map<std::string, uint64_t> fault_count_;         // by kind and target
 };
 
 }  // namespace kisim

@@ -305,6 +305,19 @@ std::string queue_place(const QueuedPod& pod) {
   return "?";
 }
 
+std::vector<ReconfigurationExplanation> reconfigurations_of(const World& world, PodId id) {
+  const PodState& pod = world.state().cluster.pods[id];
+  Time bound = pod.node.valid() ? pod.scheduled : world.now();
+  std::vector<ReconfigurationExplanation> out;
+  for (const Reconfiguration& r : world.state().kube.statistics.reconfigurations) {
+    bool evicted = std::find(r.evicted.begin(), r.evicted.end(), id) != r.evicted.end();
+    bool over = r.outcome != Reconfiguration::Outcome::Pending;
+    bool waited = r.at <= bound && (!over || r.ended >= pod.created);
+    if (evicted || waited) out.push_back({r, world.cluster().node(r.node).object.meta.name, evicted});
+  }
+  return out;
+}
+
 }  // namespace
 
 PodExplanation explain_pod(std::shared_ptr<const Model> model, const std::string& name, Time at) {
@@ -317,6 +330,7 @@ PodExplanation explain_pod(std::shared_ptr<const Model> model, const std::string
   out.at = world.now();
   out.phase = kisim::to_string(state.phase);
   out.created = state.created;
+  out.reconfigurations = reconfigurations_of(world, pod);
   const SchedulerState& scheduler = world.state().kube.scheduler;
   World again(model);
   Watcher watcher(again, pod);

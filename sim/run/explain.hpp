@@ -61,6 +61,13 @@ struct EvictionExplanation {
   std::vector<std::string> victims;  // most important first
 };
 
+// GPUs that were to be cut anew while the pod waited, or for which it was evicted.
+struct ReconfigurationExplanation {
+  Reconfiguration told;
+  std::string node;
+  bool evicted = false;  // the pod
+};
+
 struct PodExplanation {
   std::string pod;  // namespace/name
   Time at;
@@ -72,7 +79,8 @@ struct PodExplanation {
   std::string waits;  // where in the scheduling queue and until what, for a pod that is not bound
   uint64_t attempts = 0;
   std::vector<EvictionExplanation> evictions;  // that it caused, or that it was a victim of
-  std::optional<CycleExplanation> cycle;       // that bound it, or that it would go through now
+  std::vector<ReconfigurationExplanation> reconfigurations;
+  std::optional<CycleExplanation> cycle;  // that bound it, or that it would go through now
 };
 
 // Replays the model to `at` and explains the pod with that name, "namespace/name" or the name alone. Throws InputError,

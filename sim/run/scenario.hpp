@@ -193,8 +193,8 @@ struct ActionSpec {
   bool ignore_daemon_sets = true;                  // Drain
   bool delete_empty_dir_data = true;               // Drain
   bool force = false;                              // Drain: bare pods go too
-  std::optional<Duration> grace_period;            // Drain
-  std::optional<Duration> timeout;                 // Drain; none: it tries for ever
+  std::optional<Duration> grace_period;            // Drain, Reconfigure
+  std::optional<Duration> timeout;                 // Drain, Reconfigure; none: it tries for ever
   std::string mig_config;                          // Reconfigure: the label nvidia.com/mig.config
   Distribution takes = Distribution::constant(0);  // Reconfigure: seconds, once no pod holds a device
   SourceMark mark;
@@ -254,6 +254,17 @@ struct DeschedulerSpec {
   SourceMark mark;
 };
 
+// Who has GPUs cut anew while the cluster runs.
+struct MigPolicySpec {
+  PolicyChoice policy;
+  std::vector<std::string> configs;  // values of nvidia.com/mig.config that it may choose
+  Labels node_selector;              // labels of the nodes whose GPUs it may have cut
+  Duration interval{30'000'000'000};
+  Distribution takes = Distribution::constant(0);  // seconds, as of a reconfiguration by an action
+  std::optional<Duration> grace_period, timeout;
+  SourceMark mark;
+};
+
 // A figure that may change in steps.
 struct TariffSpec {
   double value = 0;  // all the time, without steps
@@ -286,6 +297,7 @@ struct Scenario {
   std::vector<PodBehaviourSpec> pods;
   std::optional<ClusterAutoscalerSpec> cluster_autoscaler;
   std::optional<DeschedulerSpec> descheduler;
+  std::optional<MigPolicySpec> mig_policy;
   std::map<std::string, TariffSpec> prices;    // GPU model -> per hour
   std::optional<TariffSpec> carbon_intensity;  // grams of CO2 equivalent per kWh
   double pue = 1;
