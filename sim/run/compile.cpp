@@ -187,7 +187,7 @@ class Compiler {
       error(spec.mark, "spec.models." + spec.name + ".overlap",
             fmt::format("found {} with {} instances, which together would stand still, allowed: more than {}",
                         m.batch.overlap, instances, -1.0 / (instances - 1)));
-    check_memory(spec, served);
+    m.memory_bytes = check_memory(spec, served);
   }
 
   BatchModel batch_model(const BatchModelSpec& spec, const ModelSpec& server,
@@ -247,20 +247,21 @@ class Compiler {
     return law;
   }
 
-  // Weights and instances of all its models must fit the GPU that the pods get.
-  void check_memory(const ModelSpec& spec, const std::vector<const BatchModelSpec*>& served) {
+  // Weights and instances of all its models must fit the GPU that the pods get. What they need together.
+  double check_memory(const ModelSpec& spec, const std::vector<const BatchModelSpec*>& served) {
     double need = 0;
     for (const BatchModelSpec* s : served)
       if (s->steps.empty()) need += s->weights_bytes + s->instance_bytes * s->instances;
-    if (need == 0 || spec.gpu.empty()) return;
+    if (need == 0 || spec.gpu.empty()) return need;
     const GpuModel* gpu = find(scenario_.gpus, spec.gpu);
-    if (!gpu || need <= static_cast<double>(gpu->memory_bytes)) return;
+    if (!gpu || need <= static_cast<double>(gpu->memory_bytes)) return need;
     std::vector<std::string> fitting;
     for (const GpuModel& other : scenario_.gpus)
       if (need <= static_cast<double>(other.memory_bytes)) fitting.push_back(other.name);
     error(spec.mark, "spec.models." + spec.name + ".memory",
           fmt::format("weights and instances need {:.0f} bytes, {:.0f} more than {} has; what fits: {}", need,
                       need - static_cast<double>(gpu->memory_bytes), gpu->name, list(fitting)));
+    return need;
   }
 
   void llm(const ModelSpec& spec, const EngineProfile& engine, ServingModelModel& m) {
@@ -272,6 +273,7 @@ class Compiler {
     m.engine.max_num_batched_tokens = choose(spec.max_num_batched_tokens, engine.max_num_batched_tokens);
     m.engine.block_size = choose(spec.block_size, engine.block_size);
     m.request_overhead = Duration::seconds(engine.request_overhead_ms * 1e-3);
+    m.memory_share = spec.kv_memory_utilization;
     m.cost.resize(model_->cluster.gpu_models.size());
     for (size_t g = 0; g < model_->cluster.gpu_models.size(); ++g) {
       const GpuModel& gpu = model_->cluster.gpu_models[GpuModelId(g)];

@@ -30,8 +30,11 @@ struct ServingModelModel {
   LlmEngineModel engine;
   std::vector<std::optional<LlmCost>> cost;  // by GpuModelId; none: the weights do not fit that GPU
   GpuModelId gpu;                            // where the node does not name its GPU
-  Duration request_overhead;                 // before the queue
-  int32_t max_queue_size = 0;                // 0 = no limit
+  // What it takes of the memory of each of its devices once it has loaded: an LLM engine that share of it, whatever its
+  // load (weights, activations and the KV pool together), a batch server these bytes; both 0: not known.
+  double memory_share = 0, memory_bytes = 0;
+  Duration request_overhead;   // before the queue
+  int32_t max_queue_size = 0;  // 0 = no limit
 };
 
 struct ServiceModel {
