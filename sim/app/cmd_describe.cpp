@@ -3,6 +3,8 @@
 #include "io/humanize.hpp"
 #include "io/input.hpp"
 #include "policy_docs.hpp"
+#include "run/model.hpp"
+#include "scenario_flags.hpp"
 
 namespace kisim::app {
 
@@ -188,6 +190,47 @@ std::string describe_parameters(const TextStyle& style) {
   return out;
 }
 
+// As `nvidia-smi topo -m` shows it.
+std::string topology_matrix(const GpuTopology& topology, const TextStyle& style) {
+  std::vector<TextColumn> columns{{""}};
+  for (uint32_t g = 0; g < topology.gpus(); ++g) columns.push_back({fmt::format("GPU{}", g)});
+  columns.push_back({"NUMA", true});
+  TextTable table(columns);
+  for (uint32_t a = 0; a < topology.gpus(); ++a) {
+    std::vector<std::string> row{fmt::format("GPU{}", a)};
+    for (uint32_t b = 0; b < topology.gpus(); ++b) row.push_back(topology.connection(a, b));
+    row.push_back(std::to_string(topology.numa_node(a)));
+    table.row(row);
+  }
+  return table.text(style) +
+         "\nNV# = that many NVLinks; over PCIe, PIX = one switch, PXB = several,\nPHB = the host bridge, "
+         "NODE = host bridges of a NUMA node, SYS = NUMA nodes\n";
+}
+
+std::string describe_node(const std::string& name, const ClusterModel& cluster, const TextStyle& style) {
+  std::vector<std::string> names;
+  for (const NodeModel& node : cluster.nodes) names.push_back(node.object.meta.name);
+  auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end())
+    throw UsageError(fmt::format("no node '{}'.{} Known: {}", name, did_you_mean(name, names), fmt::join(names, ", ")));
+  const NodeModel& node = cluster.nodes[NodeId(static_cast<size_t>(found - names.begin()))];
+  Details details;
+  details.add("Name", name);
+  for (size_t r = 0; r < cluster.resource_count(); ++r)
+    if (node.allocatable[r] > 0)
+      details.add(cluster.resources[r], fmt::format("{}{}", node.allocatable[r], ResourceId(r) == kCpu ? "m" : ""));
+  if (node.gpus == 0) return details.text(style.width);
+  details.add("GPUs", fmt::format("{} {}", node.gpus,
+                                  node.gpu_model.valid() ? cluster.gpu_models[node.gpu_model].name
+                                                         : std::string("that the catalogue does not know")));
+  if (node.topology == NodeModel::kNoTopology) return details.text(style.width);
+  const GpuTopology& topology = cluster.topologies[node.topology];
+  if (node.gpus > 1)
+    details.add("All-reduce", fmt::format("{:.1f} GB/s in one direction, the slowest link of a ring through all GPUs",
+                                          topology.all_reduce_bandwidth((GpuSet{1} << node.gpus) - 1)));
+  return details.text(style.width) + '\n' + topology_matrix(topology, style);
+}
+
 struct Kind {
   const char* name;
   std::string (*text)(const std::string& name, const TextStyle&);
@@ -199,17 +242,28 @@ constexpr Kind kKinds[] = {
 
 int cmd_describe(const Arguments& arguments) {
   Arguments words;
-  CommandLine line({"describe policy|gpu|model|engine NAME\n  kisim describe parameters",
-                    "Shows one thing in detail, or every parameter of the Scenario document.",
-                    "  kisim describe policy hpa\n  kisim describe parameters | less\n"});
+  ScenarioFlags flags;
+  CommandLine line(
+      {"describe policy|gpu|model|engine NAME\n  kisim describe node NAME SCENARIO\n  kisim describe parameters",
+       "Shows one thing in detail, or every parameter of the Scenario document.",
+       "  kisim describe policy hpa\n  kisim describe node gpu-1 scenarios/quickstart.yaml\n"
+       "  kisim describe parameters | less\n"});
+  flags.add_to(line);
   if (!line.parse(arguments, words)) return kOk;
   const TextStyle style = output_style();
   if (words.size() == 1 && words[0] == "parameters") {
     print(describe_parameters(style));
     return kOk;
   }
-  if (words.empty()) throw UsageError("describe what? One of: policy, gpu, model, engine, parameters");
-  check_choice("describe", words[0], {"policy", "gpu", "model", "engine", "parameters"});
+  if (words.empty()) throw UsageError("describe what? One of: policy, gpu, model, engine, node, parameters");
+  check_choice("describe", words[0], {"policy", "gpu", "model", "engine", "node", "parameters"});
+  if (words[0] == "node") {
+    if (words.size() < 3) throw UsageError("describe node takes a name and a scenario");
+    const std::shared_ptr<const Model> model =
+        compile(read_scenario({words.begin() + 2, words.end()}, flags.options()));
+    print(describe_node(words[1], model->cluster, style));
+    return kOk;
+  }
   if (words.size() != 2) throw UsageError(fmt::format("describe {} takes one name", words[0]));
   for (const Kind& kind : kKinds) {
     if (words[0] == kind.name) print(kind.text(words[1], style));

@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <limits>
 #include <map>
@@ -23,6 +24,10 @@ constexpr int64_t kDefaultMemory = 200ll * 1024 * 1024;
 constexpr const char* kGpuMilliAnnotation = "alibabacloud.com/gpu-milli";
 constexpr const char* kGpuCountAnnotation = "alibabacloud.com/gpu-count";
 constexpr const char* kGpuModelAnnotation = "alibabacloud.com/gpu-card-model";
+
+// How its GPUs are linked, which no label says (cluster/topology.hpp).
+constexpr const char* kNvlinkAnnotation = "kisim.dev/gpu-nvlink";
+constexpr const char* kPcieAnnotation = "kisim.dev/gpu-pcie";
 
 int64_t amount(const ResourceList& list, const std::string& name, int64_t otherwise = 0) {
   for (const auto& [key, value] : list)
@@ -321,6 +326,7 @@ NodeId ClusterBuilder::add_node(const Node& manifest, bool joins_later) {
                                    : fmt::format("node {} has GPUs but no product label", node.meta.name)});
   }
   n.nvlink_domain = nvlink_domain(n);
+  n.topology = topology(n);
   for (const ContainerImage& i : node.images) n.images.push_back({image(i.name), i.size_bytes});
   std::stable_sort(n.images.begin(), n.images.end(), [](const auto& a, const auto& b) { return a.image < b.image; });
   n.images.erase(
@@ -345,6 +351,28 @@ uint32_t ClusterBuilder::nvlink_domain(const NodeModel& node) {
   if (!clique) return nvlink_domains_++;
   auto [it, added] = cliques_.try_emplace(*clique, nvlink_domains_);
   if (added) ++nvlink_domains_;
+  return it->second;
+}
+
+uint32_t ClusterBuilder::topology(const NodeModel& node) {
+  if (!node.gpu_model.valid() || node.gpus == 0 || node.gpus > GpuTopology::kMaxGpus) return NodeModel::kNoTopology;
+  const GpuModel& gpu = model_.gpu_models[node.gpu_model];
+  if (gpu.pcie_gen == 0) return NodeModel::kNoTopology;
+  const ObjectMeta& meta = node.object.meta;
+  auto annotated = [&](const char* key, auto parse, auto otherwise, const std::string& allowed) {
+    const std::string* text = find_label(meta.annotations, key);
+    if (!text) return otherwise;
+    if (auto value = parse(*text)) return *value;
+    warnings_.push_back({Severity::Warning, meta.mark, fmt::format("metadata.annotations[{}]", key),
+                         fmt::format("found '{}', allowed: {}", *text, allowed)});
+    return otherwise;
+  };
+  NvlinkFabric fabric = annotated(kNvlinkAnnotation, nvlink_fabric, gpu.nvlink_fabric,
+                                  fmt::format("{}", fmt::join(kNvlinkFabrics, ", ")));
+  PcieLayout pcie = annotated(kPcieAnnotation, pcie_layout, PcieLayout{},
+                              "GPUs per switch / switches per host bridge / host bridges per socket, as in 2/1/2");
+  auto [it, added] = topologies_.try_emplace({node.gpu_model, node.gpus, fabric, pcie}, model_.topologies.size());
+  if (added) model_.topologies.emplace_back(gpu, node.gpus, fabric, pcie);
   return it->second;
 }
 
@@ -493,6 +521,7 @@ void Cluster::add_node(NodeId id, Time now) {
   state.node_conditions[id.value] = {};
   for (uint32_t g = 0; g < model.nodes[id].gpus; ++g) {  // a new machine
     state.gpus[gpu(id, g)].healthy = true;
+    state.gpus[gpu(id, g)].nvlink_up = true;
     settle_power(gpu(id, g), now);
   }
   settle_power(id, now);
@@ -681,30 +710,57 @@ std::optional<PodTemplateModel::DeviceRequest> Cluster::too_large_request(PodId 
   return std::nullopt;
 }
 
-// Without a choice, the device plugin prefers the device with the fewest replicas taken (k8s-device-plugin,
-// internal/rm/allocate.go, distributed), which is the first free one where there are no replicas: all GPUs of a board
-// are linked alike.
+GpuSet Cluster::nvlinks_down(NodeId node) const {
+  GpuSet down = 0;
+  for (uint32_t g = 0; g < gpus(node) && g < GpuTopology::kMaxGpus; ++g)
+    if (!state.gpus[gpu(node, g)].nvlink_up) down |= GpuSet{1} << g;
+  return down;
+}
+
+// Without a choice, the device plugin prefers the GPUs that are linked best, and among instances and replicas the
+// device with the fewest replicas taken (k8s-device-plugin, internal/rm: aligned and distributed allocation).
 void Cluster::hand_out(PodId id, NodeId node, Time now, std::span<const uint16_t> gpus) {
   const PodTemplateModel& t = model.templates[state.pods[id].pod_template];
   const std::vector<GpuDevice>& all = devices(node);
-  const std::vector<DeviceState>& states = state.devices[node.value];
-  for (uint16_t gpu : gpus) {
+  auto hold_gpu = [&](uint32_t gpu) {
     auto device = std::find_if(all.begin(), all.end(), [&](const GpuDevice& d) { return d.gpu == gpu; });
     KISIM_INVARIANT(device != all.end(), "node {} has no GPU {}", this->node(node).object.meta.name, gpu);
     hold(id, node, static_cast<size_t>(device - all.begin()), now);
-  }
+  };
+  for (uint16_t gpu : gpus) hold_gpu(gpu);
   for (const PodTemplateModel::DeviceRequest& request : t.devices) {
     if (!gpus.empty() && model.resources[request.resource.value] == kGpuResource) continue;
-    for (int64_t k = 0; k < request.count; ++k) {
-      size_t best = all.size();
-      for (size_t d = 0; d < all.size(); ++d)
-        if (has_room(t, node, d, request.resource) && (best == all.size() || states[d].taken < states[best].taken))
-          best = d;
-      KISIM_INVARIANT(best < all.size(), "node {} has no {} left for pod {}", this->node(node).object.meta.name,
-                      model.resources[request.resource.value], pod_name(id));
-      hold(id, node, best, now);
-    }
+    GpuSet preferred = preferred_gpus(id, node, request);
+    for (GpuSet left = preferred; left != 0; left &= left - 1) hold_gpu(static_cast<uint32_t>(std::countr_zero(left)));
+    for (int64_t k = std::popcount(preferred); k < request.count; ++k)
+      hold(id, node, next_device(id, node, request.resource), now);
   }
+}
+
+// None where there is nothing to choose by: one device, instances, replicas, links that are not known.
+GpuSet Cluster::preferred_gpus(PodId id, NodeId node, const PodTemplateModel::DeviceRequest& request) const {
+  const PodTemplateModel& t = model.templates[state.pods[id].pod_template];
+  const GpuTopology* links = topology(node);
+  if (request.count < 2 || !links) return 0;
+  GpuSet free = 0;
+  for (size_t d = 0; d < devices(node).size(); ++d) {
+    if (!has_room(t, node, d, request.resource)) continue;
+    if (devices(node)[d].instance || devices(node)[d].replicas > 1) return 0;
+    free |= GpuSet{1} << devices(node)[d].gpu;
+  }
+  if (std::popcount(free) < request.count) return 0;
+  return links->preferred(free, static_cast<uint32_t>(request.count), nvlinks_down(node));
+}
+
+size_t Cluster::next_device(PodId id, NodeId node, ResourceId resource) const {
+  const PodTemplateModel& t = model.templates[state.pods[id].pod_template];
+  const std::vector<DeviceState>& states = state.devices[node.value];
+  size_t best = states.size();
+  for (size_t d = 0; d < states.size(); ++d)
+    if (has_room(t, node, d, resource) && (best == states.size() || states[d].taken < states[best].taken)) best = d;
+  KISIM_INVARIANT(best < states.size(), "node {} has no {} left for pod {}", this->node(node).object.meta.name,
+                  model.resources[resource.value], pod_name(id));
+  return best;
 }
 
 void Cluster::hold(PodId id, NodeId node, size_t d, Time now) {
@@ -774,6 +830,13 @@ Accelerator Cluster::accelerator(PodId id, GpuModelId otherwise) const {
   return out;
 }
 
+Accelerator Cluster::accelerator(NodeId node, const GpuDevice& device) const {
+  Accelerator out = accelerator_on(model, device_model(node), PodTemplateModel(), device,
+                                   static_cast<size_t>(device.replicas), 1, {});
+  out.first = gpu(node, device.gpu);
+  return out;
+}
+
 void Cluster::release(PodId id, Time now) {
   PodState& pod = state.pods[id];
   const PodTemplateModel& t = model.templates[pod.pod_template];
@@ -801,6 +864,9 @@ void Cluster::set_busy(PodId id, bool busy, Time now) {
     const GpuDevice& device = devices(pod.node)[d];
     int64_t share = gpu_share(t, pod.node, device);
     state.gpus[gpu(pod.node, device.gpu)].busy.add(now, busy ? share : -share);
+    DeviceState& counted = state.devices[pod.node.value][d];
+    counted.kernels += busy ? 1 : -1;
+    counted.active.set(now, counted.kernels > 0);
   }
 }
 
@@ -808,11 +874,16 @@ void Cluster::set_load(PodId id, GpuLoad load, Time now) {
   PodState& pod = state.pods[id];
   if (pod.load == load) return;
   for (GpuId g : pod.gpus) {
-    GpuLoad& sum = state.gpus[g].load;
-    sum.bandwidth += load.bandwidth - pod.load.bandwidth;
-    sum.compute += load.compute - pod.load.compute;
-    sum.awake += load.awake - pod.load.awake;
+    state.gpus[g].load += load - pod.load;
     settle_power(g, now);
+  }
+  // It may hold several replicas of one.
+  for (auto d = pod.devices.begin(); d != pod.devices.end(); ++d) {
+    if (std::find(pod.devices.begin(), d, *d) != d) continue;
+    DeviceState& counted = state.devices[pod.node.value][*d];
+    counted.load += load - pod.load;
+    counted.bandwidth.set(now, std::min(counted.load.bandwidth, kWholeLoad));
+    counted.compute.set(now, std::min(counted.load.compute, kWholeLoad));
   }
   pod.load = load;
 }

@@ -7,6 +7,7 @@
 #include "cluster/node_conditions.hpp"
 #include "cluster/objects.hpp"
 #include "cluster/power.hpp"
+#include "cluster/topology.hpp"
 #include "core/event.hpp"
 #include "core/id.hpp"
 #include "stats/time_weighted.hpp"
@@ -16,6 +17,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace kisim {
@@ -47,6 +49,9 @@ struct NodeModel {
   // nvidia.com/gpu.clique (NVSwitch racks). kNoNvlink where there is none.
   static constexpr uint32_t kNoNvlink = 0xffffffffu;
   uint32_t nvlink_domain = kNoNvlink;
+  // Of ClusterModel::topologies. kNoTopology: it has no GPUs, too many, or ones that the catalogue does not know.
+  static constexpr uint32_t kNoTopology = 0xffffffffu;
+  uint32_t topology = kNoTopology;
   std::string zone;  // "region:zone", the grouping key of the scheduler's node order; empty without labels
   struct Image {
     uint32_t image = 0;  // of ClusterModel::images
@@ -127,6 +132,7 @@ struct ClusterModel {
   IdVector<WorkloadId, WorkloadModel> workloads;
   IdVector<GpuModelId, GpuModel> gpu_models;
   IdVector<GpuModelId, PowerLaw> power;  // of them
+  std::vector<GpuTopology> topologies;   // that nodes have
   NodePower node_power;
   std::vector<std::string> images;           // names that nodes or pods know
   std::map<std::string, Labels> namespaces;  // their labels; those that no Namespace object names have none
@@ -170,6 +176,7 @@ class ClusterBuilder {
   uint32_t image(const std::string& name);
   LabelSelector default_spread_selector(const PodTemplateModel& pods, const LabelSelector* owner) const;
   uint32_t nvlink_domain(const NodeModel& node);
+  uint32_t topology(const NodeModel& node);
 
   ClusterModel model_;
   GpuConfigs gpu_configs_;
@@ -178,6 +185,7 @@ class ClusterBuilder {
   std::vector<Service> services_;
   std::map<std::string, uint32_t> cliques_;
   uint32_t nvlink_domains_ = 0;
+  std::map<std::tuple<GpuModelId, uint32_t, NvlinkFabric, PcieLayout>, uint32_t> topologies_;
   std::vector<ResourceList> node_lists_, template_lists_, container_lists_;
   std::vector<Diagnostic> warnings_;
 };
@@ -243,6 +251,7 @@ inline constexpr int64_t kWholeGpu = 7000;
 struct GpuState {
   NodeId node;
   bool healthy = true;
+  bool nvlink_up = true;
   TimeWeighted allocated;      // of kWholeGpu: what pods hold
   TimeWeighted busy;           // of these, what is held by pods for which a kernel runs
   GpuLoad load;                // of all who run there together
@@ -252,8 +261,12 @@ struct GpuState {
 
 // A device of NodeModel::devices.
 struct DeviceState {
-  PodId owner;        // of one that is not shared; invalid: free
-  int32_t taken = 0;  // its replicas that pods hold; thousandths of one that has no replicas
+  PodId owner;          // of one that is not shared; invalid: free
+  int32_t taken = 0;    // its replicas that pods hold; thousandths of one that has no replicas
+  int32_t kernels = 0;  // replicas for which one runs
+  GpuLoad load;         // of all of them
+  // What DCGM counts since the start: whether any kernel runs, 0 or 1, and the load, at most all of the GPU.
+  TimeWeighted active, bandwidth, compute;
 };
 
 // Pods of one template.
@@ -317,6 +330,13 @@ class Cluster {
   void set_node_version(NodeId node, NodeId version);
   const std::vector<GpuDevice>& devices(NodeId node) const { return device_model(node).devices; }
   uint32_t gpus(NodeId node) const { return device_model(node).gpus; }
+  // nullptr: not known.
+  const GpuTopology* topology(NodeId node) const {
+    uint32_t t = device_model(node).topology;
+    return t == NodeModel::kNoTopology ? nullptr : &model.topologies[t];
+  }
+  // Those of the node whose NVLinks do not work.
+  GpuSet nvlinks_down(NodeId node) const;
   GpuId gpu(NodeId node, uint32_t index) const { return GpuId(state.first_gpu[node.value] + index); }
   // Devices, or replicas of them, that the pod could get of a resource; of whole ones with gpu_milli.
   int64_t devices_left(PodId pod, NodeId node, ResourceId resource) const;
@@ -328,8 +348,11 @@ class Cluster {
   std::optional<PodTemplateModel::DeviceRequest> too_large_request(PodId pod, NodeId node) const;
   // What the pod computes on; gpus is 0 while it holds none. `otherwise`: where the node does not name its GPU.
   Accelerator accelerator(PodId pod, GpuModelId otherwise = {}) const;
+  // One device of the node, as who has all of it computes on it.
+  Accelerator accelerator(NodeId node, const GpuDevice& device) const;
   // Its devices count as allocatable no more, or again. Whoever holds one goes on holding it.
   void set_gpu_healthy(GpuId gpu, bool healthy);
+  void set_nvlink_up(GpuId gpu, bool up) { state.gpus[gpu].nvlink_up = up; }
   // The first resource of which the node has too little left for the pod; invalid: it fits.
   ResourceId shortage(PodId pod, NodeId node) const;
   // Charges the node; throws InvariantError if the node would be over its allocatable. `gpus` are the whole GPUs of
@@ -365,6 +388,8 @@ class Cluster {
   void settle_power(NodeId node, Time now);
   std::string name_of(const PodState& pod) const;
   void hand_out(PodId pod, NodeId node, Time now, std::span<const uint16_t> gpus);
+  size_t next_device(PodId pod, NodeId node, ResourceId resource) const;
+  GpuSet preferred_gpus(PodId pod, NodeId node, const PodTemplateModel::DeviceRequest& request) const;
   void hold(PodId pod, NodeId node, size_t device, Time now);
   void give_back(PodId pod, Time now);
   // How much of the device one more of a request takes: thousandths, or a replica.

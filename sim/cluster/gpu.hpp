@@ -9,6 +9,9 @@
 
 namespace kisim {
 
+// What the NVLinks of a node's GPUs lead to (cluster/topology.hpp).
+enum class NvlinkFabric : uint8_t { None, Bridge, CubeMesh, Direct, NvSwitch };
+
 struct GpuModel {
   std::string name;                   // "h100-80gb", kisim's key
   std::vector<std::string> products;  // values of the node label nvidia.com/gpu.product that mean this model
@@ -22,7 +25,10 @@ struct GpuModel {
   double power_base = 0, power_bandwidth = 0, power_compute = 0;
   double power_error = 0;  // mean absolute error of that fit, a share
   int32_t sm = 0;
-  double nvlink_gbs = 0;             // both directions together; 0 = no NVLink
+  double nvlink_gbs = 0;  // both directions together; 0 = no NVLink
+  int32_t nvlinks = 0;    // of which that is the sum
+  NvlinkFabric nvlink_fabric = NvlinkFabric::None;
+  int32_t pcie_gen = 0;              // of its x16 slot; 0 = not said
   int32_t mig_slices = 0;            // compute slices; 0 = no MIG
   MigGeometry mig;                   // empty: no MIG
   std::vector<std::string> pci_ids;  // "0x233010DE", what a device-filter of mig-parted names; of GPUs with MIG

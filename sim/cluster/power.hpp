@@ -28,8 +28,15 @@ struct GpuLoad {
 
   // From shares of the peaks, and of the multiprocessors; what is beyond all of them is all.
   static GpuLoad of(double bandwidth, double compute, double awake = 1);
+  GpuLoad operator-(const GpuLoad& o) const { return {bandwidth - o.bandwidth, compute - o.compute, awake - o.awake}; }
+  GpuLoad& operator+=(const GpuLoad& o) {
+    return *this = {bandwidth + o.bandwidth, compute + o.compute, awake + o.awake};
+  }
   bool operator==(const GpuLoad&) const = default;
 };
+
+// All of a peak.
+inline constexpr int64_t kWholeLoad = 1'000'000;
 
 // The GPU of the catalogue whose law the others share.
 inline constexpr const char* kPowerReference = "h100-80gb";

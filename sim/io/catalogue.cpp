@@ -1,5 +1,6 @@
 #include "io/catalogue.hpp"
 
+#include "cluster/topology.hpp"
 #include "io/input.hpp"
 
 #include <fmt/ranges.h>
@@ -201,7 +202,14 @@ std::vector<GpuModel> parse_gpu_catalogue(const std::string& text, const std::st
                    "allowed: all of powerBaseWatts, powerBandwidthWatts, powerComputeWatts and "
                    "powerError, or none");
     entry.whole("sm", entry.figure("sm"), gpu.sm);
+    entry.whole("pcieGen", entry.figure("pcieGen"), gpu.pcie_gen);
     gpu.nvlink_gbs = entry.figure("nvlinkGBs", true);
+    if (gpu.nvlink_gbs > 0) {
+      entry.whole("nvlinks", entry.figure("nvlinks"), gpu.nvlinks);
+      std::optional<NvlinkFabric> fabric = nvlink_fabric(entry.text("nvlinkFabric"));
+      if (!fabric) entry.refuse("nvlinkFabric", fmt::format("allowed: {}", fmt::join(kNvlinkFabrics, ", ")));
+      gpu.nvlink_fabric = fabric.value_or(NvlinkFabric::None);
+    }
     entry.whole("migSlices", entry.figure("migSlices", true), gpu.mig_slices);
     out.push_back(std::move(gpu));
   });

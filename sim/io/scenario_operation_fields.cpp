@@ -25,18 +25,20 @@ Fields declare(FaultSpec& fault, FaultDraft& draft) {
   Fields f;
   f.add("kind", &draft.kind, "what happens")
       .one_of({"node-loss", "zone-outage", "gpu-failure", "registry-failure", "registry-slow", "crash-loop", "oom-kill",
-               "metrics-outage"})
+               "metrics-outage", "nvlink-failure"})
       .required();
   f.add("at", &fault.at, "when it begins; left out, the first one comes after `every`").in(Unit::Seconds);
   f.add("every", &fault.every, "from the end of one to the begin of the next; left out, it happens once")
       .in(Unit::Seconds)
       .above(0);
   f.add("for", &fault.for_, "how long it lasts; 0 = for good").in(Unit::Seconds);
-  f.add("node", &fault.node, "node-loss, gpu-failure: the node that breaks");
+  f.add("node", &fault.node, "node-loss, gpu-failure, nvlink-failure: the node that breaks");
   f.add("nodeSelector", &fault.node_selector, "instead of node: every node with these labels breaks by itself");
   f.add("zone", &fault.zone, "zone-outage: topology.kubernetes.io/zone of the nodes that stop");
   f.add("workload", &fault.workload, "crash-loop, oom-kill: whose pods fail");
-  f.add("gpus", &fault.gpus, "gpu-failure: devices that become unhealthy").min(1).max(1024);
+  f.add("gpus", &fault.gpus, "gpu-failure: GPUs that become unhealthy; nvlink-failure: GPUs whose NVLinks go down")
+      .min(1)
+      .max(1024);
   f.add("factor", &fault.factor, "registry-slow: how many times as long pulls take").min(1).max(1e6);
   return f;
 }

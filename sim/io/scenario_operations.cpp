@@ -44,6 +44,7 @@ const std::vector<FaultRule>& fault_rules() {
       {"crash-loop", true, {"workload"}, {"workload"}},
       {"oom-kill", false, {"workload"}, {"workload"}},
       {"metrics-outage", true, {}, {}},
+      {"nvlink-failure", true, {"node", "nodeSelector", "gpus"}, {"node", "nodeSelector"}},
   };
   return kRules;
 }
@@ -393,7 +394,8 @@ void resolve_faults(SpecPlaces& places, const ObjectNames& names, Scenario& scen
     FaultSpec& fault = scenario.faults[i];
     const SpecPath path{"faults", index_text(i)};
     if (!fault.node.empty()) check_node(places, below(path, "node"), fault.node, names);
-    if (!fault.node.empty() && fault.kind == FaultSpec::Kind::GpuFailure) check_devices(places, path, fault, names);
+    const bool of_gpus = fault.kind == FaultSpec::Kind::GpuFailure || fault.kind == FaultSpec::Kind::NvlinkFailure;
+    if (!fault.node.empty() && of_gpus) check_devices(places, path, fault, names);
     if (!fault.zone.empty()) places.check_name(below(path, "zone"), fault.zone, {zones.begin(), zones.end()});
     const bool selects = std::any_of(names.nodes().begin(), names.nodes().end(),
                                      [&](const Node* node) { return has_labels(*node, fault.node_selector); });

@@ -45,6 +45,7 @@ constexpr MetricDoc kDocs[] = {
     recorded("kube_node_spec_unschedulable", "1", "1: cordoned", kKsm),
     recorded("DCGM_FI_DEV_POWER_USAGE", "W", "what the GPU draws now", kDcgm),
     recorded("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", "mJ", "since the start", kDcgm),
+    recorded("DCGM_FI_DEV_FB_TOTAL", "MiB", "memory of the GPU, or of the MIG instance", kDcgm),
     recorded("scheduler_pending_pods", "1", "pods by queue: active, backoff, unschedulable, gated", kScheduler),
     recorded("scheduler_schedule_attempts_total", "1", "attempts by result: scheduled, unschedulable, error",
              kScheduler),
@@ -128,7 +129,6 @@ void ClusterMetrics::for_each_cluster_metric(Time now, const MetricCallback& cal
   }
   for (size_t a = 0; a < model_.autoscalers.size(); ++a) autoscaler(AutoscalerId(a), callback);
   nodes(callback);
-  gpus(now, callback);
   scheduler(callback);
   autoscaler_controller(callback);
 }
@@ -238,20 +238,6 @@ void ClusterMetrics::nodes(const MetricCallback& callback) const {
     tell("DiskPressure", status(conditions.any_of(kNodeDiskPressure)));
     callback("kube_node_spec_unschedulable", {node},
              number(conditions.any_of(kNodeCordoned) || cluster_.node(NodeId(n)).object.unschedulable));
-  }
-}
-
-// Of GPUs whose power is known.
-void ClusterMetrics::gpus(Time now, const MetricCallback& callback) const {
-  constexpr double kMillijoule = 1e9;  // mW × ns
-  for (size_t g = 0; g < cluster_.state.gpus.size(); ++g) {
-    const GpuState& gpu = cluster_.state.gpus[GpuId(g)];
-    if (!cluster_.state.node_present[gpu.node.value] || !cluster_.power_law_of(GpuId(g))) continue;
-    std::string index = fmt::format("{}", g - cluster_.state.first_gpu[gpu.node.value]);
-    MetricLabel host{"Hostname", cluster_.node(gpu.node).object.meta.name}, device{"gpu", index};
-    callback("DCGM_FI_DEV_POWER_USAGE", {host, device}, static_cast<double>(gpu.power.value()) * 1e-3);
-    callback("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", {host, device},
-             static_cast<double>(cluster_.energy(GpuId(g), now)) / kMillijoule);
   }
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// What kube-state-metrics, cAdvisor, DCGM, kube-scheduler and the HPA controller export of the cluster, under their
+// What kube-state-metrics, cAdvisor, kube-scheduler and the HPA controller export of the cluster, under their
 // names and labels, read from the state at one instant. For those who record; an HPA sees metrics through
 // MetricsPipeline only.
 
@@ -17,7 +17,7 @@
 
 namespace kisim {
 
-// The documentation of all of them, in the order in which they are yielded.
+// The documentation of all of them, and of what DcgmExporter alone has.
 std::vector<MetricDoc> cluster_metric_docs();
 
 using MetricLabel = std::pair<std::string_view, std::string_view>;
@@ -43,7 +43,6 @@ class ClusterMetrics {
   void job(WorkloadId id, const MetricCallback& callback) const;
   void autoscaler(AutoscalerId id, const MetricCallback& callback) const;
   void nodes(const MetricCallback& callback) const;
-  void gpus(Time now, const MetricCallback& callback) const;
   void scheduler(const MetricCallback& callback) const;
   void autoscaler_controller(const MetricCallback& callback) const;
 

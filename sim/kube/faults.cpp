@@ -52,6 +52,8 @@ void Faults::set(uint32_t i, bool active) {
       return active ? stop_nodes(i) : start_nodes(i);
     case Fault::Kind::GpuFailure:
       return active ? break_gpus(i) : repair_gpus(i);
+    case Fault::Kind::NvlinkFailure:
+      return active ? break_nvlinks(i) : repair_nvlinks(i);
     case Fault::Kind::CrashLoop:
       return kubelet_.set_crash_looping(fault.workload, active);
     case Fault::Kind::OomKill:
@@ -75,14 +77,35 @@ void Faults::start_nodes(uint32_t i) {
   for (NodeId node : std::exchange(state_.faults[i].nodes, {})) nodes_.restart(node);
 }
 
-// The last healthy devices of the node.
+// The last GPUs of the fault's node that work so far, as many as it breaks.
+template <class Works>
+std::vector<GpuId> Faults::choose_gpus(uint32_t i, Works works) const {
+  NodeId node = model_.faults[i].nodes.front();
+  std::vector<GpuId> out;
+  if (!cluster_.state.node_present[node.value]) return out;
+  for (uint32_t g = cluster_.gpus(node); g-- > 0 && out.size() < static_cast<size_t>(model_.faults[i].gpus);)
+    if (works(cluster_.state.gpus[cluster_.gpu(node, g)])) out.push_back(cluster_.gpu(node, g));
+  return out;
+}
+
+// The GPUs go on over PCIe.
+void Faults::break_nvlinks(uint32_t i) {
+  state_.faults[i].gpus = choose_gpus(i, [](const GpuState& gpu) { return gpu.nvlink_up; });
+  if (state_.faults[i].gpus.empty()) return;
+  for (GpuId gpu : state_.faults[i].gpus) cluster_.set_nvlink_up(gpu, false);
+  state_.statistics.decisions.add("NvlinkDown");
+}
+
+void Faults::repair_nvlinks(uint32_t i) {
+  for (GpuId gpu : std::exchange(state_.faults[i].gpus, {})) cluster_.set_nvlink_up(gpu, true);
+}
+
 void Faults::break_gpus(uint32_t i) {
   NodeId node = model_.faults[i].nodes.front();
   if (!cluster_.state.node_present[node.value]) return;
-  uint32_t first = cluster_.state.first_gpu[node.value], count = cluster_.gpus(node);
-  std::vector<GpuId>& broken = state_.faults[i].gpus;
-  for (uint32_t g = count; g-- > 0 && broken.size() < static_cast<size_t>(model_.faults[i].gpus);)
-    if (cluster_.state.gpus[GpuId(first + g)].healthy) broken.push_back(GpuId(first + g));
+  uint32_t first = cluster_.state.first_gpu[node.value];
+  state_.faults[i].gpus = choose_gpus(i, [](const GpuState& gpu) { return gpu.healthy; });
+  const std::vector<GpuId>& broken = state_.faults[i].gpus;
   for (GpuId gpu : broken) {
     cluster_.set_gpu_healthy(gpu, false);
     scheduler_.device_changed(node, static_cast<uint16_t>(gpu.value - first), false);

@@ -40,6 +40,10 @@ class Faults {
   void set(uint32_t fault, bool active);
   void stop_nodes(uint32_t fault);
   void start_nodes(uint32_t fault);
+  template <class Works>
+  std::vector<GpuId> choose_gpus(uint32_t fault, Works works) const;
+  void break_nvlinks(uint32_t fault);
+  void repair_nvlinks(uint32_t fault);
   void break_gpus(uint32_t fault);
   void repair_gpus(uint32_t fault);
   void kill_one(const Fault& fault);

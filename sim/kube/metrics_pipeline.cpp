@@ -13,22 +13,40 @@ enum class Exporter : uint8_t { Llm, Batch, Any, Service };
 // Gauges are read as they are; rates are differences per second, shares differences of nanoseconds per nanosecond.
 enum class Reading : uint8_t { Gauge, Rate, Share };
 
+using Target = Scrape::Target;
+using Value = std::optional<double>;
+
 struct Metric {
   MetricDoc doc;
   Exporter exporter;
   Reading reading;
-  double (*value)(const ReplicaGauges&);
+  Value (*value)(const Target&);  // none: nobody exports it of such a pod
   double scale = 1;
 };
 
-constexpr double running(const ReplicaGauges& g) { return g.running; }
-constexpr double waiting(const ReplicaGauges& g) { return g.waiting; }
-constexpr double kv_usage(const ReplicaGauges& g) { return g.kv_usage; }
-constexpr double completed(const ReplicaGauges& g) { return static_cast<double>(g.completed); }
-constexpr double preemptions(const ReplicaGauges& g) { return static_cast<double>(g.preemptions); }
-constexpr double prompt_tokens(const ReplicaGauges& g) { return static_cast<double>(g.prompt_tokens); }
-constexpr double generated_tokens(const ReplicaGauges& g) { return static_cast<double>(g.generated_tokens); }
-constexpr double busy_ns(const ReplicaGauges& g) { return static_cast<double>(g.busy_ns); }
+constexpr double kMebibyte = 0x1p20;
+
+Value running(const Target& t) { return t.gauges.running; }
+Value waiting(const Target& t) { return t.gauges.waiting; }
+Value kv_usage(const Target& t) { return t.gauges.kv_usage; }
+Value completed(const Target& t) { return static_cast<double>(t.gauges.completed); }
+Value preemptions(const Target& t) { return static_cast<double>(t.gauges.preemptions); }
+Value prompt_tokens(const Target& t) { return static_cast<double>(t.gauges.prompt_tokens); }
+Value generated_tokens(const Target& t) { return static_cast<double>(t.gauges.generated_tokens); }
+Value busy_ns(const Target& t) { return static_cast<double>(t.gauges.busy_ns); }
+
+// Of the pod's devices.
+Value gpu_active(const Target& t) { return t.gpu ? Value(t.gpu->active) : std::nullopt; }
+Value gpu_active_without_mig(const Target& t) { return t.gpu && !t.gpu->instance ? gpu_active(t) : std::nullopt; }
+Value gpu_dram(const Target& t) { return t.gpu ? Value(t.gpu->dram) : std::nullopt; }
+Value gpu_tensor(const Target& t) { return t.gpu ? Value(t.gpu->tensor) : std::nullopt; }
+bool knows_memory(const Target& t) { return t.gpu && t.gpu->fb_used && t.gpu->fb_total > 0; }
+Value gpu_memory_used(const Target& t) {
+  return knows_memory(t) ? Value(static_cast<double>(*t.gpu->fb_used)) : std::nullopt;
+}
+Value gpu_memory_free(const Target& t) {
+  return knows_memory(t) ? Value(static_cast<double>(t.gpu->fb_free())) : std::nullopt;
+}
 
 constexpr std::string_view kVllm = "vLLM", kTriton = "Triton", kDcgm = "dcgm-exporter", kOwn = "kisim";
 
@@ -73,16 +91,48 @@ constexpr Metric kMetrics[] = {
      Exporter::Batch,
      Reading::Share,
      busy_ns},
-    {{"DCGM_FI_DEV_GPU_UTIL", "%", "share of the window in which a kernel ran, 0 to 100", kDcgm},
-     Exporter::Any,
-     Reading::Share,
-     busy_ns,
-     100},
-    {{"DCGM_FI_PROF_GR_ENGINE_ACTIVE", "1", "share of the window in which the compute engine was active, 0 to 1",
+    {{"DCGM_FI_DEV_GPU_UTIL", "%",
+      "share of the window in which a kernel of anyone ran on the GPU, 0 to 100; absent of MIG instances; under "
+      "time-slicing and MPS that of the whole GPU. However little of the GPU a kernel uses, it counts in full",
       kDcgm},
      Exporter::Any,
      Reading::Share,
-     busy_ns},
+     gpu_active_without_mig,
+     100},
+    {{"DCGM_FI_PROF_GR_ENGINE_ACTIVE", "1",
+      "share of the window in which the compute engine of the GPU or MIG instance was active, 0 to 1; under "
+      "time-slicing and MPS that of the whole GPU",
+      kDcgm},
+     Exporter::Any,
+     Reading::Share,
+     gpu_active},
+    {{"DCGM_FI_PROF_DRAM_ACTIVE", "1",
+      "mean share of the peak memory bandwidth of the GPU or MIG instance, 0 to 1; under time-slicing and MPS of all "
+      "who share it. Of batch models by the demand `bandwidth` of their latency",
+      kDcgm},
+     Exporter::Any,
+     Reading::Share,
+     gpu_dram},
+    {{"DCGM_FI_PROF_PIPE_TENSOR_ACTIVE", "1",
+      "mean share of the peak FP16 rate of the tensor cores of the GPU or MIG instance, 0 to 1; under time-slicing and "
+      "MPS of all who share it. Of batch models by the demand `compute` of their latency, which is an upper bound",
+      kDcgm},
+     Exporter::Any,
+     Reading::Share,
+     gpu_tensor},
+    {{"DCGM_FI_DEV_FB_USED", "MiB",
+      "memory in use on the GPU or MIG instance by all who share it, from the end of loading: what an LLM engine "
+      "reserves (kvMemoryUtilization), of batch models weights and instances; absent where that is not known",
+      kDcgm},
+     Exporter::Any,
+     Reading::Gauge,
+     gpu_memory_used,
+     1 / kMebibyte},
+    {{"DCGM_FI_DEV_FB_FREE", "MiB", "what DCGM_FI_DEV_FB_USED leaves of the memory", kDcgm},
+     Exporter::Any,
+     Reading::Gauge,
+     gpu_memory_free,
+     1 / kMebibyte},
     {{"kisim:requests_per_second", "1/s", "rate of completed requests over the window", kOwn},
      Exporter::Any,
      Reading::Rate,
@@ -111,9 +161,9 @@ bool exports(Exporter exporter, bool llm) {
 }
 
 // Pods are scraped in the order of their ids.
-template <class Target>
-const Target* find_target(const std::vector<Target>& targets, PodId pod) {
-  auto at = std::lower_bound(targets.begin(), targets.end(), pod, [](const Target& t, PodId id) { return t.pod < id; });
+template <class OfPod>
+const OfPod* find_target(const std::vector<OfPod>& targets, PodId pod) {
+  auto at = std::lower_bound(targets.begin(), targets.end(), pod, [](const OfPod& t, PodId id) { return t.pod < id; });
   return at != targets.end() && at->pod == pod ? &*at : nullptr;
 }
 
@@ -254,10 +304,11 @@ void MetricsPipeline::scrape(WorkloadId workload) {
   Scrape& scrape = state_.scrapes[workload].push();
   scrape.at = engine_.now();
   scrape.targets.clear();
+  Dcgm dcgm(cluster_, serving_);
   for (PodId id : cluster_.state.workload_pods[workload.value]) {
     const PodState& pod = cluster_.state.pods[id];
     if (pod.phase == PodPhase::Ready && pod.replica.valid() && usage_.is_running(id))
-      scrape.targets.push_back({id, serving_.gauges(pod.replica)});
+      scrape.targets.push_back({id, serving_.gauges(pod.replica), dcgm.of_pod(id, scrape.at)});
   }
   ServiceId service = model_.workloads[workload].service;
   scrape.held = service.valid() ? serving_.held(service) : 0;
@@ -365,15 +416,17 @@ MetricsPipeline::Sample MetricsPipeline::scraped_sample(WorkloadId workload, con
                                                         const Scrape::Target& target, size_t latest) const {
   const Metric& metric = kMetrics[query.index];
   Time at = state_.scrapes[workload].back(latest).at;
-  if (metric.reading == Reading::Gauge)
-    return MetricSample{to_milli(metric.value(target.gauges) * metric.scale), at, {}};
+  Value value = metric.value(target);
+  if (!value) return std::nullopt;
+  if (metric.reading == Reading::Gauge) return MetricSample{to_milli(*value * metric.scale), at, {}};
 
   const Scrape* first = window_start(workload, target.pod, latest);
-  if (!first) return std::nullopt;
+  Value before = first ? metric.value(*find_target(first->targets, target.pod)) : std::nullopt;
+  if (!before) return std::nullopt;
   Duration window = at - first->at;
-  double change = metric.value(target.gauges) - metric.value(find_target(first->targets, target.pod)->gauges);
   double unit = metric.reading == Reading::Rate ? 1e9 : 1;
-  return MetricSample{to_milli(change * unit / static_cast<double>(window.ns) * metric.scale), at, window};
+  double mean = (*value - *before) * unit / static_cast<double>(window.ns);
+  return MetricSample{to_milli(mean * metric.scale), at, window};
 }
 
 // The latest instant of a period counted from the offset; before the offset, one of its earlier multiples.

@@ -1,9 +1,11 @@
 #pragma once
 // What the metrics pipeline has scraped.
 
+#include "kube/dcgm.hpp"
 #include "serving/serving.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 namespace kisim {
@@ -30,6 +32,7 @@ struct Scrape {
   struct Target {
     PodId pod;
     ReplicaGauges gauges;
+    std::optional<DcgmGauges> gpu;  // of its devices; none: it has none
   };
   Time at;
   std::vector<Target> targets;  // by pod

@@ -104,13 +104,14 @@ struct Fault {
   enum class Kind : uint8_t {
     NodeLoss,
     GpuFailure,
+    NvlinkFailure,
     RegistryFailure,
     RegistrySlow,
     CrashLoop,
     OomKill,
     MetricsOutage
   } kind = Kind::NodeLoss;
-  std::vector<NodeId> nodes;  // NodeLoss: all of them at once; GpuFailure: one
+  std::vector<NodeId> nodes;  // NodeLoss: all of them at once; GpuFailure, NvlinkFailure: one
   WorkloadId workload;        // CrashLoop, OomKill
   int32_t gpus = 1;
   double factor = 1;  // RegistrySlow

@@ -521,10 +521,15 @@ void ClusterCompiler::faults() {
 void ClusterCompiler::add_fault(const FaultSpec& spec, std::vector<NodeId> nodes, const std::string& target) {
   using In = FaultSpec::Kind;
   using Out = Fault::Kind;
-  const std::map<In, Out> kinds{{In::NodeLoss, Out::NodeLoss},         {In::ZoneOutage, Out::NodeLoss},
-                                {In::GpuFailure, Out::GpuFailure},     {In::RegistryFailure, Out::RegistryFailure},
-                                {In::RegistrySlow, Out::RegistrySlow}, {In::CrashLoop, Out::CrashLoop},
-                                {In::OomKill, Out::OomKill},           {In::MetricsOutage, Out::MetricsOutage}};
+  const std::map<In, Out> kinds{{In::NodeLoss, Out::NodeLoss},
+                                {In::ZoneOutage, Out::NodeLoss},
+                                {In::GpuFailure, Out::GpuFailure},
+                                {In::NvlinkFailure, Out::NvlinkFailure},
+                                {In::RegistryFailure, Out::RegistryFailure},
+                                {In::RegistrySlow, Out::RegistrySlow},
+                                {In::CrashLoop, Out::CrashLoop},
+                                {In::OomKill, Out::OomKill},
+                                {In::MetricsOutage, Out::MetricsOutage}};
   Fault& fault = model_.kube.faults.emplace_back();
   fault.kind = kinds.at(spec.kind);
   fault.nodes = std::move(nodes);

@@ -114,13 +114,17 @@ void Recorder::sample(const World& world) {
 
   // what kube-state-metrics and the controllers export; series of single nodes, GPUs and pods only where all is wanted
   auto keep = [&](std::string_view metric, MetricLabels labels, double value) {
-    if (mode_ != Record::All && (metric.starts_with("kube_node") || metric.starts_with("DCGM"))) return;
+    if (mode_ != Record::All && metric.starts_with("kube_node")) return;
     SeriesLabels kept;
-    for (const auto& [name, text] : labels) kept.emplace_back(name, text);
+    for (const auto& [name, text] : labels)
+      if (!text.empty()) kept.emplace_back(name, text);
     point(std::string(metric), "1", kept, now, value);
   };
   world.cluster_metrics().for_each_cluster_metric(now, keep);
-  if (mode_ == Record::All) world.cluster_metrics().for_each_pod_metric(now, keep);
+  if (mode_ == Record::All) {
+    world.cluster_metrics().for_each_pod_metric(now, keep);
+    dcgm_.for_each_metric(world.cluster(), world.serving(), now, keep);
+  }
 
   // GPUs
   if (!state.cluster.gpus.empty()) {

@@ -3,6 +3,7 @@
 // the State: a run with and without a recorder has the same signature.
 
 #include "core/random.hpp"
+#include "kube/dcgm_exporter.hpp"
 #include "kube/pod_start.hpp"
 #include "serving/request.hpp"
 #include "stats/histogram.hpp"
@@ -90,6 +91,7 @@ class Recorder : public RequestSink {
   std::vector<uint64_t> arrived_before_;
   std::vector<double> busy_before_;  // GPU-seconds
   double energy_before_ = 0;         // joules, since the start
+  DcgmExporter dcgm_;
   Time last_sample_;
 };
 

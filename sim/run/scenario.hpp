@@ -169,7 +169,8 @@ struct FaultSpec {
     RegistrySlow,     // image pulls take `factor` times as long
     CrashLoop,        // the containers of the workload's pods exit as soon as they have started
     OomKill,          // one ready pod of the workload is killed by the kernel
-    MetricsOutage     // the metrics APIs do not answer
+    MetricsOutage,    // the metrics APIs do not answer
+    NvlinkFailure     // `gpus` GPUs of the node lose their NVLinks
   } kind = Kind::NodeLoss;
   std::optional<Distribution> at;                 // seconds from the start; none: the first one comes after `every`
   std::optional<Distribution> every;              // seconds from one's end to the next one's begin; none: once

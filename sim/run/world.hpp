@@ -55,6 +55,7 @@ class World {
   const Cluster& cluster() const { return cluster_; }
 
   ClusterMetrics cluster_metrics() const { return {model_->kube, state_.kube, cluster_, serving_}; }
+  const Serving& serving() const { return serving_; }
   ReplicaGauges replica_gauges(ReplicaId id) const { return serving_.gauges(id); }
   // What the run has cost and emitted so far, after warm-up.
   AccountsState accounts() const;

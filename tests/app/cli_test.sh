@@ -100,6 +100,11 @@ expect 0 describe model llama-3.1-8b
 says out "Layers:"
 expect 0 describe engine vllm-0.19
 says out "Source:"
+expect 0 describe node gpu-1 "$quick"
+says out "All-reduce"
+says out "NV18"
+expect 2 describe node gpu-99 "$quick"
+says err "gpu-1"
 expect 0 describe parameters
 says out "duration"
 expect 0 schema

@@ -95,10 +95,11 @@ TEST_CASE("every kind of fault") {
   - {kind: crash-loop, at: 1m, for: 10m, workload: llama}
   - {kind: oom-kill, every: 10m, workload: prod/llama}
   - {kind: metrics-outage, at: 1m, every: 5m, for: 1m}
+  - {kind: nvlink-failure, at: 1m, for: 1h, node: gpu-0, gpus: 3}
 )");
   CHECK(s.warnings.empty());
-  REQUIRE(s.faults.size() == 8);
-  for (size_t i = 0; i < 8; i++) CHECK(s.faults[i].kind == static_cast<Fault>(i));
+  REQUIRE(s.faults.size() == 9);
+  for (size_t i = 0; i < 9; i++) CHECK(s.faults[i].kind == static_cast<Fault>(i));
   CHECK(s.faults[0].at->mean() == 300);
   CHECK(s.faults[0].for_.mean() == 0);
   CHECK_FALSE(s.faults[0].every);
@@ -112,6 +113,7 @@ TEST_CASE("every kind of fault") {
   CHECK(s.faults[6].workload == "prod/llama");
   CHECK(s.faults[7].every->mean() == 300);
   CHECK(s.faults[7].mark.line == 14);
+  CHECK(s.faults[8].gpus == 3);
 }
 
 TEST_CASE("faults name nodes, zones and workloads that there are") {

@@ -42,9 +42,24 @@ struct KubeSetup {
     return NodeId(nodes++);
   }
 
+  NodeId add_gpu_node(const std::string& name, int64_t count, Labels labels = {}) {
+    Node node;
+    node.meta.name = name;
+    node.meta.labels = std::move(labels);
+    node.allocatable = {{"cpu", 8000}, {"memory", 64 * kGigabyte}, {"nvidia.com/gpu", count}, {"pods", 110}};
+    builder.add_node(node);
+    return NodeId(nodes++);
+  }
+
   PodSpec pod(int64_t milli_cpu = 1000) const {
     PodSpec spec;
     spec.containers = {container(milli_cpu)};
+    return spec;
+  }
+
+  PodSpec gpu_pod(const std::string& resource = "nvidia.com/gpu") const {
+    PodSpec spec = pod();
+    spec.containers[0].requests.push_back({resource, 1});
     return spec;
   }
 

@@ -535,6 +535,25 @@ TEST_CASE("containers crash on a device that fails, until it is repaired", "[kub
   CHECK(run.pod(hit).phase == PodPhase::Ready);
 }
 
+TEST_CASE("GPUs lose their NVLinks for a while, and nothing else", "[kubelet]") {
+  KubeSetup setup;
+  NodeId node = setup.add_gpu_node("gpus", 3);
+  WorkloadId w = setup.add("llm", 3, setup.gpu_pod());
+  Fault failure = fault(Fault::Kind::NvlinkFailure, 100, 15);
+  failure.nodes = {node};
+  failure.gpus = 2;
+  setup.kube.faults.push_back(failure);
+  KubeRun run(setup);
+  run.run_until(at(99));
+  CHECK(run.cluster().nvlinks_down(node) == 0);
+  run.run_until(at(100));
+  CHECK(run.cluster().nvlinks_down(node) == 0b110);
+  CHECK(run.decided("NvlinkDown") == 1);
+  CHECK(run.statistics().workloads[w].ready.value() == 3);
+  run.run_until(at(115));
+  CHECK(run.cluster().nvlinks_down(node) == 0);
+}
+
 TEST_CASE("a pod larger than any node stays Pending and says why", "[kubelet]") {
   KubeSetup setup;
   setup.add_node("a", 4000);

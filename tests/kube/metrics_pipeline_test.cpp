@@ -41,8 +41,8 @@ std::vector<Sight> watch(MetricSpec::Source source, const std::string& metric, D
                          double until) {
   std::vector<Sight> log;
   KubeSetup setup;
-  setup.add_node("a");
-  WorkloadId w = setup.add_server("web", 1, setup.pod(), 1);
+  setup.add_gpu_node("a", 1);
+  WorkloadId w = setup.add_server("web", 1, setup.gpu_pod(), 1);
   setup.kube.metrics = {.scrape_interval = 15_s, .offset = 5_s, .delay = delay, .window = 30_s};
   setup.autoscaler(w).policy = std::make_shared<Watcher>(source, metric, log);
   KubeRun run(setup);
