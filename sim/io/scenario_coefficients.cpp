@@ -74,11 +74,14 @@ class Resolver {
   }
 
   void start(Value& phase, const std::string& path) {
+    if (!phase.find("coefficients")) return;
     const auto taken = take(phase, path, "lognormal");
-    if (!taken) return;
     auto name = [](const StartupCoefficients& s) { return s.name; };
-    const StartupCoefficients* found = choose(taken->file->startup, name, *taken, "startup");
-    if (!found) return;
+    const StartupCoefficients* found = taken ? choose(taken->file->startup, name, *taken, "startup") : nullptr;
+    if (!found) {
+      phase = Value();  // as left out: its complaint is made
+      return;
+    }
     Value lognormal = scalar(taken->reference, 0);
     lognormal.kind = Kind::Mapping;
     lognormal.members = {made("median", scalar(taken->reference, found->fit.median)),

@@ -229,7 +229,7 @@ expect 3 validate fitted.yaml
 says err "coefficients.yaml:6:11: latency[0].unit: found 's', allowed: ms"
 rm coefficients.yaml
 expect 3 validate fitted.yaml
-says err "fitted.yaml:6:104: spec.models.server.latency.coefficients: found 'coefficients.yaml', which does not exist"
+says err "fitted.yaml:6:102: spec.models.server.latency.coefficients: found 'coefficients.yaml', which does not exist"
 expect 0 run fitted/run.h5 --no-files
 
 # ---- files that cannot be written
