@@ -34,6 +34,7 @@ const std::string kGpu = R"(gpus:
     bandwidthGBs: {value: 3350, source: datasheet}
     tdpWatts: {value: 700, source: datasheet}
     sm: {value: 132, source: datasheet}
+    pcieGen: {value: 5, source: datasheet}
 sources: {datasheet: the datasheet}
 )";
 

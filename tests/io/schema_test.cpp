@@ -87,7 +87,7 @@ TEST_CASE("the schema is JSON Schema draft 7 of the Scenario document") {
   CHECK(action["properties"]["apply"]["type"] == Json({"string", "array", "object"}));
   CHECK(action["properties"]["cascade"]["default"] == "background");
   const Json& fault = schema["properties"]["spec"]["properties"]["faults"]["items"]["properties"];
-  CHECK(fault["kind"]["enum"].size() == 8);
+  CHECK(fault["kind"]["enum"].size() == 9);
   CHECK(fault["every"]["anyOf"].back()["$ref"] == "#/definitions/distribution");
 }
 

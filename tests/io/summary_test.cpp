@@ -16,9 +16,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 // Changes the n-th plain field below a part of the summary; counts down in `n` and stops below zero.
-class Change {
+class FieldChange {
  public:
-  explicit Change(int n) : n_(n) {}
+  explicit FieldChange(int n) : n_(n) {}
   bool done() const { return n_ < 0; }
   const std::string& changed() const { return changed_; }
 
@@ -110,7 +110,7 @@ TEST_CASE("summary: the signature covers every field but the four of the contrac
   int fields = 0;
   for (;; ++fields) {
     Summary other = base;
-    Change change(fields);
+    FieldChange change(fields);
     for_each_field(other, change);
     if (!change.done()) break;
     INFO(change.changed());

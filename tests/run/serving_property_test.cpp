@@ -505,12 +505,13 @@ class Onlooker {
       const ServingModelModel& m = world_.model().serving.models[replica.model];
       if (replica.busy.integral(world_.now()) > (world_.now() - replica.since).ns)
         complain("replica {} was busy for longer than it lives", r);
-      if (m.llm) memory_suffices(r, replica, *m.cost[replica.gpu.value]);
+      if (m.llm) memory_suffices(r, replica);
     }
   }
 
   // Weights and KV blocks of Llama-3.1-8B: 2 bytes for each of 8.03e9 parameters, 128 KiB for a token.
-  void memory_suffices(size_t r, const ReplicaState& replica, const LlmCost& cost) {
+  void memory_suffices(size_t r, const ReplicaState& replica) {
+    const LlmCost& cost = replica.cost;
     int64_t held = cost.kv_blocks - replica.engine.free_blocks;
     if (held < 0 || held > cost.kv_blocks) complain("replica {} holds {} KV blocks of {}", r, held, cost.kv_blocks);
     bool empty = replica.engine.running.empty() && !replica.engine.stepping && replica.timer_at == Time::max();
