@@ -190,6 +190,13 @@ std::string describe_parameters(const TextStyle& style) {
   return out;
 }
 
+// Allocatable, in the unit that ClusterModel counts the resource in.
+std::string amount_text(const std::string& resource, int64_t amount) {
+  if (resource == "cpu") return fmt::format("{:g}", static_cast<double>(amount) / 1000);
+  bool bytes = resource == "memory" || resource == "ephemeral-storage" || resource.starts_with("hugepages-");
+  return bytes ? human_bytes(static_cast<double>(amount)) : fmt::format("{}", amount);
+}
+
 // As `nvidia-smi topo -m` shows it.
 std::string topology_matrix(const GpuTopology& topology, const TextStyle& style) {
   std::vector<TextColumn> columns{{""}};
@@ -218,7 +225,7 @@ std::string describe_node(const std::string& name, const ClusterModel& cluster, 
   details.add("Name", name);
   for (size_t r = 0; r < cluster.resource_count(); ++r)
     if (node.allocatable[r] > 0)
-      details.add(cluster.resources[r], fmt::format("{}{}", node.allocatable[r], ResourceId(r) == kCpu ? "m" : ""));
+      details.add(cluster.resources[r], amount_text(cluster.resources[r], node.allocatable[r]));
   if (node.gpus == 0) return details.text(style.width);
   details.add("GPUs", fmt::format("{} {}", node.gpus,
                                   node.gpu_model.valid() ? cluster.gpu_models[node.gpu_model].name

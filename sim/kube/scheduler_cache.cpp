@@ -272,6 +272,28 @@ void SchedulerCache::put_on(PodId pod, NodeId node) {
   share_devices(pod, node, 1);
 }
 
+// The tightest GPUs that have room; where victims still hold theirs, those with the most.
+void SchedulerCache::expect(PodId id, NodeId node) {
+  put_on(id, node);
+  const PodTemplateModel& t = model_.templates[s_.pod_records[id].pod_template];
+  const std::vector<int32_t>& free = s_.device_free_milli[node.value];
+  int32_t milli = t.gpu_milli > 0 ? t.gpu_milli : 1000,
+          count = t.gpu_milli > 0 ? t.gpu_count : static_cast<int32_t>(t.gpus);
+  auto rank = [&](uint16_t d) { return free[d] >= milli ? std::pair(0, free[d]) : std::pair(1, -free[d]); };
+  std::vector<uint16_t> devices;
+  for (uint16_t d = 0; d < free.size(); ++d)
+    if (free[d] - milli >= -1000) devices.push_back(d);
+  std::stable_sort(devices.begin(), devices.end(), [&](uint16_t a, uint16_t b) { return rank(a) < rank(b); });
+  devices.resize(std::min(devices.size(), static_cast<size_t>(count)));
+  s_.pod_records[id].devices = std::move(devices);
+  share_devices(id, node, 1);
+}
+
+void SchedulerCache::expect_no_more(PodId id, NodeId node) {
+  take_off(id, node);
+  s_.pod_records[id].devices.clear();
+}
+
 // --- sums
 
 void SchedulerCache::charge(TemplateId id, NodeId node, int64_t sign) {

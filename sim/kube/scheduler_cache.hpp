@@ -42,6 +42,9 @@ class SchedulerCache {
   // although it was not counted, as in kube-scheduler's own dry runs.
   void take_off(PodId pod, NodeId node);
   void put_on(PodId pod, NodeId node);
+  // The same of a pod that is nominated to the node, and of the GPUs that it will want there.
+  void expect(PodId pod, NodeId node);
+  void expect_no_more(PodId pod, NodeId node);
   // The pods of the node in their old order, once all are back.
   void set_pods(NodeId node, const std::vector<PodId>& pods);
 

@@ -340,10 +340,10 @@ void SchedulingCycle::with_nominated(NodeId node, Callback&& callback) {
   const std::vector<PodId> pods(view_.pods_on(node).begin(), view_.pods_on(node).end());
   const std::vector<PodId> nominated(view_.nominated_to(node).begin(), view_.nominated_to(node).end());
   for (PodId other : nominated)
-    if (counts_nominated(other)) cache_.put_on(other, node);
+    if (counts_nominated(other)) cache_.expect(other, node);
   callback();
   for (PodId other : nominated)
-    if (counts_nominated(other)) cache_.take_off(other, node);
+    if (counts_nominated(other)) cache_.expect_no_more(other, node);
   cache_.set_pods(node, pods);
 }
 
