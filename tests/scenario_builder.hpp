@@ -96,6 +96,31 @@ inline GpuModel h100() {
   return g;
 }
 
+inline MigProfile mig_profile(std::string name, int32_t compute, int32_t memory, std::vector<uint8_t> starts,
+                              int32_t sm, int64_t gib) {
+  MigProfile out;
+  out.name = std::move(name);
+  out.compute_slices = compute;
+  out.memory_slices = memory;
+  out.max_instances = static_cast<int32_t>(starts.size());
+  out.starts = std::move(starts);
+  out.sm = sm;
+  out.memory_bytes = gib * kGiB;
+  return out;
+}
+
+inline GpuModel h100_with_mig() {
+  GpuModel gpu = h100();
+  gpu.sm = 132;
+  gpu.mig_slices = 7;
+  gpu.pci_ids = {"0x233010DE"};
+  gpu.mig = MigGeometry(
+      {mig_profile("1g.10gb", 1, 1, {0, 1, 2, 3, 4, 5, 6}, 16, 9), mig_profile("2g.20gb", 2, 2, {0, 2, 4}, 0, 19),
+       mig_profile("3g.40gb", 3, 4, {0, 4}, 60, 39), mig_profile("4g.40gb", 4, 4, {0}, 64, 39)},
+      8);
+  return gpu;
+}
+
 inline LlmModel llama_8b() { return {"llama-3.1-8b", 8.03e9, 32, 4096, 32, 8, 128}; }
 
 inline EngineProfile vllm() {

@@ -5,9 +5,8 @@
 // NVLinks lead to
 //   nvswitch   the switches of the board: every GPU reaches every other over all of its links (HGX, DGX A100 and later)
 //   direct     the other GPUs, equally many links to each (HGX boards of four)
-//   cube-mesh  four of the others, one or two links to each, as in the hybrid cube mesh of a DGX-1 with V100
-//              (fewer than eight GPUs: the first ones of it;
-//              those beyond eight have no links)
+//   cube-mesh  four of the others, one or two links to each, as in the hybrid cube mesh of a DGX-1 with V100, or its
+//              first GPUs where there are fewer than eight; those beyond eight have no links
 //   bridge     the neighbour: GPUs 0 and 1, 2 and 3 … (bridges over two PCIe cards)
 //   none
 // as the GPU's catalogue entry says, or the node's annotation kisim.dev/gpu-nvlink. PCIe: kisim.dev/gpu-pcie, by

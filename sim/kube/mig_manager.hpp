@@ -1,18 +1,14 @@
 #pragma once
 // NVIDIA's mig-manager on every node (NVIDIA/mig-parted), and what an operator does around it. When the label
-// nvidia.com/mig.config changes:
+// nvidia.com/mig.config changes,
 //
-//   - the node is cordoned, and nvidia.com/mig.config.state says `pending`;
-//   - pods that hold a device of a GPU whose layout changes are evicted within their disruption budgets, as kubectl
-//   drain
-//     does; those of other GPUs stay, for mig-parted touches no GPU that is cut as asked already;
-//   - once they have ended, the GPUs are cut and the device plugin starts again, which takes its time; then the node
-//   has
-//     its new devices and the state is `success`;
-//   - where a GPU is still in use, as by a pod of a DaemonSet, or is broken, or the drain gives up, the state is
-//   `failed`
-//     and the devices are those of before;
-//   - the node takes pods again, unless somebody else had cordoned it.
+// 1. the node is cordoned, and nvidia.com/mig.config.state says `pending`;
+// 2. pods that hold a device of a GPU whose layout changes are evicted within their disruption budgets, as kubectl
+//    drain does; those of other GPUs stay, for mig-parted touches no GPU that is cut as asked already;
+// 3. once they have ended, the GPUs are cut and the device plugin starts again, which takes its time; then the node has
+//    its new devices and the state is `success`. Where a GPU is still in use, as by a pod of a DaemonSet, or is broken,
+//    or the drain gives up, the state is `failed` and the devices are those of before;
+// 4. the node takes pods again, unless somebody else had cordoned it.
 //
 // A label that changes meanwhile is acted on afterwards; of several the last. The state `rebooting` (WITH_REBOOT, for
 // machines whose GPUs cannot be reset) does not occur.

@@ -13,31 +13,6 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-MigProfile profile(std::string name, int32_t compute, int32_t memory, std::vector<uint8_t> starts, int32_t sm,
-                   int64_t gib) {
-  MigProfile out;
-  out.name = std::move(name);
-  out.compute_slices = compute;
-  out.memory_slices = memory;
-  out.starts = std::move(starts);
-  out.sm = sm;
-  out.max_instances = static_cast<int32_t>(out.starts.size());
-  out.memory_bytes = gib * kGiB;
-  return out;
-}
-
-GpuModel h100_with_mig() {
-  GpuModel gpu = h100();
-  gpu.sm = 132;
-  gpu.mig_slices = 7;
-  gpu.pci_ids = {"0x233010DE"};
-  gpu.mig =
-      MigGeometry({profile("1g.10gb", 1, 1, {0, 1, 2, 3, 4, 5, 6}, 16, 9), profile("2g.20gb", 2, 2, {0, 2, 4}, 0, 19),
-                   profile("3g.40gb", 3, 4, {0, 4}, 60, 39), profile("4g.40gb", 4, 4, {0}, 64, 39)},
-                  8);
-  return gpu;
-}
-
 Node labelled(Node node, Labels labels) {
   node.meta.labels.insert(node.meta.labels.end(), labels.begin(), labels.end());
   std::sort(node.meta.labels.begin(), node.meta.labels.end());

@@ -1,6 +1,7 @@
 #include "kube/dcgm_exporter.hpp"
 
 #include "kube_world.hpp"
+#include "scenario_builder.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -8,32 +9,6 @@
 
 namespace kisim::test {
 namespace {
-
-constexpr int64_t kGiB = 1024ll * 1024 * 1024;
-
-MigProfile small_instance() {
-  MigProfile out;
-  out.name = "1g.10gb";
-  out.compute_slices = out.memory_slices = 1;
-  out.starts = {0, 1, 2, 3, 4, 5, 6};
-  out.max_instances = 7;
-  out.sm = 16;
-  out.memory_bytes = 9 * kGiB;
-  return out;
-}
-
-GpuModel h100() {
-  GpuModel gpu;
-  gpu.name = kPowerReference;
-  gpu.products = {"NVIDIA-H100-80GB-HBM3"};
-  gpu.memory_bytes = 80 * kGiB;
-  gpu.tdp_watts = 700;
-  gpu.power_base = 449;
-  gpu.sm = 132;
-  gpu.mig_slices = 7;
-  gpu.mig = MigGeometry({small_instance()}, 8);
-  return gpu;
-}
 
 GpuConfigs configs() {
   GpuConfigs out;
@@ -50,7 +25,7 @@ GpuConfigs configs() {
 // One node "a" with these labels, and servers of it, one request of a second each.
 struct GpuSetup : KubeSetup {
   explicit GpuSetup(Labels labels = {}, int64_t gpus = 1) {
-    builder = ClusterBuilder({h100()}, configs());
+    builder = ClusterBuilder({h100_with_mig()}, configs());
     labels.emplace_back("nvidia.com/gpu.product", "NVIDIA-H100-80GB-HBM3");
     std::sort(labels.begin(), labels.end());
     add_gpu_node("a", gpus, labels);

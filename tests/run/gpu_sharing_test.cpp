@@ -13,28 +13,6 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-MigProfile profile(std::string name, int32_t compute, int32_t memory, std::vector<uint8_t> starts, int32_t sm,
-                   int64_t gib) {
-  MigProfile out;
-  out.name = std::move(name);
-  out.compute_slices = compute;
-  out.memory_slices = memory;
-  out.max_instances = static_cast<int32_t>(starts.size());
-  out.starts = std::move(starts);
-  out.sm = sm;
-  out.memory_bytes = gib * kGiB;
-  return out;
-}
-
-GpuModel h100_with_mig() {
-  GpuModel gpu = h100();
-  gpu.sm = 132;
-  gpu.mig_slices = 7;
-  gpu.mig = MigGeometry(
-      {profile("1g.10gb", 1, 1, {0, 1, 2, 3, 4, 5, 6}, 16, 9), profile("3g.40gb", 3, 4, {0, 4}, 60, 39)}, 8);
-  return gpu;
-}
-
 // One H100 that is cut into these instances, where there are any; `replicas` of each device or instance take turns.
 void share(Scenario& s, const std::string& instance, int32_t instances, int32_t replicas) {
   const std::string resource = instance.empty() ? "nvidia.com/gpu" : "nvidia.com/mig-" + instance;
