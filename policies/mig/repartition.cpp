@@ -28,7 +28,8 @@ class Repartition : public MigPolicy {
       Best best;
       for (uint32_t n = 0; n < seen.nodes.size(); ++n) {
         const MigNodeView& node = seen.nodes[n];
-        bool rests = node.changed && *node.changed + cool_down_ > seen.now;
+        // At the instant of the change itself the pods that it is for have not been scheduled yet.
+        bool rests = node.changed && *node.changed + cool_down_ >= seen.now;
         if (asked[n] || !node.ready || rests) continue;
         int32_t before = total(served(seen, node.now, waiting));
         for (const MigCut& cut : node.cuts) {

@@ -124,7 +124,9 @@ std::string describe_gpu(const std::string& name, const TextStyle& style) {
   if (g.power_base > 0)
     details.add("Power at work", fmt::format("{} + {} u(bandwidth) + {} u(FLOP/s) W, within {:.1f} % on average",
                                              g.power_base, g.power_bandwidth, g.power_compute, 100 * g.power_error));
+  details.add("PCIe", g.pcie_gen, "generation");
   details.add("NVLink", g.nvlink_gbs, "GB/s, both directions");
+  details.add("NVLinks", g.nvlinks, fmt::format("by {}", kNvlinkFabrics[static_cast<size_t>(g.nvlink_fabric)]));
   details.add("MIG slices", g.mig_slices, "");
   std::string out = details.text(style.width);
   if (g.mig.empty()) return out;
@@ -170,6 +172,9 @@ std::string describe_engine(const std::string& name, const TextStyle& style) {
     details.add("Per request", e.request_overhead_ms, "ms before the queue");
     details.add("Activations", e.activation_gib, "GiB");
     details.add("Outside PyTorch", e.non_torch_gib, "GiB");
+    details.add("Compilation", e.compile_seconds, "s, where a scenario takes the engine's defaults");
+    details.add("Graph capture", e.graph_capture_seconds, "s, likewise");
+    details.add("Warm-up", e.warmup_seconds, "s, likewise");
     details.add("Block size", e.block_size, "tokens");
     details.add("Sequences", e.max_num_seqs, "at most in a batch");
     details.add("Batched tokens", e.max_num_batched_tokens, "at most in an iteration");
@@ -216,11 +221,12 @@ std::string topology_matrix(const GpuTopology& topology, const TextStyle& style)
 
 std::string describe_node(const std::string& name, const ClusterModel& cluster, const TextStyle& style) {
   std::vector<std::string> names;
-  for (const NodeModel& node : cluster.nodes) names.push_back(node.object.meta.name);
+  const std::vector<NodeId> machines = cluster.machines();
+  for (NodeId node : machines) names.push_back(cluster.nodes[node].object.meta.name);
   auto found = std::find(names.begin(), names.end(), name);
   if (found == names.end())
     throw UsageError(fmt::format("no node '{}'.{} Known: {}", name, did_you_mean(name, names), fmt::join(names, ", ")));
-  const NodeModel& node = cluster.nodes[NodeId(static_cast<size_t>(found - names.begin()))];
+  const NodeModel& node = cluster.nodes[machines[static_cast<size_t>(found - names.begin())]];
   Details details;
   details.add("Name", name);
   for (size_t r = 0; r < cluster.resource_count(); ++r)

@@ -14,8 +14,9 @@ std::string counted(size_t count, const std::string& noun) {
 
 std::string inventory(const Model& model) {
   uint64_t gpus = 0;
-  for (const NodeModel& node : model.cluster.nodes) gpus += node.gpus;
-  return fmt::format("{}, {}, {}, {}, {}", counted(model.cluster.nodes.size(), "node"), counted(gpus, "GPU"),
+  const std::vector<NodeId> machines = model.cluster.machines();
+  for (NodeId node : machines) gpus += model.cluster.nodes[node].gpus;
+  return fmt::format("{}, {}, {}, {}, {}", counted(machines.size(), "node"), counted(gpus, "GPU"),
                      counted(model.cluster.workloads.size(), "workload"),
                      counted(model.serving.clients.size(), "source"), counted(model.serving.models.size(), "model"));
 }

@@ -11,6 +11,7 @@
 #include <charconv>
 #include <limits>
 #include <map>
+#include <set>
 
 namespace kisim {
 
@@ -491,6 +492,8 @@ void Cluster::start() {
   state.nonzero_memory.assign(nodes, 0);
   state.allocatable.assign(nodes * model.resource_count(), 0);
   state.node_present.assign(nodes, 0);
+  state.node_joined.assign(nodes, 0);
+  state.node_runs.assign(nodes, 0);
   state.node_conditions.assign(nodes, {});
   state.node_power.assign(nodes, {});
   state.node_pods.resize(nodes);
@@ -508,16 +511,18 @@ void Cluster::start() {
   for (size_t n = 0; n < nodes; ++n) {
     const NodeModel& node = model.nodes[NodeId(n)];
     state.first_gpu.push_back(static_cast<uint32_t>(state.gpus.size()));
-    for (uint32_t g = 0; g < most_gpus[node.object.meta.name]; ++g) state.gpus.push_back({.node = NodeId(n)});
     state.node_version.push_back(NodeId(n));
     state.device_version.push_back(NodeId(n));
+    auto gpus = most_gpus.extract(node.object.meta.name);
+    if (!gpus) continue;  // a later object of a machine
+    for (uint32_t g = 0; g < gpus.mapped(); ++g) state.gpus.push_back({.node = NodeId(n)});
     state.devices[n].resize(node.devices.size());
     if (!node.joins_later) add_node(NodeId(n), Time{});
   }
 }
 
 void Cluster::add_node(NodeId id, Time now) {
-  state.node_present[id.value] = 1;
+  state.node_present[id.value] = state.node_joined[id.value] = state.node_runs[id.value] = 1;
   state.node_conditions[id.value] = {};
   for (uint32_t g = 0; g < model.nodes[id].gpus; ++g) {  // a new machine
     state.gpus[gpu(id, g)].healthy = true;
@@ -532,6 +537,12 @@ void Cluster::remove_node(NodeId id, Time now) {
   KISIM_INVARIANT(state.node_pods[id.value].empty(), "node {} goes with pods on it", node(id).object.meta.name);
   state.node_present[id.value] = 0;
   for (uint32_t g = 0; g < model.nodes[id].gpus; ++g) settle_power(GpuId(state.first_gpu[id.value] + g), now);
+  settle_power(id, now);
+}
+
+void Cluster::set_running(NodeId id, bool runs, Time now) {
+  state.node_runs[id.value] = runs;
+  for (uint32_t g = 0; g < model.nodes[id].gpus; ++g) settle_power(gpu(id, g), now);
   settle_power(id, now);
 }
 
@@ -896,7 +907,7 @@ const PowerLaw* Cluster::power_law_of(GpuId id) const {
 
 void Cluster::settle_power(GpuId id, Time now) {
   GpuState& gpu = state.gpus[id];
-  const PowerLaw* law = state.node_present[gpu.node.value] ? power_law_of(id) : nullptr;
+  const PowerLaw* law = draws(gpu.node) ? power_law_of(id) : nullptr;
   int64_t power = law ? law->at(gpu.load) : 0;
   if (power != gpu.power.value()) gpu.power.set(now, power);
 }
@@ -905,8 +916,7 @@ void Cluster::settle_power(NodeId id, Time now) {
   const NodePower& power = model.node_power;
   if (power.idle == 0 && power.per_core == 0) return;
   int64_t milli_cpu = state.requested[id.value * model.resource_count() + kCpu.value];
-  bool present = state.node_present[id.value] != 0;
-  state.node_power[id.value].set(now, present ? power.idle + power.per_core * milli_cpu / 1000 : 0);
+  state.node_power[id.value].set(now, draws(id) ? power.idle + power.per_core * milli_cpu / 1000 : 0);
 }
 
 void Cluster::check_power(Time now) const {
@@ -914,8 +924,7 @@ void Cluster::check_power(Time now) const {
     const GpuState& gpu = state.gpus[GpuId(g)];
     const PowerLaw* law = power_law_of(GpuId(g));
     if (!law) continue;
-    bool present = state.node_present[gpu.node.value] != 0;
-    KISIM_INVARIANT(gpu.power.value() >= (present ? law->idle : 0) && gpu.power.max() <= law->tdp,
+    KISIM_INVARIANT(gpu.power.value() >= (draws(gpu.node) ? law->idle : 0) && gpu.power.max() <= law->tdp,
                     "GPU {} draws {} mW, {} mW at most, of {} to {}", g, gpu.power.value(), gpu.power.max(), law->idle,
                     law->tdp);
     KISIM_INVARIANT(energy(GpuId(g), now) <= static_cast<__int128>(law->tdp) * now.ns, "GPU {} took more than its TDP",
@@ -932,6 +941,14 @@ void Cluster::reset_statistics(Time now) {
     gpu.power.reset(now);
   }
   for (TimeWeighted& power : state.node_power) power.reset(now);
+}
+
+std::vector<NodeId> ClusterModel::machines() const {
+  std::vector<NodeId> out;
+  std::set<std::string_view> names;
+  for (size_t n = 0; n < nodes.size(); ++n)
+    if (names.insert(nodes[NodeId(n)].object.meta.name).second) out.push_back(NodeId(n));
+  return out;
 }
 
 std::string ClusterModel::owner_name(TemplateId pod_template) const {

@@ -139,6 +139,8 @@ struct ClusterModel {
   std::vector<PodDisruptionBudgetModel> budgets;
 
   size_t resource_count() const { return resources.size(); }
+  // The first object of each name.
+  std::vector<NodeId> machines() const;
   // What owns the pods of a template: the workload itself, or of a Deployment its ReplicaSet, "llama-6b8f7c9d4".
   std::string owner_name(TemplateId pod_template) const;
 };
@@ -286,7 +288,8 @@ struct ClusterState {
   // node-major: [node * resources + resource]; kPods counts pods
   std::vector<int64_t> requested, allocatable;
   std::vector<int64_t> nonzero_cpu, nonzero_memory;  // per node
-  std::vector<uint8_t> node_present;
+  std::vector<uint8_t> node_present, node_joined;  // joined: it is there, or was
+  std::vector<uint8_t> node_runs;                  // its machine has power; it may be present without
   std::vector<NodeConditions> node_conditions;
   std::vector<TimeWeighted> node_power;  // milliwatts, without GPUs
   std::vector<NodeId> node_version;      // its object now, an entry of ClusterModel::nodes
@@ -325,6 +328,7 @@ class Cluster {
   }
   void add_node(NodeId node, Time now);
   void remove_node(NodeId node, Time now);  // precondition: no pod is bound to it
+  void set_running(NodeId node, bool runs, Time now);  // of a node that is present: its machine stops, or starts again
   // Its object is now that entry of ClusterModel::nodes. Its devices too, unless a pod holds one that would be another:
   // then they and their amounts stay as they are until a version comes when none does.
   void set_node_version(NodeId node, NodeId version);
@@ -384,6 +388,7 @@ class Cluster {
   const NodeModel& device_model(NodeId node) const { return model.nodes[state.device_version[node.value]]; }
   bool can_have_devices_of(NodeId node, NodeId version) const;
   void count_gpu(GpuId gpu, int64_t sign);
+  bool draws(NodeId node) const { return state.node_present[node.value] && state.node_runs[node.value]; }
   void settle_power(GpuId gpu, Time now);
   void settle_power(NodeId node, Time now);
   std::string name_of(const PodState& pod) const;

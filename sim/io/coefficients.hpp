@@ -6,9 +6,11 @@
 //   provenance: {source: triton_tables.csv, rows: 24, method: …, kisim: 0.1.0}
 //   latency:
 //     - {name: …, unit: ms, table: {1: 2.03, 2: 2.46, …}, interval: {1: [2.01, 2.05], …}, range: [1, 128],
-//        error: {fit: 0.01, leaveOneOut: 0.04}, overlap: 0.25, hostCost: 0.11, prefetched: 4}
+//        line: {base: 1.6, perItem: 0.43}, error: {fit: 0.01, leaveOneOut: 0.04},
+//        overlap: 0.25, hostCost: 0.11, prefetched: 4}                      # these three where a server was fitted
 //   startup:
-//     - {name: …, unit: s, median: 22.7, sigma: 1.1, …, range: [1.9, 60], error: {…}}
+//     - {name: …, unit: s, median: 22.7, sigma: 1.1, interval: {median: [21, 24], sigma: [1, 1.2]}, range: [1.9, 60],
+//        error: {fit: 0.02, leftOut: 0.05}}
 //   interference:
 //     - {job: …, neighbour: …, speed: 0.71}
 

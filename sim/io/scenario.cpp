@@ -103,17 +103,15 @@ class ScenarioBuilder {
   void finish_tariff(const SpecPath& path, TariffSpec& tariff, const Value& file, const char* figure) {
     SpecPath steps = path;
     steps.push_back("steps");
-    if (file.kind != Kind::Null) {
-      if (tariff.value != 0 || given(steps))
-        return error(path, fmt::format("found a file beside {} or steps, allowed: one of them", figure));
-      if (options_.files) read_tariff_file(path, tariff, file, figure);
-      return;
-    }
-    if (tariff.steps.empty()) {
-      if (tariff.value == 0 && given(steps)) error(steps, "found no step, allowed: at least one, at 0");
-      return;
-    }
-    if (tariff.value != 0) error(path, fmt::format("found {} and steps, allowed: one of them", figure));
+    SpecPath always = path;
+    always.push_back(figure);
+    const bool alone = places_.at(path).kind == Kind::Scalar || given(always), from_file = file.kind != Kind::Null;
+    if (alone + given(steps) + from_file != 1)
+      return error(path, fmt::format("found {} of {}, steps and file, allowed: one", alone + given(steps) + from_file,
+                                     figure));
+    if (from_file && options_.files) read_tariff_file(path, tariff, file, figure);
+    if (!given(steps)) return;
+    if (tariff.steps.empty()) return error(steps, "found no step, allowed: at least one, at 0");
     if (tariff.steps.front().at.ns != 0) error(steps, "the first step is not at 0, so nothing is known of the start");
     for (size_t i = 1; i < tariff.steps.size(); ++i)
       if (tariff.steps[i].at <= tariff.steps[i - 1].at)

@@ -66,6 +66,9 @@ class Resolver {
     auto name = [](const LatencyCoefficients& l) { return l.name; };
     const LatencyCoefficients* found = choose(taken->file->latency, name, *taken, "latency");
     if (!found) return;
+    if (found->server)
+      diagnostics_.warn(taken->reference.mark(), path + ".coefficients",
+                        "has overlap, hostCost and prefetched, too, which are not taken from there: write them here");
     Value table = scalar(taken->reference, 0);
     table.kind = Kind::Mapping;
     for (const LatencyPoint& point : found->fit.table)
@@ -93,7 +96,11 @@ class Resolver {
   // that can be read.
   std::optional<Reference> take(Value& holder, const std::string& path, const std::string& instead) {
     const Value* written = holder.find("coefficients");
-    if (!written) return std::nullopt;
+    if (!written) {
+      if (const Value* key = holder.find("key"))
+        diagnostics_.error(key->mark(), path + ".key", "found without coefficients, which it is a key of");
+      return std::nullopt;
+    }
     Reference out{*written, Value(), path};
     if (const Value* key = holder.find("key")) out.key = *key;
     std::erase_if(holder.members, [](const auto& m) { return m.key == "coefficients" || m.key == "key"; });

@@ -121,8 +121,10 @@ void DcgmExporter::for_each_metric(const Cluster& cluster, const Serving& servin
     for (size_t d = 0; d < cluster.devices(node).size(); ++d) {
       const GpuDevice& device = cluster.devices(node)[d];
       const DcgmGauges gauges = dcgm.of_device(node, d, now);
-      DcgmGauges& before = last_[{node, d}];
-      if (gauges.active < before.active) before = {};  // another device in its place
+      const std::optional<MigInstance>& instance = device.instance;
+      DcgmGauges& before =
+          last_[{cluster.gpu(node, device.gpu), instance ? instance->profile : -1, instance ? instance->start : -1}];
+      if (gauges.active < before.active) before = {};  // cut anew meanwhile, in the same way
       for (const DeviceLabels& l : labels_of(cluster, node, d)) {
         tell_device(before, gauges, now - last_at_, l, callback);
         if (device.instance) continue;

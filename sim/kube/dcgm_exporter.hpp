@@ -7,19 +7,18 @@
 #include "kube/dcgm.hpp"
 
 #include <map>
-#include <string>
-#include <utility>
-#include <vector>
+#include <tuple>
 
 namespace kisim {
 
 class DcgmExporter {
  public:
-  // Calls back with every metric. `last` is what this exporter has seen before.
+  // Calls back with every metric.
   void for_each_metric(const Cluster& cluster, const Serving& serving, Time now, const MetricCallback& callback);
 
  private:
-  std::map<std::pair<NodeId, size_t>, DcgmGauges> last_;  // by device
+  // By GPU and instance, its profile and start; of a whole GPU both -1.
+  std::map<std::tuple<GpuId, int, int>, DcgmGauges> last_;
   Time last_at_;
 };
 

@@ -55,6 +55,7 @@ void NodeLifecycle::node_left(NodeId node) {
 void NodeLifecycle::stop(NodeId node) {
   if (state_.nodes[node].losses++ > 0 || !cluster_.state.node_present[node.value]) return;
   kubelet_.node_stopped(node);
+  cluster_.set_running(node, false, engine_.now());
   // The first look after the lease has run out.
   Time overdue = last_heartbeat(node) + kNodeMonitorGracePeriod;
   Time look{(overdue.ns / kMonitorPeriod.ns + 1) * kMonitorPeriod.ns};
@@ -75,6 +76,7 @@ void NodeLifecycle::restart(NodeId node) {
   if (--state_.nodes[node].losses > 0 || !cluster_.state.node_present[node.value]) return;
   engine_.cancel(state_.monitors[node].timer);
   if (state_.monitors[node].noticed) recover(node);
+  cluster_.set_running(node, true, engine_.now());
   kubelet_.node_started(node);
 }
 

@@ -48,9 +48,13 @@ void Accounts::reset(Time now) {
 }
 
 bool Accounts::energy_known() const {
-  for (size_t g = 0; g < cluster_.state.gpus.size(); ++g)
+  bool any = cluster_.model.node_power.idle > 0 || cluster_.model.node_power.per_core > 0;
+  for (size_t g = 0; g < cluster_.state.gpus.size(); ++g) {
+    if (!cluster_.state.node_joined[cluster_.state.gpus[GpuId(g)].node.value]) continue;
     if (!cluster_.power_law_of(GpuId(g))) return false;
-  return true;
+    any = true;
+  }
+  return any;
 }
 
 __int128 Accounts::energy(Time now) const {

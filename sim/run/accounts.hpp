@@ -52,7 +52,7 @@ class Accounts {
   // Adds what has come since the last time, at the figures that held then.
   void settle(Time now);
   void reset(Time now);  // after Cluster::reset_statistics()
-  // Whether the power of every GPU that is there is known.
+  // Whether there is anything that draws power, and that of every GPU that is or was there is known.
   bool energy_known() const;
   // ∫ power of all GPUs and nodes since the end of warm-up, in mW × ns.
   __int128 energy(Time now) const;

@@ -408,11 +408,13 @@ void ClusterCompiler::mig_policy() {
   MigPolicyModel& out = model_.kube.mig_policy.emplace();
   out.interval = spec.interval;
   out.configs = spec.configs;
+  bool selected = false;
   for (const auto& [name, manifest] : std::map(latest_nodes_)) {
     NodeId id = find_node(name);
     const NodeModel& node = builder_.node(id);
     bool can = node.gpu_model.valid() && scenario_.gpus[node.gpu_model.value].mig.profiles().size() > 0;
     if (!can || !has_labels(manifest.meta.labels, spec.node_selector)) continue;
+    selected = true;
     if (objects_[name].size() > 1) {
       error(spec.mark, "spec.policies.mig.nodeSelector",
             fmt::format("selects node {}, which actions change, too", name));
@@ -423,7 +425,7 @@ void ClusterCompiler::mig_policy() {
     for (const std::string& config : spec.configs)
       add_mig_config(i, {config, {}, {}, spec.takes, spec.grace_period, spec.timeout});
   }
-  if (out.nodes.empty())
+  if (!selected)
     error(spec.mark, "spec.policies.mig", "found no node whose GPUs can be cut (MIG), allowed: at least one");
 }
 

@@ -141,11 +141,13 @@ void Recorder::sample(const World& world) {
     }
     point("kisim_gpu_allocated", "1", {}, now, static_cast<double>(allocated) / kWholeGpu);
     point("kisim_gpu_busy", "1", {}, now, busy / interval_s);
-    double energy = 0;
-    for (size_t i = 0; i < state.cluster.gpus.size(); ++i)
-      energy += static_cast<double>(world.cluster().energy(GpuId(i), now)) * 1e-12;
-    point("kisim_gpu_power_watts", "W", {}, now, (energy - energy_before_) / interval_s);
-    energy_before_ = energy;
+    if (world.energy_known()) {
+      double energy = 0;
+      for (size_t i = 0; i < state.cluster.gpus.size(); ++i)
+        energy += static_cast<double>(world.cluster().energy(GpuId(i), now)) * 1e-12;
+      point("kisim_gpu_power_watts", "W", {}, now, (energy - energy_before_) / interval_s);
+      energy_before_ = energy;
+    }
     if (model.accounts.priced) point("kisim_cost", "1", {}, now, world.accounts().cost);
     if (model.accounts.carbon_intensity) point("kisim_carbon_kg", "kg", {}, now, world.accounts().carbon_g * 1e-3);
   }
@@ -227,7 +229,7 @@ void Recorder::finish_starts(const World& world) {
 
 void Recorder::finish_gpus(const World& world) {
   const ClusterState& cluster = world.state().cluster;
-  auto hours = [](__int128 milli_ns) { return static_cast<double>(milli_ns) / 3.6e15; };
+  auto hours = [](__int128 integral) { return static_cast<double>(integral) / kGpuHour; };
   for (size_t i = 0; i < cluster.gpus.size(); ++i) {
     const GpuState& gpu = cluster.gpus[GpuId(i)];
     const NodeModel& node = world.model().cluster.nodes[gpu.node];
@@ -238,7 +240,7 @@ void Recorder::finish_gpus(const World& world) {
     r.hours_allocated = hours(gpu.allocated.integral(world.now()));
     r.hours_busy = hours(gpu.busy.integral(world.now()));
     r.energy_kwh = world.cluster().power_law_of(GpuId(i))
-                       ? static_cast<double>(gpu.power.integral(world.now())) / 3.6e18
+                       ? static_cast<double>(gpu.power.integral(world.now())) / kKilowattHour
                        : std::numeric_limits<double>::quiet_NaN();
     gpus.push_back(std::move(r));
   }

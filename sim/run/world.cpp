@@ -128,7 +128,8 @@ std::optional<std::string> World::power_note() const {
   std::set<std::string> scaled;
   for (const GpuState& gpu : state_.cluster.gpus) {
     GpuModelId id = model_->cluster.nodes[gpu.node].gpu_model;
-    if (id.valid() && !model_->cluster.power[id].measured) scaled.insert(model_->cluster.gpu_models[id].name);
+    bool joined = state_.cluster.node_joined[gpu.node.value] != 0;
+    if (joined && id.valid() && !model_->cluster.power[id].measured) scaled.insert(model_->cluster.gpu_models[id].name);
   }
   if (scaled.empty()) return std::nullopt;
   return fmt::format("energy_kwh: no power measurements of {}; estimated from {} by TDP, {:.0f} % off where checked",
@@ -191,6 +192,7 @@ Summary World::summary() const {
     s.slo = slo;
   }
 
+  const AccountsState books = accounts();
   if (!state_.cluster.gpus.empty()) {
     __int128 allocated = 0, busy = 0;
     bool priced = model_->accounts.priced;  // and every GPU that was held has a known model
@@ -205,13 +207,12 @@ Summary World::summary() const {
     Summary::Gpu gpu{to_double(allocated) / kGpuHour, to_double(busy) / kGpuHour, 0};
     gpu.utilization = allocated > 0 ? to_double(busy) / to_double(allocated) : 0.0;
     s.gpu = gpu;
-    AccountsState books = accounts();
     if (priced) s.cost = books.cost;
-    if (accounts_.energy_known()) {
-      s.energy_kwh = to_double(books.energy_before) / kKilowattHour;
-      if (model_->accounts.carbon_intensity) s.carbon_kg = books.carbon_g * 1e-3;
-      if (std::optional<std::string> note = power_note()) s.warnings.push_back(*note);
-    }
+  }
+  if (energy_known()) {
+    s.energy_kwh = to_double(books.energy_before) / kKilowattHour;
+    if (model_->accounts.carbon_intensity) s.carbon_kg = books.carbon_g * 1e-3;
+    if (std::optional<std::string> note = power_note()) s.warnings.push_back(*note);
   }
   for (size_t i = 0; i < model_->cluster.workloads.size(); ++i) {
     const KubeStatistics::Workload& w = state_.kube.statistics.workloads[WorkloadId(i)];

@@ -59,6 +59,7 @@ class World {
   ReplicaGauges replica_gauges(ReplicaId id) const { return serving_.gauges(id); }
   // What the run has cost and emitted so far, after warm-up.
   AccountsState accounts() const;
+  bool energy_known() const { return accounts_.energy_known(); }
   std::string pod_name(PodId id) const { return cluster_.pod_name(id); }
 
  private:

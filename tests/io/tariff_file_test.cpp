@@ -55,5 +55,5 @@ TEST_CASE("what is wrong with a file of intensities is told where it stands") {
   CHECK_THAT(wrong("at,gPerKwh\n0\n"), Contains("found 1, allowed: 2 cells"));
   CHECK_THAT(wrong("at,gPerKwh\n"), Contains("no rows"));
   const std::string both = "  duration: 1h\n  prices: {t4: {price: 1/h, file: p.csv}}\n";
-  CHECK_THAT(complaint_of(both), Contains("found a file beside price or steps, allowed: one of them"));
+  CHECK_THAT(complaint_of(both), Contains("found 2 of price, steps and file, allowed: one"));
 }
