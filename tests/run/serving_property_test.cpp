@@ -2,7 +2,7 @@
 // and fractional GPUs live through faults, operators, reconfigurations and a MIG policy, and an onlooker counts for
 // himself what must be so.
 //
-// KISIM_PROPERTY_STEPS: how many events (100000). KISIM_PROPERTY_SEED: the first seed (0), to see a failure again; a
+// KISIM_PROPERTY_STEPS: how many events (800000). KISIM_PROPERTY_SEED: the first seed (0), to see a failure again; a
 // world that fails is told as the smallest scenario that fails, too.
 
 #include "io/scenario_text.hpp"
@@ -715,7 +715,7 @@ uint64_t number_from(const char* variable, uint64_t otherwise) {
 }
 
 TEST_CASE("serving on shared GPUs keeps its promises whatever happens", "[property]") {
-  uint64_t steps = number_from("KISIM_PROPERTY_STEPS", 600'000), seed = number_from("KISIM_PROPERTY_SEED", 0);
+  uint64_t steps = number_from("KISIM_PROPERTY_STEPS", 800'000), seed = number_from("KISIM_PROPERTY_SEED", 0);
   Tally tally;
   for (uint64_t failures = 0; tally.events < steps && failures < 3; ++seed) {
     Document scenario = Author(seed).take();
