@@ -179,10 +179,11 @@ TEST_CASE("power is measured on H100 and B200, and a fit is whole") {
 TEST_CASE("the model catalogue holds the public configurations") {
   std::map<std::string, LlmModel> models;
   for (const LlmModel& model : read_llm_catalogue()) models[model.name] = model;
-  REQUIRE(models.size() == 7);
+  REQUIRE(models.size() == 8);
   // KV bytes per token as published: 128 KiB for Llama-3 8B, 320 KiB for 70B.
   CHECK(models.at("llama-3.1-8b").kv_bytes_per_token() == 128 * 1024);
   CHECK(models.at("llama-3.1-70b").kv_bytes_per_token() == 320 * 1024);
+  CHECK(models.at("llama-3.2-1b").kv_bytes_per_token() == 32 * 1024);
   CHECK(models.at("llama-3.1-8b").parameters == Approx(8.03e9).epsilon(1e-3));
   for (const auto& [name, model] : models) {
     CAPTURE(name);

@@ -2,12 +2,15 @@
 // and fractional GPUs live through faults, operators, reconfigurations and a MIG policy, and an onlooker counts for
 // himself what must be so.
 //
-// KISIM_PROPERTY_STEPS: how many events (100000). KISIM_PROPERTY_SEED: the first seed (0), to see a failure again; a
+// KISIM_PROPERTY_STEPS: how many events (800000). KISIM_PROPERTY_SEED: the first seed (0), to see a failure again; a
 // world that fails is told as the smallest scenario that fails, too.
 
 #include "io/scenario_text.hpp"
 #include "run/world.hpp"
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <cstdlib>
 #include <functional>
 #include <map>
@@ -74,18 +77,33 @@ struct Document {
   }
 };
 
-// The kinds of nodes, the resource that their GPUs are asked for by, and what of it a node has.
+// The kinds of nodes, the resource that their GPUs are asked for by, what of it a node has, and the GiB of each.
 struct Pool {
-  const char *name, *labels, *resource;
+  const char *name, *labels;  // null: the nodes of the one before
+  const char* resource;
   int32_t devices;
+  double gib;
 };
 const std::vector<Pool> kPools{
-    {"whole", "", "nvidia.com/gpu", 2},
-    {"mig", "nvidia.com/mig.config: balanced, nvidia.com/device-plugin.config: mixed", "nvidia.com/mig-1g.10gb", 4},
-    {"cut", "nvidia.com/mig.config: half, nvidia.com/device-plugin.config: mixed", "nvidia.com/mig-3g.40gb", 2},
-    {"sliced", "nvidia.com/device-plugin.config: sliced", "nvidia.com/gpu.shared", 8},
-    {"mps", "nvidia.com/device-plugin.config: mps", "nvidia.com/gpu.shared", 6},
-    {"shares", "", "alibabacloud.com/gpu-milli", 4}};
+    {"whole", "", "nvidia.com/gpu", 2, 80},
+    {"mig", "nvidia.com/mig.config: balanced, nvidia.com/device-plugin.config: mixed", "nvidia.com/mig-1g.10gb", 4,
+     9.75},
+    {"mig", nullptr, "nvidia.com/mig-2g.20gb", 2, 19.625},
+    {"cut", "nvidia.com/mig.config: half, nvidia.com/device-plugin.config: mixed", "nvidia.com/mig-3g.40gb", 2, 39.5},
+    {"turns", "nvidia.com/mig.config: half, nvidia.com/device-plugin.config: turns", "nvidia.com/mig-3g.40gb.shared", 6,
+     39.5},
+    {"sliced", "nvidia.com/device-plugin.config: sliced", "nvidia.com/gpu.shared", 8, 80},
+    {"mps", "nvidia.com/device-plugin.config: mps", "nvidia.com/gpu.shared", 6, 80.0 / 3},
+    {"shares", "", "alibabacloud.com/gpu-milli", 4, 80}};
+
+// Weights in bytes and bytes of KV for a token; what the engine takes beside them.
+struct Llm {
+  const char* name;
+  double weights;
+  int64_t kv_token;
+};
+const std::vector<Llm> kLlms{{"llama-3.1-8b", 2 * 8.030e9, 128 * 1024}, {"llama-3.2-1b", 2 * 1.2358e9, 32 * 1024}};
+constexpr double kEngineGib = 5.65, kGiB = 1024.0 * 1024 * 1024;
 
 class Author {
  public:
@@ -94,11 +112,14 @@ class Author {
     out_.head = fmt::format("  duration: {}s\n  warmup: {}s\n  seed: {}\n", dice_.number(200, 900),
                             dice_.one_in(3) ? dice_.number(1, 60) : 0, seed);
     out_.head += fmt::format(kFixed, dice_.pick({"none", "none", "upstream"}));
+    bool shares_interfere = dice_.one_in(2);
+    if (policy_ || shares_interfere) out_.head += "  policies:\n";
+    if (shares_interfere) out_.head += "    interference: {gpu-milli: {name: mps}}\n";
     if (policy_)
       out_.head += fmt::format(
-          "  policies: {{mig: {{name: repartition, configs: [balanced, half, all-1g.10gb, all-disabled], nodeSelector: "
+          "    mig: {{name: repartition, configs: [balanced, half, all-1g.10gb, all-disabled], nodeSelector: "
           "{{cuttable: \"yes\"}}, interval: {}s, takes: {}s, delay: {}s, coolDown: {}s, maxEvictions: {}, timeout: "
-          "60s}}}}\n",
+          "60s}}\n",
           dice_.number(1, 20), dice_.number(0, 30), dice_.number(0, 30), dice_.number(0, 100), dice_.number(0, 3));
     nodes();
     for (int32_t i = dice_.number(3, 7); i > 0; --i) server();
@@ -126,6 +147,11 @@ class Author {
       half: [{{devices: [0], mig-enabled: true, mig-devices: {{3g.40gb: 2}}}}, {{devices: [1], mig-enabled: false}}]
   devicePluginConfigs:
     mixed: {{version: v1, flags: {{migStrategy: mixed}}}}
+    turns:
+      version: v1
+      flags: {{migStrategy: mixed}}
+      sharing:
+        timeSlicing: {{renameByDefault: true, resources: [{{name: nvidia.com/mig-3g.40gb, replicas: 3}}]}}
     sliced:
       {{version: v1, sharing: {{timeSlicing: {{renameByDefault: true, resources: [{{name: nvidia.com/gpu, replicas: 4}}]}}}}}}
     mps: {{version: v1, sharing: {{mps: {{renameByDefault: true, resources: [{{name: nvidia.com/gpu, replicas: 3}}]}}}}}}
@@ -139,7 +165,7 @@ class Author {
 
   void nodes() {
     for (const Pool& pool : kPools)
-      for (int32_t i = dice_.number(0, 2); i >= 0; --i) {
+      for (int32_t i = dice_.number(0, 2); i >= 0 && pool.labels; --i) {
         std::string name = fmt::format("{}-{}", pool.name, i), labels = pool.labels;
         bool cuttable = labels.find("mig.config") != labels.npos;
         nodes_.push_back(name);
@@ -155,11 +181,12 @@ class Author {
         "{apiVersion: scheduling.k8s.io/v1, kind: PriorityClass, metadata: {name: important}, value: 1000}");
   }
 
-  void deployment(const std::string& app, const Pool& pool, int32_t replicas, const std::string& priority) {
-    bool shares = std::string_view(pool.name) == "shares";
-    std::string limits = shares ? "" : fmt::format("limits: {{{}: 1}}, ", pool.resource);
-    std::string annotations =
-        shares ? fmt::format(", annotations: {{{}: \"{}\"}}", pool.resource, 100 * dice_.number(1, 10)) : "";
+  // Each pod has so many devices, or so many tenths of a GPU where GPUs are shared so.
+  void deployment(const std::string& app, const Pool& pool, int32_t devices, int32_t tenths, int32_t replicas,
+                  const std::string& priority) {
+    bool shares = has_shares(pool);
+    std::string limits = shares ? "" : fmt::format("limits: {{{}: {}}}, ", pool.resource, devices);
+    std::string annotations = shares ? fmt::format(", annotations: {{{}: \"{}\"}}", pool.resource, 100 * tenths) : "";
     out_.manifests.push_back(fmt::format(
         "{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: {0}}}, spec: {{replicas: {1}, selector: "
         "{{matchLabels: {{app: {0}}}}}, strategy: {{rollingUpdate: {{maxSurge: {2}, maxUnavailable: {3}}}}}, template: "
@@ -176,29 +203,41 @@ class Author {
     apps_.push_back(app);
   }
 
+  static bool has_shares(const Pool& pool) { return std::string_view(pool.name) == "shares"; }
+
   void server() {
     std::string app = fmt::format("s{}", apps_.size());
-    bool llm = dice_.one_in(3);
-    const Pool& pool = llm ? kPools.front() : dice_.any(kPools);
-    deployment(app, pool, dice_.number(1, pool.devices), "");
+    bool llm = dice_.one_in(2);
+    const Pool& pool = dice_.any(kPools);
+    int32_t tensor_parallel = llm && &pool == &kPools.front() ? dice_.number(1, 2) : 1, tenths = dice_.number(1, 10);
+    deployment(app, pool, tensor_parallel, tenths, dice_.number(1, pool.devices), "");
     out_.manifests.push_back(fmt::format(
         "{{apiVersion: v1, kind: Service, metadata: {{name: {0}}}, spec: {{selector: {{app: {0}}}}}}}", app));
     std::string start =
         fmt::format("startup: {{container: {}, weights: {}GiB}}", random_seconds(100, 5000), dice_.number(0, 16));
     bool ahead = dice_.one_in(3);  // batches formed before an instance is free, which no queue policy may reorder
     int32_t levels = ahead ? 1 : dice_.number(1, 3);
-    out_.models.push_back(llm ? llm_model(app, start) : batch_model(app, start, levels, ahead));
+    double gib = pool.gib * tensor_parallel * (has_shares(pool) ? 0.1 * tenths : 1);
+    out_.models.push_back(llm ? llm_model(app, start, gib, tensor_parallel) : batch_model(app, start, levels, ahead));
     for (int32_t i = dice_.number(1, 2); i > 0; --i) source(app, llm, levels);
   }
 
-  std::string llm_model(const std::string& app, const std::string& start) {
+  // Little room for KV beside the weights: requests push each other out. Some fit nowhere.
+  std::string llm_model(const std::string& app, const std::string& start, double gib, int32_t tensor_parallel) {
+    auto needed = [&](const Llm& llm) {
+      return (llm.weights / kGiB + kEngineGib + 0.15 * (tensor_parallel - 1)) / gib;
+    };
+    const Llm& llm = needed(kLlms.front()) < 0.98 && !dice_.one_in(3) ? kLlms.front() : kLlms.back();
+    double utilization = std::min(0.99, needed(llm) + 0.01 * dice_.number(1, 10));
     std::string common = fmt::format(
-        "model: llama-3.1-8b, gpu: h100-80gb, maxNumSeqs: {}, kvMemoryUtilization: 0.{}, maxQueueSize: {}, {}",
-        dice_.number(2, 64), dice_.number(31, 40), dice_.one_in(2) ? dice_.number(1, 40) : 0, start);
-    if (dice_.one_in(2)) return fmt::format("{0}: {{selector: {{app: {0}}}, {1}}}", app, common);
-    return fmt::format(
-        "{0}: {{selector: {{app: {0}}}, {1}, detail: linear, latency: {{base: {2}, perItem: {3}, prefillBase: {3}}}}}",
-        app, common, seconds(5, 20), seconds(0, 2));
+        "selector: {{app: {}}}, model: {}, gpu: h100-80gb, tensorParallel: {}, maxNumSeqs: {}, kvMemoryUtilization: "
+        "{:.3f}, maxQueueSize: {}, {}",
+        app, llm.name, tensor_parallel, dice_.number(2, 64), utilization, dice_.one_in(2) ? dice_.number(1, 40) : 0,
+        start);
+    if (dice_.one_in(2)) return fmt::format("{}: {{{}}}", app, common);
+    if (dice_.one_in(3)) return fmt::format("{}: {{{}, detail: linear}}", app, common);
+    return fmt::format("{0}: {{{1}, detail: linear, latency: {{base: {2}, perItem: {3}, prefillBase: {3}}}}}", app,
+                       common, seconds(5, 20), seconds(0, 2));
   }
 
   std::string batch_model(const std::string& app, const std::string& start, int32_t levels, bool ahead) {
@@ -249,7 +288,7 @@ class Author {
   // Pods that push others off their GPUs.
   void important() {
     std::string app = fmt::format("s{}", apps_.size());
-    deployment(app, dice_.any(kPools), 0, "priorityClassName: important, ");
+    deployment(app, dice_.any(kPools), 1, dice_.number(1, 10), 0, "priorityClassName: important, ");
     for (int32_t replicas : {dice_.number(1, 4), 0})
       out_.actions.push_back(fmt::format("- {{at: {}s, scale: deployment/{}, replicas: {}}}",
                                          dice_.number(replicas ? 10 : 100, replicas ? 90 : 199), app, replicas));
@@ -258,9 +297,10 @@ class Author {
   void fault() {
     std::string when = fmt::format("at: {}s, for: {}s", dice_.number(1, 190),
                                    dice_.one_in(4) ? 0 : dice_.number(1, dice_.one_in(3) ? 400 : 60));
-    std::string kind =
-        dice_.pick({"node-loss", "node-loss", "gpu-failure", "gpu-failure", "zone-outage", "crash-loop", "oom-kill"});
+    std::string kind = dice_.pick({"node-loss", "node-loss", "gpu-failure", "gpu-failure", "nvlink-failure",
+                                   "nvlink-failure", "zone-outage", "crash-loop", "oom-kill"});
     std::string target = fmt::format("node: {}", dice_.any(nodes_));
+    if (kind == "gpu-failure" || kind == "nvlink-failure") target += fmt::format(", gpus: {}", dice_.number(1, 2));
     if (kind == "zone-outage") target = "zone: " + dice_.pick({"a", "b"});
     if (kind == "crash-loop" || kind == "oom-kill") target = "workload: " + dice_.any(apps_);
     if (kind == "oom-kill") when = fmt::format("at: {}s", dice_.number(1, 190));
@@ -305,6 +345,8 @@ class Author {
 struct Tally {
   uint64_t worlds = 0, events = 0, requests = 0, retried = 0, preempted = 0, evicted = 0, reconfigured = 0, refused = 0;
   std::array<uint64_t, 4> ends{};  // by Outcome
+  // By LLM engines that are there at the end, on what they run.
+  std::map<std::string, uint64_t> answered{{"whole", 0}, {"MIG", 0}, {"time-sliced", 0}, {"MPS", 0}, {"gpu-milli", 0}};
 };
 
 // What has left, by source and ordinal: nothing twice, and nothing that had not come.
@@ -367,6 +409,13 @@ class Onlooker {
       tally.reconfigured += r.outcome == Reconfiguration::Outcome::Success;
       tally.refused += r.outcome == Reconfiguration::Outcome::Failed;
     }
+    for (const ReplicaState& replica : serving().replicas)
+      if (replica.status != ReplicaState::Status::Free && world_.model().serving.models[replica.model].llm)
+        tally.answered.at(kind_of(replica.accelerator)) += replica.completed;
+  }
+  static const char* kind_of(const Accelerator& a) {
+    constexpr const char* kShared[] = {"whole", "time-sliced", "MPS", "gpu-milli"};
+    return a.sharing == GpuSharing::Exclusive && a.instance ? "MIG" : kShared[static_cast<size_t>(a.sharing)];
   }
   std::string where() const {
     return fmt::format("event {} at {} s", world_.state().engine.events(), world_.now().to_seconds());
@@ -417,6 +466,8 @@ class Onlooker {
     nobody_waits_for_ever();
     devices_have_room();
     replicas_have_pods();
+    neighbours_slow_each_other();
+    broken_links_have_a_fault();
     integrals_agree();
     books_grow();
   }
@@ -505,20 +556,67 @@ class Onlooker {
       const ServingModelModel& m = world_.model().serving.models[replica.model];
       if (replica.busy.integral(world_.now()) > (world_.now() - replica.since).ns)
         complain("replica {} was busy for longer than it lives", r);
-      if (m.llm) memory_suffices(r, replica);
+      if (m.llm) memory_suffices(r, replica, m.engine);
     }
   }
 
-  // Weights and KV blocks of Llama-3.1-8B: 2 bytes for each of 8.03e9 parameters, 128 KiB for a token.
-  void memory_suffices(size_t r, const ReplicaState& replica) {
+  // Of the memory that it has, the share that it may use holds the weights, what else the engine takes, and all KV.
+  void memory_suffices(size_t r, const ReplicaState& replica, const LlmEngineModel& engine) {
     const LlmCost& cost = replica.cost;
     int64_t held = cost.kv_blocks - replica.engine.free_blocks;
     if (held < 0 || held > cost.kv_blocks) complain("replica {} holds {} KV blocks of {}", r, held, cost.kv_blocks);
     bool empty = replica.engine.running.empty() && !replica.engine.stepping && replica.timer_at == Time::max();
     if (empty && !replica.lost && held != 0) complain("replica {} is empty and holds {} KV blocks", r, held);
-    int64_t bytes = 16'060'000'000 + cost.kv_blocks * 16 * 128 * 1024;
-    if (bytes > replica.accelerator.memory_bytes)
-      complain("replica {} may hold {} bytes of {}", r, bytes, replica.accelerator.memory_bytes);
+    auto llm = std::find_if(kLlms.begin(), kLlms.end(), [&](const Llm& l) { return engine.llm.name == l.name; });
+    double bytes = llm->weights + kEngineGib * kGiB + static_cast<double>(cost.kv_blocks * 16 * llm->kv_token);
+    double usable = static_cast<double>(replica.accelerator.memory_bytes) * engine.memory_utilization;
+    if (cost.kv_blocks < 1 || bytes > usable)
+      complain("replica {} has {} KV blocks: {} bytes of {}", r, cost.kv_blocks, bytes, usable);
+  }
+
+  // An LLM engine alone on its device goes at full speed. k that take turns have 0.98/k each; kernels that run side by
+  // side ask for k devices at most, and each neighbour costs 3 % beside that; shares in thousandths are promised rates
+  // unless the scenario says otherwise.
+  void neighbours_slow_each_other() {
+    std::map<std::pair<uint32_t, uint32_t>, int32_t> running;  // by GPU and where on it the instance starts
+    auto place = [&](const ReplicaState& replica) {
+      const PodState& pod = cluster().pods[replica.pod];
+      const GpuDevice& device = world_.cluster().devices(pod.node)[pod.devices.front()];
+      return std::pair(replica.accelerator.first.value, device.instance ? 1u + device.instance->start : 0u);
+    };
+    auto runs = [&](const ReplicaState& replica) {
+      return replica.status != ReplicaState::Status::Free && !replica.lost && replica.busy.value() > 0;
+    };
+    for (const ReplicaState& replica : serving().replicas)
+      if (runs(replica)) ++running[place(replica)];
+    for (size_t r = 0; r < serving().replicas.size(); ++r) {
+      const ReplicaState& replica = serving().replicas[ReplicaId(r)];
+      if (!runs(replica) || !world_.model().serving.models[replica.model].llm) continue;
+      int32_t k = running[place(replica)];
+      double speed = static_cast<double>(replica.engine.speed) / LlmEngineState::kFullSpeed, low = 1, high = 1;
+      if (k > 1 && replica.accelerator.sharing == GpuSharing::Exclusive)
+        complain("{} replicas run on the device of replica {}, which is its own", k, r);
+      if (k > 1) high = 1 / (1 + 0.03 * (k - 1)), low = high / k;
+      if (k > 1 && replica.accelerator.sharing == GpuSharing::TimeSlicing) low = high = 0.98 / k;
+      if (!world_.model().serving.interference[static_cast<size_t>(replica.accelerator.sharing)]) low = high = 1;
+      if (speed < low - 1e-6 || speed > high + 1e-6)
+        complain("replica {}, {} running on its {} device: speed {}", r, k, kind_of(replica.accelerator), speed);
+    }
+  }
+
+  void broken_links_have_a_fault() {
+    std::vector<GpuId> broken;
+    for (size_t i = 0; i < world_.state().kube.faults.size(); ++i)
+      if (world_.model().kube.faults[i].kind == Fault::Kind::NvlinkFailure)
+        broken.insert(broken.end(), world_.state().kube.faults[i].gpus.begin(),
+                      world_.state().kube.faults[i].gpus.end());
+    for (size_t g = 0; g < cluster().gpus.size(); ++g) {
+      if (!cluster().node_present[cluster().gpus[GpuId(g)].node.value]) continue;
+      auto faults = std::count(broken.begin(), broken.end(), GpuId(g));
+      if (faults != (cluster().gpus[GpuId(g)].nvlink_up ? 0 : 1))
+        complain("{} faults break the NVLinks of GPU {}, which are {}", faults, g,
+                 cluster().gpus[GpuId(g)].nvlink_up ? "up" : "down");
+    }
   }
 
   void integrals_agree() {
@@ -617,7 +715,7 @@ uint64_t number_from(const char* variable, uint64_t otherwise) {
 }
 
 TEST_CASE("serving on shared GPUs keeps its promises whatever happens", "[property]") {
-  uint64_t steps = number_from("KISIM_PROPERTY_STEPS", 600'000), seed = number_from("KISIM_PROPERTY_SEED", 0);
+  uint64_t steps = number_from("KISIM_PROPERTY_STEPS", 800'000), seed = number_from("KISIM_PROPERTY_SEED", 0);
   Tally tally;
   for (uint64_t failures = 0; tally.events < steps && failures < 3; ++seed) {
     Document scenario = Author(seed).take();
@@ -630,9 +728,10 @@ TEST_CASE("serving on shared GPUs keeps its promises whatever happens", "[proper
     fmt::print("# {}\n{}\n", problem_of(least), least.text());
   }
   std::string counts = fmt::format(
-      "{} worlds, {} events, {} requests ({} retried; {}), {} preempted, {} evicted, {} reconfigured, {} not",
+      "{} worlds, {} events, {} requests ({} retried; {}), {} preempted, {} evicted, {} reconfigured, {} not; "
+      "answered by LLMs: {}",
       tally.worlds, tally.events, tally.requests, tally.retried, fmt::join(tally.ends, "/"), tally.preempted,
-      tally.evicted, tally.reconfigured, tally.refused);
+      tally.evicted, tally.reconfigured, tally.refused, fmt::join(tally.answered, ", "));
   INFO(counts);
   if (std::getenv("KISIM_PROPERTY_STEPS")) WARN(counts);
   if (tally.worlds < 8) return;
@@ -641,6 +740,10 @@ TEST_CASE("serving on shared GPUs keeps its promises whatever happens", "[proper
   CHECK(tally.retried > 0);
   CHECK(tally.evicted > 0);
   CHECK(tally.reconfigured > 0);
+  for (const auto& [kind, requests] : tally.answered) {
+    INFO(kind);
+    CHECK(requests > 0);
+  }
 }
 
 }  // namespace
