@@ -288,8 +288,8 @@ struct ClusterState {
   // node-major: [node * resources + resource]; kPods counts pods
   std::vector<int64_t> requested, allocatable;
   std::vector<int64_t> nonzero_cpu, nonzero_memory;  // per node
-  std::vector<uint8_t> node_present, node_joined;  // joined: it is there, or was
-  std::vector<uint8_t> node_runs;                  // its machine has power; it may be present without
+  std::vector<uint8_t> node_present, node_joined;    // joined: it is there, or was
+  std::vector<uint8_t> node_runs;                    // its machine has power; it may be present without
   std::vector<NodeConditions> node_conditions;
   std::vector<TimeWeighted> node_power;  // milliwatts, without GPUs
   std::vector<NodeId> node_version;      // its object now, an entry of ClusterModel::nodes
@@ -327,7 +327,7 @@ class Cluster {
     return std::span(state.allocatable).subspan(id.value * model.resource_count(), model.resource_count());
   }
   void add_node(NodeId node, Time now);
-  void remove_node(NodeId node, Time now);  // precondition: no pod is bound to it
+  void remove_node(NodeId node, Time now);             // precondition: no pod is bound to it
   void set_running(NodeId node, bool runs, Time now);  // of a node that is present: its machine stops, or starts again
   // Its object is now that entry of ClusterModel::nodes. Its devices too, unless a pod holds one that would be another:
   // then they and their amounts stay as they are until a version comes when none does.

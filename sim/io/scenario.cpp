@@ -107,8 +107,8 @@ class ScenarioBuilder {
     always.push_back(figure);
     const bool alone = places_.at(path).kind == Kind::Scalar || given(always), from_file = file.kind != Kind::Null;
     if (alone + given(steps) + from_file != 1)
-      return error(path, fmt::format("found {} of {}, steps and file, allowed: one", alone + given(steps) + from_file,
-                                     figure));
+      return error(
+          path, fmt::format("found {} of {}, steps and file, allowed: one", alone + given(steps) + from_file, figure));
     if (from_file && options_.files) read_tariff_file(path, tariff, file, figure);
     if (!given(steps)) return;
     if (tariff.steps.empty()) return error(steps, "found no step, allowed: at least one, at 0");

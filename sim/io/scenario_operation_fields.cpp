@@ -36,7 +36,9 @@ Fields declare(FaultSpec& fault, FaultDraft& draft) {
   f.add("nodeSelector", &fault.node_selector, "instead of node: every node with these labels breaks by itself");
   f.add("zone", &fault.zone, "zone-outage: topology.kubernetes.io/zone of the nodes that stop");
   f.add("workload", &fault.workload, "crash-loop, oom-kill: whose pods fail");
-  f.add("gpus", &fault.gpus, "gpu-failure: GPUs that become unhealthy; nvlink-failure: GPUs whose NVLinks go down, which the device plugin minds when it chooses; engines' times do not")
+  f.add("gpus", &fault.gpus,
+        "gpu-failure: GPUs that become unhealthy; nvlink-failure: GPUs whose NVLinks go down, which the device plugin "
+        "minds when it chooses; engines' times do not")
       .min(1)
       .max(1024);
   f.add("factor", &fault.factor, "registry-slow: how many times as long pulls take").min(1).max(1e6);

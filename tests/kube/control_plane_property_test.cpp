@@ -5,6 +5,7 @@
 
 #include "kube/control_plane_setting.hpp"
 #include "policy/registry.hpp"
+#include "property.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -21,14 +22,6 @@ using Code = Kube::Code;
 using Kind = WorkloadModel::Kind;
 
 constexpr uint64_t kRecount = 32, kTrial = 512;  // events between two full counts, between two trials of the API
-
-struct Complaint : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-template <class... Args>
-[[noreturn]] void complain(fmt::format_string<Args...> text, Args&&... args) {
-  throw Complaint(fmt::format(text, std::forward<Args>(args)...));
-}
 
 // --- a run that is driven event by event. From `calm` on nothing breaks and nobody meddles.
 
@@ -944,11 +937,6 @@ class History {
   Rollout rollout_;
   std::unique_ptr<Run> branch_;
 };
-
-uint64_t number_from(const char* variable, uint64_t otherwise) {
-  const char* text = std::getenv(variable);
-  return text ? std::strtoull(text, nullptr, 10) : otherwise;
-}
 
 TEST_CASE("the control plane keeps its promises whatever happens", "[property]") {
   uint64_t steps = number_from("KISIM_PROPERTY_STEPS", 200'000), seed = number_from("KISIM_PROPERTY_SEED", 0);

@@ -7,6 +7,7 @@
 #include "kube/scheduler_fixture.hpp"
 #include "policy/registry.hpp"
 #include "policy/scheduler_args.hpp"
+#include "property.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -1067,11 +1068,6 @@ class History : public CycleObserver {
   bool watched_ = false;
   Tally& tally_;
 };
-
-uint64_t number_from(const char* variable, uint64_t otherwise) {
-  const char* text = std::getenv(variable);
-  return text ? std::strtoull(text, nullptr, 10) : otherwise;
-}
 
 TEST_CASE("the scheduler's books are right whatever happens", "[property]") {
   uint64_t steps = number_from("KISIM_PROPERTY_STEPS", 20'000), seed = number_from("KISIM_PROPERTY_SEED", 0);

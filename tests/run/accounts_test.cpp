@@ -66,6 +66,53 @@ TEST_CASE("nodes draw power beside their GPUs where the scenario says so", "[acc
   CHECK(*run(compile(s)).energy_kwh == Approx(gpus + 0.3 + 0.02));
 }
 
+TEST_CASE("a machine that has stopped draws nothing, and nodes without GPUs what they draw", "[accounts]") {
+  Scenario s = priced();
+  double all = *run(compile(s)).energy_kwh;
+  FaultSpec loss;
+  loss.node = s.manifests.nodes[0].meta.name;
+  loss.at = Distribution::constant(0);
+  loss.for_ = Distribution::constant(1800);
+  s.faults = {loss};
+  double half = *run(compile(s)).energy_kwh;
+  CHECK(half < all - 0.5 * 4 * 0.095 * 0.9);
+
+  s = priced();
+  s.manifests.deployments.clear();
+  s.models.clear();
+  s.traffic.clear();
+  s.routers.clear();
+  s.manifests.nodes = {node("cpu-0", 0)};
+  CHECK_FALSE(run(compile(s)).energy_kwh);
+  s.node_idle_watts = 300;
+  CHECK(*run(compile(s)).energy_kwh == Approx(0.3));
+}
+
+TEST_CASE("what is recorded of single GPUs adds up to the summary, whatever their nodes' objects become",
+          "[accounts]") {
+  Scenario s = priced();
+  s.gpus = {h100_with_mig()};
+  s.manifests.nodes[1].unschedulable = true;
+  ActionSpec uncordon;
+  uncordon.kind = ActionSpec::Kind::Uncordon;
+  uncordon.node = s.manifests.nodes[1].meta.name;
+  uncordon.at = Duration::seconds(60);
+  s.actions = {uncordon};
+  Recorder recorder(Record::None, nullptr);
+  Summary summary = run(compile(s), {.recorder = &recorder});
+  CHECK(recorder.gpus.size() == 8);
+  Summary::Gpu sum;
+  double energy = 0;
+  for (const GpuRecord& gpu : recorder.gpus) {
+    sum.hours_allocated += gpu.hours_allocated;
+    sum.hours_busy += gpu.hours_busy;
+    energy += gpu.energy_kwh;
+  }
+  CHECK(sum.hours_allocated == Approx(summary.gpu->hours_allocated));
+  CHECK(sum.hours_busy == Approx(summary.gpu->hours_busy));
+  CHECK(energy == Approx(*summary.energy_kwh));
+}
+
 TEST_CASE("what the power of a GPU rests on is said", "[accounts]") {
   Scenario s = priced();
   GpuModel other = h100();

@@ -175,7 +175,7 @@ TEST_CASE("models of one batch server add up", "[gpu]") {
   s.models[0].served[0].instance_bytes = 0.5 * kGiB;
   CHECK(has(compile(s)->warnings,
             fmt::format("needs {} bytes for weights and instances, {} more than 1g.10gb of h100-80gb has; "
-                        "what fits: 3g.40gb of h100-80gb",
+                        "what fits: 2g.20gb of h100-80gb",
                         int64_t{9} * kGiB + kGiB / 4, kGiB / 4)));
   CHECK(run(compile(s)).pods.scheduled == 1);
   CHECK(run(compile(s)).requests.completed == 0);

@@ -6,6 +6,7 @@
 // world that fails is told as the smallest scenario that fails, too.
 
 #include "io/scenario_text.hpp"
+#include "property.hpp"
 #include "run/world.hpp"
 
 #include <fmt/ranges.h>
@@ -27,14 +28,6 @@ __extension__ using Wide = __int128;
 constexpr uint64_t kRecount = 32, kSummary = 1024;  // events between two full counts, between two summaries
 constexpr uint64_t kStill = 5000;                   // events of one instant
 constexpr uint64_t kLongest = 300'000;              // events of one world
-
-struct Complaint : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-template <class... Args>
-[[noreturn]] void complain(fmt::format_string<Args...> text, Args&&... args) {
-  throw Complaint(fmt::format(text, std::forward<Args>(args)...));
-}
 
 class Dice {
  public:
@@ -508,6 +501,7 @@ class Onlooker {
   void devices_have_room() {
     const ClusterModel& model = world_.model().cluster;
     for (size_t n = 0; n < cluster().devices.size(); ++n) {
+      if (!cluster().node_joined[n]) continue;  // a later object of a machine, or not there yet
       NodeId on(n);
       const std::vector<GpuDevice>& devices = world_.cluster().devices(on);
       std::vector<int64_t> taken(devices.size(), 0), allocated(world_.cluster().gpus(on), 0), memory(allocated);
@@ -627,12 +621,12 @@ class Onlooker {
       if (gpu.allocated.integral(world_.now()) != allocated_[g]) complain("GPU {}: another ∫ allocated", g);
       if (gpu.busy.integral(world_.now()) != busy_[g]) complain("GPU {}: another ∫ busy", g);
       if (busy_[g] > allocated_[g]) complain("GPU {}: busy for longer than allocated", g);
-      bool present = cluster().node_present[gpu.node.value] &&
-                     g - cluster().first_gpu[gpu.node.value] < world_.cluster().gpus(gpu.node);
+      bool runs = cluster().node_present[gpu.node.value] && cluster().node_runs[gpu.node.value] &&
+                  g - cluster().first_gpu[gpu.node.value] < world_.cluster().gpus(gpu.node);
       const PowerLaw* law = world_.cluster().power_law_of(id);
       double watts = static_cast<double>(gpu.power.value()) * 1e-3;
-      if (!present && watts != 0) complain("GPU {} is gone and draws {} W", g, watts);
-      if (present && law && (watts < 60 || watts > 700)) complain("GPU {} draws {} W", g, watts);
+      if (!runs && watts != 0) complain("GPU {} has no power and draws {} W", g, watts);
+      if (runs && law && (watts < 60 || watts > 700)) complain("GPU {} draws {} W", g, watts);
     }
     world_.cluster().check_power(world_.now());
   }
@@ -707,11 +701,6 @@ Document smallest(Document scenario) {
       }
   }
   return scenario;
-}
-
-uint64_t number_from(const char* variable, uint64_t otherwise) {
-  const char* text = std::getenv(variable);
-  return text ? std::strtoull(text, nullptr, 10) : otherwise;
 }
 
 TEST_CASE("serving on shared GPUs keeps its promises whatever happens", "[property]") {
