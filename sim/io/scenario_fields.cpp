@@ -393,7 +393,7 @@ Fields declare_policies(ScenarioDraft& draft) {
   f.add("scheduler", declare_scheduler(scenario.scheduler), "of the cluster");
   f.add("router", declare(scenario.routers), "by Service");
   f.add("interference", declare(scenario.interference),
-        "between replicas on one GPU, by the way they share it: time-slicing, mps, gpu-milli");
+        "between replicas on one GPU, by the way they share it: time-slicing, mps, gpu-milli (by default mps, too)");
   f.add("descheduler", declare_descheduler(draft),
         "who evicts pods that would better run elsewhere; nobody without it");
   f.add("mig", declare_mig_policy(draft), "who has GPUs cut anew while the cluster runs; nobody without it");

@@ -111,10 +111,10 @@ class Compiler {
       if (!s.router) s.router = make<Router>({"random", {}, scenario_.mark}, "router");
   }
 
-  // How replicas on one GPU slow each other. Shares in thousandths do not, unless the scenario says so: their promise
-  // is a rate, not a place in line.
+  // How replicas on one GPU slow each other. Kernels of shares in thousandths run side by side, as under MPS.
   void interference() {
-    std::map<std::string, PolicyChoice> chosen{{"time-slicing", {"time-slicing", {}, {}}}, {"mps", {"mps", {}, {}}}};
+    std::map<std::string, PolicyChoice> chosen{
+        {"time-slicing", {"time-slicing", {}, {}}}, {"mps", {"mps", {}, {}}}, {"gpu-milli", {"mps", {}, {}}}};
     for (const auto& [sharing, choice] : scenario_.interference) chosen[sharing] = choice;
     const std::map<std::string, GpuSharing> ways{
         {"time-slicing", GpuSharing::TimeSlicing}, {"mps", GpuSharing::Mps}, {"gpu-milli", GpuSharing::Fraction}};

@@ -105,9 +105,9 @@ class Author {
     out_.head = fmt::format("  duration: {}s\n  warmup: {}s\n  seed: {}\n", dice_.number(200, 900),
                             dice_.one_in(3) ? dice_.number(1, 60) : 0, seed);
     out_.head += fmt::format(kFixed, dice_.pick({"none", "none", "upstream"}));
-    bool shares_interfere = dice_.one_in(2);
-    if (policy_ || shares_interfere) out_.head += "  policies:\n";
-    if (shares_interfere) out_.head += "    interference: {gpu-milli: {name: mps}}\n";
+    bool shares_ignore_each_other = dice_.one_in(2);
+    if (policy_ || shares_ignore_each_other) out_.head += "  policies:\n";
+    if (shares_ignore_each_other) out_.head += "    interference: {gpu-milli: {name: none}}\n";
     if (policy_)
       out_.head += fmt::format(
           "    mig: {{name: repartition, configs: [balanced, half, all-1g.10gb, all-disabled], nodeSelector: "
