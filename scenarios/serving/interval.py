@@ -18,6 +18,9 @@ def value(summary, field):
         over, under = field.split("/")
         return value(summary, over) / value(summary, under)
     for key in field.split("."):
+        if not isinstance(summary, dict) or key not in summary:
+            found = ", ".join(summary) if isinstance(summary, dict) else "nothing"
+            sys.exit(f"interval.py: no '{key}' in {field}, found: {found}")
         summary = summary[key]
     return summary
 
@@ -28,10 +31,12 @@ def main(kisim, scenario, *rest):
         flags = fields[fields.index("--") + 1 :]
         fields = fields[: fields.index("--")]
     run = [kisim, "run", scenario, "--no-files", "--quiet", "-o", "json", *flags]
-    summaries = [
-        json.loads(subprocess.run([*run, "--seed", str(seed)], check=True, capture_output=True).stdout)
-        for seed in range(1, SEEDS + 1)
-    ]
+    summaries = []
+    for seed in range(1, SEEDS + 1):
+        done = subprocess.run([*run, "--seed", str(seed)], stdout=subprocess.PIPE)  # kisim says itself what is wrong
+        if done.returncode != 0:
+            sys.exit(done.returncode)
+        summaries.append(json.loads(done.stdout))
     for field in fields:
         values = [value(summary, field) for summary in summaries]
         half = STUDENT * statistics.stdev(values) / SEEDS**0.5

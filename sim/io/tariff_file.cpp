@@ -9,9 +9,12 @@ namespace kisim {
 
 namespace {
 
-std::optional<int64_t> time_of(std::string_view text) {
-  std::optional<int64_t> datetime = parse_time(text, TimeUnit::Datetime);
-  return datetime ? datetime : parse_time(text, TimeUnit::Seconds);
+// Dates count from the first of them; seconds from the start of the run.
+std::optional<int64_t> time_of(std::string_view text, std::optional<int64_t>& first_date) {
+  std::optional<int64_t> date = parse_time(text, TimeUnit::Datetime);
+  if (!date) return parse_time(text, TimeUnit::Seconds);
+  if (!first_date) first_date = *date;
+  return *date - *first_date;
 }
 
 std::optional<double> figure_of(std::string_view text) {
@@ -32,25 +35,27 @@ std::vector<TariffSpec::Step> read_tariff(const std::string& path, const std::st
   const size_t at = find_column(cells, "at", complaints), value = find_column(cells, figure, complaints);
   const size_t columns = cells.size();
   std::vector<TariffSpec::Step> out;
-  std::optional<int64_t> first;
+  std::optional<int64_t> first_date;
   while (reader.next(cells)) {
     if (cells.size() != columns) {
       complaints.add(cells[0].line, 1, "", fmt::format("found {}, allowed: {} cells", cells.size(), columns));
       continue;
     }
-    auto then = time_of(trimmed(cells[at].text));
+    auto then = time_of(trimmed(cells[at].text), first_date);
     auto is = figure_of(trimmed(cells[value].text));
     if (!then)
-      complaints.add(cells[at].line, cells[at].column, "at",
-                     fmt::format("found {}, allowed: seconds, or a date and time", shown(cells[at].text)));
+      complaints.add(
+          cells[at].line, cells[at].column, "at",
+          fmt::format("found {}, allowed: seconds, or {}", shown(cells[at].text), allowed_times(TimeUnit::Datetime)));
     if (!is)
       complaints.add(cells[value].line, cells[value].column, figure,
                      fmt::format("found {}, allowed: a number from 0", shown(cells[value].text)));
     if (!then || !is) continue;
-    if (!first) first = *then;
-    if (!out.empty() && *then - *first <= out.back().at.ns)
+    if (out.empty() && *then != 0)
+      complaints.add(cells[at].line, cells[at].column, "at", "is not 0, so nothing is known of the start");
+    if (!out.empty() && *then <= out.back().at.ns)
       complaints.add(cells[at].line, cells[at].column, "at", "is not after the row before it");
-    out.push_back({Duration{*then - *first}, *is});
+    out.push_back({Duration{*then}, *is});
   }
   complaints.throw_if_any();
   if (out.empty()) complaints.fail(1, 1, "", "no rows, needed: at least one");

@@ -5,8 +5,8 @@
 
 namespace kisim {
 
-// Plain or gzip; the columns `at` (seconds, or a date and time, from the first row on) and `figure`, among others.
-// `mark` is where the file was named. Throws IoError, InputError.
+// Plain or gzip; the columns `at` (seconds from the start, the first 0; or dates, which count from the first) and
+// `figure`, among others. `mark` is where the file was named. Throws IoError, InputError.
 std::vector<TariffSpec::Step> read_tariff(const std::string& path, const std::string& figure, const SourceMark& mark);
 
 }  // namespace kisim

@@ -272,8 +272,9 @@ Kubelet::Next Kubelet::loaded(PodId id) {
   api_.set_phase(id, PodPhase::Probing);
   keep_artefacts(id);
   if (std::optional<std::string> why = misfit(id)) {
+    // vLLM and tritonserver end with an error.
     state_.statistics.decisions.add("BackOff", *why);
-    return or_probe_failure(id, or_exit(id, waiting()), Time::max());
+    return exited(id, "Error", 1);
   }
   const PodSpec& spec = api_.template_of(id).spec;
   Time start = usage_.containers_started(id), ready = engine_.now();

@@ -356,6 +356,7 @@ void ClusterCompiler::apply_nodes(const ActionSpec& spec) {
 void ClusterCompiler::reconfigure(const ActionSpec& spec) {
   if (!find_node(spec.node).valid() || !latest_nodes_.contains(spec.node))
     return error(spec.mark, "spec.actions", fmt::format("found node '{}', which no manifest has", spec.node));
+  if (!can_be_cut(spec.node, spec.mig_config, spec.mark, "spec.actions")) return;
   Action& action = new_action(spec, Action::Kind::Reconfigure);
   action.mig_node = mig_node(spec.node);
   action.mig_config =
@@ -363,6 +364,35 @@ void ClusterCompiler::reconfigure(const ActionSpec& spec) {
 }
 
 // --- GPUs that are cut anew
+
+// Whether the node can have that config; complains where somebody asks for it.
+bool ClusterCompiler::can_be_cut(const std::string& name, const std::string& config, const SourceMark& mark,
+                                 const std::string& field) {
+  const Node& node = latest_nodes_.at(name);
+  const bool lists_instances = std::any_of(node.allocatable.begin(), node.allocatable.end(), [](const auto& entry) {
+    return entry.first.starts_with("nvidia.com/mig-") && entry.second > 0;
+  });
+  if (lists_instances) {
+    error(mark, field,
+          fmt::format("node {} lists its MIG instances as a live cluster does, so that its GPUs are taken as they are; "
+                      "needed to cut them: its number of GPUs as nvidia.com/gpu, no nvidia.com/mig-…",
+                      name));
+    return false;
+  }
+  const NodeModel& there = builder_.node(find_node(name));
+  std::vector<std::string> allowed{"all-disabled"};
+  for (const auto& [key, value] : scenario_.gpu_configs.mig) allowed.push_back(key);
+  if (there.gpu_model.valid())
+    for (const MigProfile& p : scenario_.gpus[there.gpu_model.value].mig.profiles()) {
+      std::string as_label = p.name;
+      std::replace(as_label.begin(), as_label.end(), '+', '.');
+      allowed.push_back("all-" + as_label);
+    }
+  if (std::find(allowed.begin(), allowed.end(), config) != allowed.end()) return true;
+  error(mark, field,
+        fmt::format("found migConfig '{}' for node {}, allowed: {}", config, name, fmt::join(allowed, ", ")));
+  return false;
+}
 
 // Its entry of KubeModel::mig_nodes.
 uint32_t ClusterCompiler::mig_node(const std::string& name) {
@@ -420,6 +450,10 @@ void ClusterCompiler::mig_policy() {
             fmt::format("selects node {}, which actions change, too", name));
       continue;
     }
+    if (!std::all_of(spec.configs.begin(), spec.configs.end(), [&](const std::string& config) {
+          return can_be_cut(name, config, spec.mark, "spec.policies.mig.configs");
+        }))
+      continue;
     uint32_t i = mig_node(name);
     out.nodes.push_back({i, static_cast<uint32_t>(model_.kube.mig_nodes[i].configs.size())});
     for (const std::string& config : spec.configs)

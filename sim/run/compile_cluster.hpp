@@ -40,6 +40,7 @@ class ClusterCompiler {
   void apply_nodes(const ActionSpec& spec);
   void uncordon_object(const ActionSpec& spec, Action& action);
   void reconfigure(const ActionSpec& spec);
+  bool can_be_cut(const std::string& node, const std::string& config, const SourceMark& mark, const std::string& field);
   uint32_t mig_node(const std::string& name);
   uint32_t add_mig_config(uint32_t mig_node, MigNode::Config config);
   void mig_policy();

@@ -51,7 +51,8 @@ TEST_CASE("what is wrong with a file of intensities is told where it stands") {
   CHECK_THAT(wrong("at,price\n0,1\n"), Contains("intensity.csv:1") && Contains("gPerKwh"));
   CHECK_THAT(wrong("at,gPerKwh\n0,-1\n"), Contains("intensity.csv:2:3: gPerKwh: found '-1', allowed: a number from 0"));
   CHECK_THAT(wrong("at,gPerKwh\nnoon,1\n"), Contains("intensity.csv:2:1: at: found 'noon'"));
-  CHECK_THAT(wrong("at,gPerKwh\n5,1\n5,2\n"), Contains("intensity.csv:3:1: at: is not after the row before it"));
+  CHECK_THAT(wrong("at,gPerKwh\n0,1\n0,2\n"), Contains("intensity.csv:3:1: at: is not after the row before it"));
+  CHECK_THAT(wrong("at,gPerKwh\n5,1\n"), Contains("intensity.csv:2:1: at: is not 0, so nothing is known of the start"));
   CHECK_THAT(wrong("at,gPerKwh\n0\n"), Contains("found 1, allowed: 2 cells"));
   CHECK_THAT(wrong("at,gPerKwh\n"), Contains("no rows"));
   const std::string both = "  duration: 1h\n  prices: {t4: {price: 1/h, file: p.csv}}\n";

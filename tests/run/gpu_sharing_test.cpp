@@ -150,7 +150,7 @@ TEST_CASE("a model that does not fit its slice says by how much and what would h
   CHECK(has(model->warnings, "spec.models.llama: " + text + " (pods of default/llama on node gpu-0)"));
   Summary r = run(model);
   CHECK(r.requests.completed == 0);
-  CHECK(r.decisions.at("BackOff: model llama " + text) == 1);
+  CHECK(r.decisions.at("BackOff: model llama " + text) > 1);  // once per start of the container
   s.strict = true;
   CHECK_THROWS_WITH(compile(s), Contains(text));
 
