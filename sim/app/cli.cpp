@@ -112,6 +112,10 @@ std::string CommandLine::flags_text() const {
     std::string head = shortest[0] == '-' ? "  " + shortest + ", " : "      ";
     head += "--" + option->long_name();
     if (option->semantic()->max_tokens() > 0) head += ' ' + option->format_parameter();
+    if (head.size() >= kIndent) {
+      out += head + '\n';
+      head.clear();
+    }
     for (const std::string& line : wrap_text(option->description(), kWidth - kIndent)) {
       out += fmt::format("{:<{}}{}\n", head, kIndent, line);
       head.clear();

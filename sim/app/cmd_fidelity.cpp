@@ -46,6 +46,8 @@ int cmd_fidelity(const Arguments& arguments) {
   if (isatty(STDERR_FILENO)) fmt::print(stderr, "\r\033[K");
   if (!page.empty()) write_text_file(page, scoreboard_page(board));
   print(shown(board, output));
+  if (board.rows.empty() && output != "table" && output != "wide")
+    fmt::print(stderr, "{} in {}\n", board.verdict(), data.scored);
   return board.passed() ? kOk : kCheckFailed;
 }
 

@@ -281,7 +281,7 @@ PodId find_pod(const World& world, const std::string& name) {
   throw InputError(Diagnostic{Severity::Error,
                               {},
                               "pod",
-                              fmt::format("no pod is named '{}' by {} s, found: {}", name, world.now().to_seconds(),
+                              fmt::format("no pod is named '{}' by {:.9g} s, found: {}", name, world.now().to_seconds(),
                                           known.empty() ? "none" : known)});
 }
 
