@@ -136,11 +136,13 @@ class Chart {
     this.cursor = svg(this.svg, 'g', {});
   }
 
-  // Zero to the largest value in the window; a limit is shown where it is near.
+  // Zero to the largest value in the window; a limit is shown where it is near. Latencies of the warm-up, when servers
+  // start cold, would hide all others.
   fitY() {
     let most = 0;
+    const from = this.spec.unit === 's' && view[1] > report.warmup ? Math.max(view[0], report.warmup) : view[0];
     for (const {t, v} of this.visible())
-      for (let i = Math.max(0, indexAt(t, view[0])); i < t.length && t[i] <= view[1]; ++i) most = Math.max(most, v[i]);
+      for (let i = Math.max(0, indexAt(t, from)); i < t.length && t[i] <= view[1]; ++i) most = Math.max(most, v[i]);
     for (const {y} of this.spec.marks) if (y < 3 * most) most = Math.max(most, y * 1.08);
     if (this.spec.whole) most = Math.max(most, 1);
     this.step = most > 0 ? niceStep(most, 4) : 1;
