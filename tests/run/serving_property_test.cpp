@@ -592,7 +592,9 @@ class Onlooker {
         complain("{} replicas run on the device of replica {}, which is its own", k, r);
       if (k > 1) high = 1 / (1 + 0.03 * (k - 1)), low = high / k;
       if (k > 1 && replica.accelerator.sharing == GpuSharing::TimeSlicing) low = high = 0.98 / k;
-      if (!world_.model().serving.interference[static_cast<size_t>(replica.accelerator.sharing)]) low = high = 1;
+      const auto& policy = world_.model().serving.interference[static_cast<size_t>(replica.accelerator.sharing)];
+      const std::array<GpuDemand, 2> two{{{1, 1}, {1, 1}}};
+      if (!policy || policy->speed(two, 0) == 1) low = high = 1;  // none: they ignore each other
       if (speed < low - 1e-6 || speed > high + 1e-6)
         complain("replica {}, {} running on its {} device: speed {}", r, k, kind_of(replica.accelerator), speed);
     }
