@@ -379,19 +379,16 @@ bool ClusterCompiler::can_be_cut(const std::string& name, const std::string& con
                       name));
     return false;
   }
-  const NodeModel& there = builder_.node(find_node(name));
-  std::vector<std::string> allowed{"all-disabled"};
-  for (const auto& [key, value] : scenario_.gpu_configs.mig) allowed.push_back(key);
-  if (there.gpu_model.valid())
-    for (const MigProfile& p : scenario_.gpus[there.gpu_model.value].mig.profiles()) {
-      std::string as_label = p.name;
-      std::replace(as_label.begin(), as_label.end(), '+', '.');
-      allowed.push_back("all-" + as_label);
-    }
-  if (std::find(allowed.begin(), allowed.end(), config) != allowed.end()) return true;
-  error(mark, field,
-        fmt::format("found migConfig '{}' for node {}, allowed: {}", config, name, fmt::join(allowed, ", ")));
-  return false;
+  Node cut = node;
+  set_label(cut.meta.labels, kMigConfig, config);
+  std::vector<Diagnostic> complaints;
+  publish_gpus(cut, scenario_.gpus, scenario_.gpu_configs, complaints);
+  for (const Diagnostic& d : complaints) {
+    if (d.field != "metadata.labels[" + std::string(kMigConfig) + "]") continue;
+    error(mark, field, fmt::format("node {}: {}", name, d.message));
+    return false;
+  }
+  return true;
 }
 
 // Its entry of KubeModel::mig_nodes.

@@ -210,7 +210,7 @@ TEST_CASE("a policy is refused what an action would be refused") {
   CHECK_THAT(told(policy("[too-much]")), Contains("migConfigs.too-much.mig-devices: impossible on one GPU: no room"));
   CHECK_THAT(told("  actions:\n" + reconfigure("5m", "too-much")),
              Contains("it shares memory slice 0 with 4g.40gb at memory slices 0 to 3"));
-  CHECK_THAT(told(policy("[all-9g]")), Contains("found migConfig 'all-9g' for node a, allowed: all-disabled"));
+  CHECK_THAT(told(policy("[all-9g]")), Contains("found 'all-9g', allowed: all-disabled"));
   CHECK_THAT(told(policy("[thirds]", ", nodeSelector: {pool: none}")), Contains("found no node whose GPUs can be cut"));
   CHECK_THAT(told("  actions:\n" + reconfigure("5m", "all-1g.10gb") + policy("[thirds]")),
              Contains("selects node a, which actions change, too"));
