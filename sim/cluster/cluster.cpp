@@ -763,6 +763,14 @@ GpuSet Cluster::preferred_gpus(PodId id, NodeId node, const PodTemplateModel::De
   return links->preferred(free, static_cast<uint32_t>(request.count), nvlinks_down(node));
 }
 
+std::vector<uint16_t> Cluster::whole_or_shared_gpus(PodId id) const {
+  const PodState& pod = state.pods[id];
+  std::vector<uint16_t> gpus;
+  for (uint16_t d : pod.devices)
+    if (const GpuDevice& device = devices(pod.node)[d]; device.resource == kGpuResource) gpus.push_back(device.gpu);
+  return gpus;
+}
+
 size_t Cluster::next_device(PodId id, NodeId node, ResourceId resource) const {
   const PodTemplateModel& t = model.templates[state.pods[id].pod_template];
   const std::vector<DeviceState>& states = state.devices[node.value];
