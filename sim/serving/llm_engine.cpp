@@ -8,51 +8,9 @@ namespace kisim {
 
 namespace {
 
-constexpr double kGiB = 1024.0 * 1024 * 1024;
-constexpr double kNominalContext = 1024;  // tokens; where the linear level touches the iteration level
-
-int64_t ps(double seconds) { return static_cast<int64_t>(std::nearbyint(seconds * 1e12)); }
-
 bool later(const LlmEngineState::Finish& a, const LlmEngineState::Finish& b) { return b < a; }
 
 }  // namespace
-
-double LlmEngineModel::fixed_bytes(int32_t gpus) const {
-  return llm.weight_bytes() + profile.activation_gib * kGiB + profile.non_torch_gib * kGiB * gpus;
-}
-
-LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Accelerator& accelerator) {
-  const LlmModel& llm = model.llm;
-  const EngineProfile& engine = model.profile;
-  double peak_bandwidth = gpu.bandwidth_gbs * 1e9 * model.tensor_parallel;
-  double peak_flops = gpu.fp16_tflops * 1e12 * model.tensor_parallel;
-  double bandwidth = peak_bandwidth * accelerator.bandwidth_share;
-  double flops = peak_flops * accelerator.compute_share * engine.prefill_mfu;
-  double kv_token = llm.kv_bytes_per_token();
-  double attention_flop = 4.0 * llm.layers * llm.heads * llm.head_dim;
-  LlmCost cost;
-  double step = engine.step_ms * 1e-3 + engine.weight_factor * llm.weight_bytes() / bandwidth;
-  if (model.tensor_parallel > 1) step += engine.tp_layer_ms * 1e-3 * llm.layers;
-  cost.step_ps = ps(step);
-  cost.per_sequence_ps = ps(engine.per_sequence_ms * 1e-3);
-  cost.per_kv_token_ps = ps(engine.kv_factor * kv_token / bandwidth);
-  cost.per_prefill_token_ps = ps(2 * llm.parameters / flops);
-  cost.per_attention_ps = attention_flop / flops * 1e12;
-
-  double room = static_cast<double>(accelerator.memory_bytes) * model.memory_utilization -
-                model.fixed_bytes(model.tensor_parallel);
-  cost.kv_blocks = static_cast<int64_t>(std::floor(room / model.block_bytes()));
-
-  double per_sequence = engine.per_sequence_ms * 1e-3 + engine.kv_factor * kv_token / bandwidth * kNominalContext;
-  cost.linear = model.linear.value_or(LlmCost::Linear{step, per_sequence, step, 2 * llm.parameters / flops});
-
-  cost.ideal = {llm.weight_bytes() / peak_bandwidth, kv_token / peak_bandwidth, 2 * llm.parameters / peak_flops,
-                attention_flop / peak_flops};
-  cost.compute_share = accelerator.compute_share;
-  cost.bandwidth_share = accelerator.bandwidth_share;
-  cost.prefill_mfu = engine.prefill_mfu;
-  return cost;
-}
 
 void LlmEngine::start() {
   state_ = {};
@@ -186,21 +144,21 @@ GpuLoad LlmEngine::load_of(double bandwidth, double compute) const {
                      cost_.compute_share);
 }
 
-GpuLoad LlmEngine::planned_load(const Chunks& chunks) const {
+GpuLoad LlmEngine::planned_load(const StepWork& work) const {
   int64_t k = state_.step_iterations;
   double seconds = static_cast<double>(duration_ps(k)) * 1e-12;
-  auto context = static_cast<double>(k * state_.context + state_.decoding * (k * (k - 1) / 2));
+  auto context = static_cast<double>(k * work.decode_context + work.decoding * (k * (k - 1) / 2));
   double read = static_cast<double>(k) * cost_.ideal.weights +
-                cost_.ideal.kv_token * (context + static_cast<double>(chunks.context));
-  double computed = cost_.ideal.token * static_cast<double>(k * state_.decoding + chunks.tokens) +
-                    cost_.ideal.attention * (context + chunks.attention);
+                cost_.ideal.kv_token * (context + static_cast<double>(work.prefill_context));
+  double computed = cost_.ideal.token * static_cast<double>(k * work.decoding + work.prefill_tokens) +
+                    cost_.ideal.attention * (context + work.prefill_pairs);
   return load_of(read / seconds, computed / seconds);
 }
 
 void LlmEngine::begin_step(Time now) {
   int64_t budget = model_.max_num_batched_tokens;
   bool preempted = false;
-  Chunks chunks;
+  StepWork work;
 
   // Running requests first. Blocks for the next token of each; the latest make room.
   while (state_.decoding > 0 && growth(1) > state_.free_blocks) {
@@ -211,10 +169,10 @@ void LlmEngine::begin_step(Time now) {
   state_.free_blocks -= state_.step_reserved;
   state_.stepping = true;
   budget -= state_.decoding;
-  grow_chunks(budget, chunks, preempted);
+  grow_chunks(budget, work, preempted);
 
   // A step that preempted admits nobody, unless it would be empty.
-  if (!preempted || state_.running.empty()) admit(budget, chunks, now);
+  if (!preempted || state_.running.empty()) admit(budget, work, now);
   if (state_.running.empty()) {
     state_.stepping = false;
     state_.step_remainder_fs = 0;
@@ -222,23 +180,24 @@ void LlmEngine::begin_step(Time now) {
   }
 
   state_.step_start = now;
-  state_.step_first_ps = cost_.step_ps + cost_.per_sequence_ps * (state_.decoding + chunks.requests) +
-                         cost_.per_kv_token_ps * (state_.context + chunks.context) +
-                         cost_.per_prefill_token_ps * chunks.tokens +
-                         static_cast<int64_t>(std::nearbyint(cost_.per_attention_ps * chunks.attention));
-  state_.step_growth_ps = cost_.per_kv_token_ps * state_.decoding;
+  work.decoding = state_.decoding;
+  work.decode_context = state_.context;
+  StepLine line = cost_.line(work);
+  state_.step_first_ps = line.first_ps;
+  state_.step_growth_ps = line.growth_ps;
   state_.step_iterations = 1;
   // With nothing to prefill, whoever waits cannot enter before someone ends: jump.
-  if (model_.jump && chunks.tokens == 0 && !preempted && state_.decoding > 0) {
+  if (model_.jump && work.prefill_tokens == 0 && !preempted && state_.decoding > 0) {
     auto to_first_end = static_cast<int64_t>(state_.finish.front().at - state_.iteration);
-    state_.step_iterations = std::max<int64_t>(1, std::min(to_first_end, iterations_before_shortage()));
+    state_.step_iterations =
+        std::max<int64_t>(1, std::min({to_first_end, iterations_before_shortage(), line.iterations}));
   }
-  state_.prefilled_tokens += chunks.tokens;
-  state_.step_load = planned_load(chunks);
+  state_.prefilled_tokens += work.prefill_tokens;
+  state_.step_load = planned_load(work);
 }
 
 // The next chunk of every prompt that is under way.
-void LlmEngine::grow_chunks(int64_t& budget, Chunks& chunks, bool& preempted) {
+void LlmEngine::grow_chunks(int64_t& budget, StepWork& work, bool& preempted) {
   for (size_t i = 0; i < state_.prefilling.size() && budget > 0; ++i) {
     RequestId id = state_.prefilling[i];
     Request& request = requests_[id];
@@ -253,17 +212,17 @@ void LlmEngine::grow_chunks(int64_t& budget, Chunks& chunks, bool& preempted) {
     if (!stays) return;  // it was the latest: nobody is behind it
     state_.free_blocks -= need;
     request.blocks += static_cast<int32_t>(need);
-    ++chunks.requests;
-    chunks.tokens += tokens;
-    chunks.context += request.prefilled;
-    chunks.attention += static_cast<double>(tokens) * (request.prefilled + 0.5 * static_cast<double>(tokens));
+    ++work.prefilling;
+    work.prefill_tokens += tokens;
+    work.prefill_context += request.prefilled;
+    work.prefill_pairs += static_cast<double>(tokens) * (request.prefilled + 0.5 * static_cast<double>(tokens));
     request.prefilled += static_cast<int32_t>(tokens);
     budget -= tokens;
   }
 }
 
 // First come, first served; stops at the first that does not fit.
-void LlmEngine::admit(int64_t& budget, Chunks& chunks, Time now) {
+void LlmEngine::admit(int64_t& budget, StepWork& work, Time now) {
   while (!state_.waiting.empty() && budget > 0 && state_.running.size < static_cast<uint32_t>(model_.max_num_seqs)) {
     RequestId id = state_.waiting.front();
     Request& request = requests_[id];
@@ -278,9 +237,9 @@ void LlmEngine::admit(int64_t& budget, Chunks& chunks, Time now) {
     state_.free_blocks -= need;
     request.blocks = static_cast<int32_t>(need);
     request.prefilled = static_cast<int32_t>(tokens);
-    ++chunks.requests;
-    chunks.tokens += tokens;
-    chunks.attention += 0.5 * static_cast<double>(tokens) * static_cast<double>(tokens);
+    ++work.prefilling;
+    work.prefill_tokens += tokens;
+    work.prefill_pairs += 0.5 * static_cast<double>(tokens) * static_cast<double>(tokens);
     budget -= tokens;
   }
 }
@@ -488,8 +447,8 @@ GpuLoad LlmEngine::linear_load(Time now) const {
   double prefill = seconds > 0 ? std::min(1.0, stalled / seconds) : 0, decode = 1 - prefill;
   const LlmCost::Ideal& ideal = cost_.ideal;
   double prefilling = cost_.linear.prefill_per_token > 0 ? ideal.token / cost_.linear.prefill_per_token : 0;
-  double read = (ideal.weights + n * ideal.kv_token * kNominalContext) / itl;
-  double computed = n * (ideal.token + ideal.attention * kNominalContext) / itl;
+  double read = (ideal.weights + n * ideal.kv_token * LlmCost::kNominalContext) / itl;
+  double computed = n * (ideal.token + ideal.attention * LlmCost::kNominalContext) / itl;
   return load_of(decode * read, decode * computed + prefill * prefilling);
 }
 
