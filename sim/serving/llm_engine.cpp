@@ -18,6 +18,7 @@ void LlmEngine::start() {
   state_.phase.assign(model_.block_size, 0);
   state_.finish.reserve(model_.max_num_seqs);
   state_.finished.reserve(model_.max_num_seqs);
+  for (auto* chunks : {&state_.chunks, &state_.next_chunks}) chunks->reserve(model_.max_num_seqs);
   state_.prefilling.reserve(model_.max_num_seqs);
 }
 
@@ -156,11 +157,8 @@ GpuLoad LlmEngine::planned_load(const StepWork& work) const {
 }
 
 void LlmEngine::begin_step(Time now) {
-  int64_t budget = model_.max_num_batched_tokens;
-  bool preempted = false;
-  StepWork work;
-
   // Running requests first. Blocks for the next token of each; the latest make room.
+  bool preempted = false;
   while (state_.decoding > 0 && growth(1) > state_.free_blocks) {
     preempt_last();
     preempted = true;
@@ -168,40 +166,93 @@ void LlmEngine::begin_step(Time now) {
   state_.step_reserved = growth(1);
   state_.free_blocks -= state_.step_reserved;
   state_.stepping = true;
-  budget -= state_.decoding;
-  grow_chunks(budget, work, preempted);
-
-  // A step that preempted admits nobody, unless it would be empty.
-  if (!preempted || state_.running.empty()) admit(budget, work, now);
+  state_.chunks.swap(state_.next_chunks);
+  if (!model_.async_scheduling || (state_.decoding == 0 && state_.chunks.empty())) {
+    preempted = plan_chunks(When::Now, preempted, now);
+    state_.chunks.swap(state_.next_chunks);
+  }
   if (state_.running.empty()) {
     state_.stepping = false;
     state_.step_remainder_fs = 0;
     return;
   }
-
-  state_.step_start = now;
-  work.decoding = state_.decoding;
-  work.decode_context = state_.context;
+  StepWork work = step_work();
   StepLine line = cost_.line(work);
+  state_.step_start = now;
   state_.step_first_ps = line.first_ps;
   state_.step_growth_ps = line.growth_ps;
   state_.step_iterations = 1;
+  if (model_.async_scheduling) preempted = plan_chunks(When::Next, preempted, now);
   // With nothing to prefill, whoever waits cannot enter before someone ends: jump.
-  if (model_.jump && work.prefill_tokens == 0 && !preempted && state_.decoding > 0) {
+  if (model_.jump && state_.chunks.empty() && state_.next_chunks.empty() && !preempted && state_.decoding > 0) {
     auto to_first_end = static_cast<int64_t>(state_.finish.front().at - state_.iteration);
-    state_.step_iterations =
-        std::max<int64_t>(1, std::min({to_first_end, iterations_before_shortage(), line.iterations}));
+    int64_t most = std::min({to_first_end, iterations_before_shortage(), line.iterations});
+    state_.step_iterations = std::max<int64_t>(1, most);
   }
   state_.prefilled_tokens += work.prefill_tokens;
   state_.step_load = planned_load(work);
 }
 
-// The next chunk of every prompt that is under way.
-void LlmEngine::grow_chunks(int64_t& budget, StepWork& work, bool& preempted) {
+StepWork LlmEngine::step_work() const {
+  StepWork work;
+  work.decoding = state_.decoding;
+  work.decode_context = state_.context;
+  work.chunks = state_.chunks;
+  for (const PrefillChunk& chunk : state_.chunks) {
+    double p = chunk.tokens, c = chunk.context;
+    work.prefill_tokens += chunk.tokens;
+    work.prefill_context += chunk.context;
+    work.prefill_pairs += p * (c + 0.5 * p);
+  }
+  return work;
+}
+
+// Behind the tokens of those that decode then. A step that preempted admits nobody, unless it would be empty.
+bool LlmEngine::plan_chunks(When when, bool preempted, Time now) {
+  int64_t budget = model_.max_num_batched_tokens - decoding(when);
+  preempted = grow_chunks(budget) || preempted;
+  if (!preempted || state_.running.empty()) admit(when, budget, now);
+  return preempted;
+}
+
+// In the next step those whose prompt is done after this one decode, too, and those that end with it do not.
+int64_t LlmEngine::decoding(When when) const {
+  if (when == When::Now) return state_.decoding;
+  int64_t count = state_.decoding;
+  for (const PrefillChunk& chunk : state_.chunks) count += chunk.last && requests_[chunk.request].output_tokens > 1;
+  uint64_t end = state_.iteration + 1;
+  if (!state_.finish.empty() && state_.finish.front().at == end)
+    count -= std::count_if(state_.finish.begin(), state_.finish.end(),
+                           [&](const LlmEngineState::Finish& f) { return f.at == end; });
+  return count;
+}
+
+int64_t LlmEngine::chunk_of(const Request& request, int64_t budget) const {
+  int64_t tokens = std::min<int64_t>(request.prefill_target - request.prefilled, budget);
+  int64_t most = model_.long_prefill_token_threshold;
+  return most > 0 ? std::min(tokens, most) : tokens;
+}
+
+void LlmEngine::add_chunk(RequestId id, int64_t tokens, int64_t& budget) {
+  Request& request = requests_[id];
+  int64_t blocks = blocks_for(request.prefilled + tokens);
+  state_.free_blocks -= blocks - request.blocks;
+  request.blocks = static_cast<int32_t>(blocks);
+  PrefillChunk chunk{id, static_cast<int32_t>(tokens), request.prefilled};
+  request.prefilled += chunk.tokens;
+  chunk.last = request.prefilled == request.prefill_target;
+  state_.next_chunks.push_back(chunk);
+  budget -= tokens;
+}
+
+// The next chunk of every prompt that is under way. True: others had to make room.
+bool LlmEngine::grow_chunks(int64_t& budget) {
+  bool preempted = false;
   for (size_t i = 0; i < state_.prefilling.size() && budget > 0; ++i) {
     RequestId id = state_.prefilling[i];
-    Request& request = requests_[id];
-    auto tokens = std::min<int64_t>(request.prefill_target - request.prefilled, budget);
+    const Request& request = requests_[id];
+    int64_t tokens = chunk_of(request, budget);
+    if (tokens == 0) continue;
     int64_t need = blocks_for(request.prefilled + tokens) - request.blocks;
     bool stays = true;
     while (need > state_.free_blocks && stays) {
@@ -209,39 +260,37 @@ void LlmEngine::grow_chunks(int64_t& budget, StepWork& work, bool& preempted) {
       preempt_last();
       preempted = true;
     }
-    if (!stays) return;  // it was the latest: nobody is behind it
-    state_.free_blocks -= need;
-    request.blocks += static_cast<int32_t>(need);
-    ++work.prefilling;
-    work.prefill_tokens += tokens;
-    work.prefill_context += request.prefilled;
-    work.prefill_pairs += static_cast<double>(tokens) * (request.prefilled + 0.5 * static_cast<double>(tokens));
-    request.prefilled += static_cast<int32_t>(tokens);
-    budget -= tokens;
+    if (!stays) return true;  // it was the latest: nobody is behind it
+    add_chunk(id, tokens, budget);
   }
+  return preempted;
 }
 
 // First come, first served; stops at the first that does not fit.
-void LlmEngine::admit(int64_t& budget, StepWork& work, Time now) {
+void LlmEngine::admit(When when, int64_t& budget, Time now) {
+  int64_t kept = when == When::Next ? growth(2) - growth(1) : 0;
   while (!state_.waiting.empty() && budget > 0 && state_.running.size < static_cast<uint32_t>(model_.max_num_seqs)) {
     RequestId id = state_.waiting.front();
     Request& request = requests_[id];
-    auto tokens = std::min<int64_t>(request.prefill_target, budget);
-    int64_t need = blocks_for(tokens);
-    if (need > state_.free_blocks) return;
+    int64_t tokens = chunk_of(request, budget);
+    int64_t need = blocks_for(model_.scheduler_reserve_full_isl ? request.prefill_target : tokens);
+    if (need + kept > state_.free_blocks) return;
     state_.waiting.pop_front(requests_);
     state_.running.push_back(requests_, id);
     state_.prefilling.push_back(id);
     request.place = Request::Place::Running;
     if (request.scheduled == Time::max()) request.scheduled = now;
-    state_.free_blocks -= need;
-    request.blocks = static_cast<int32_t>(need);
-    request.prefilled = static_cast<int32_t>(tokens);
-    ++work.prefilling;
-    work.prefill_tokens += tokens;
-    work.prefill_pairs += 0.5 * static_cast<double>(tokens) * static_cast<double>(tokens);
-    budget -= tokens;
+    add_chunk(id, tokens, budget);
   }
+}
+
+// It is in no further step; the one under way goes on as it is.
+void LlmEngine::leave_prefilling(RequestId id) {
+  auto its = [&](const PrefillChunk& chunk) { return chunk.request == id; };
+  state_.free_blocks += requests_[id].blocks;
+  std::erase(state_.prefilling, id);
+  std::erase_if(state_.chunks, its);
+  std::erase_if(state_.next_chunks, its);
 }
 
 // The latest of the running goes back to the head of the queue and will compute everything again.
@@ -253,8 +302,7 @@ void LlmEngine::preempt_last() {
     leave_decoding(request);
     erase_finish(id);
   } else {
-    state_.free_blocks += request.blocks;
-    std::erase(state_.prefilling, id);
+    leave_prefilling(id);
   }
   request.place = Request::Place::Waiting;
   request.prefilled = request.blocks = 0;
@@ -296,19 +344,15 @@ void LlmEngine::end_step(Time now) {
     state_.running.remove(requests_, id);
     state_.finished.push_back(id);
   }
-  size_t kept = 0;
-  for (RequestId id : state_.prefilling) {
-    if (requests_[id].prefilled == requests_[id].prefill_target)
-      prefill_done(id, now);
-    else
-      state_.prefilling[kept++] = id;
-  }
-  state_.prefilling.resize(kept);
+  for (const PrefillChunk& chunk : state_.chunks)
+    if (chunk.last) prefill_done(chunk.request, now);
+  state_.chunks.clear();
 }
 
 // The end of the prefill gives one token.
 void LlmEngine::prefill_done(RequestId id, Time now) {
   Request& request = requests_[id];
+  std::erase(state_.prefilling, id);
   ++request.generated;
   ++state_.generated_tokens;
   if (request.first_token == Time::max()) request.first_token = now;
@@ -375,11 +419,7 @@ void LlmEngine::abort(RequestId id, Time now) {
     cut_step(now);
   }
   state_.running.remove(requests_, id);
-  if (!request.decoding) {
-    state_.free_blocks += request.blocks;
-    std::erase(state_.prefilling, id);
-    return;
-  }
+  if (!request.decoding) return leave_prefilling(id);
   leave_decoding(request);
   erase_finish(id);
   request.generated += static_cast<int32_t>(done);
