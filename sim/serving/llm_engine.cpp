@@ -18,6 +18,7 @@ void LlmEngine::start() {
   state_.phase.assign(model_.block_size, 0);
   state_.finish.reserve(model_.max_num_seqs);
   state_.finished.reserve(model_.max_num_seqs);
+  for (auto* chunks : {&state_.chunks, &state_.next_chunks}) chunks->reserve(model_.max_num_seqs);
   state_.prefilling.reserve(model_.max_num_seqs);
 }
 
@@ -85,12 +86,12 @@ GpuDemand LlmEngine::demand(Time now) const {
 
 double LlmEngine::kv_usage(Time now) const {
   int64_t used = cost_.kv_blocks - state_.free_blocks;
-  if (state_.stepping) used += std::max<int64_t>(0, growth(iterations_done(now)) - state_.step_reserved);
+  if (state_.stepping) used += std::max<int64_t>(0, growth(decoded(now)) - state_.step_reserved);
   return static_cast<double>(used) / static_cast<double>(cost_.kv_blocks);
 }
 
 uint64_t LlmEngine::generated_tokens(Time now) const {
-  return state_.generated_tokens + (state_.stepping ? iterations_done(now) * state_.decoding : 0);
+  return state_.generated_tokens + (state_.stepping ? decoded(now) * state_.decoding : 0);
 }
 
 int32_t LlmEngine::generated(const Request& request) const {
@@ -148,7 +149,8 @@ GpuLoad LlmEngine::planned_load(const StepWork& work) const {
   int64_t k = state_.step_iterations;
   double seconds = static_cast<double>(duration_ps(k)) * 1e-12;
   auto context = static_cast<double>(k * work.decode_context + work.decoding * (k * (k - 1) / 2));
-  double read = static_cast<double>(k) * cost_.ideal.weights +
+  double weights = cost_.ideal.weights + cost_.ideal.experts * cost_.experts_read(work);
+  double read = static_cast<double>(k) * weights +
                 cost_.ideal.kv_token * (context + static_cast<double>(work.prefill_context));
   double computed = cost_.ideal.token * static_cast<double>(k * work.decoding + work.prefill_tokens) +
                     cost_.ideal.attention * (context + work.prefill_pairs);
@@ -156,11 +158,37 @@ GpuLoad LlmEngine::planned_load(const StepWork& work) const {
 }
 
 void LlmEngine::begin_step(Time now) {
-  int64_t budget = model_.max_num_batched_tokens;
   bool preempted = false;
-  StepWork work;
+  if (!model_.profile.prefill_first)
+    preempted = plan_mixed(now);
+  else if (!plan_prefill(now))
+    preempted = plan_decoding();
+  if (state_.running.empty()) {
+    state_.stepping = false;
+    state_.step_remainder_fs = 0;
+    return;
+  }
+  StepWork work = step_work();
+  StepLine line = cost_.line(work);
+  state_.step_start = now;
+  state_.step_first_ps = line.first_ps;
+  state_.step_growth_ps = line.growth_ps;
+  state_.step_iterations = 1;
+  const bool ahead = model_.async_scheduling && !model_.profile.prefill_first;
+  if (ahead) preempted = plan_chunks(When::Next, preempted, now);
+  // With nothing to prefill, whoever waits cannot enter before someone ends: jump.
+  if (model_.jump && state_.chunks.empty() && state_.next_chunks.empty() && !preempted && state_.decoding > 0) {
+    auto to_first_end = static_cast<int64_t>(state_.finish.front().at - state_.iteration);
+    int64_t most = std::min({to_first_end, iterations_before_shortage(), line.iterations});
+    state_.step_iterations = std::max<int64_t>(1, most);
+  }
+  state_.prefilled_tokens += work.prefill_tokens;
+  state_.step_load = planned_load(work);
+}
 
-  // Running requests first. Blocks for the next token of each; the latest make room.
+// Running requests first. Blocks for the next token of each; the latest make room. True: some had to.
+bool LlmEngine::plan_decoding() {
+  bool preempted = false;
   while (state_.decoding > 0 && growth(1) > state_.free_blocks) {
     preempt_last();
     preempted = true;
@@ -168,40 +196,91 @@ void LlmEngine::begin_step(Time now) {
   state_.step_reserved = growth(1);
   state_.free_blocks -= state_.step_reserved;
   state_.stepping = true;
-  budget -= state_.decoding;
-  grow_chunks(budget, work, preempted);
-
-  // A step that preempted admits nobody, unless it would be empty.
-  if (!preempted || state_.running.empty()) admit(budget, work, now);
-  if (state_.running.empty()) {
-    state_.stepping = false;
-    state_.step_remainder_fs = 0;
-    return;
-  }
-
-  state_.step_start = now;
-  work.decoding = state_.decoding;
-  work.decode_context = state_.context;
-  StepLine line = cost_.line(work);
-  state_.step_first_ps = line.first_ps;
-  state_.step_growth_ps = line.growth_ps;
-  state_.step_iterations = 1;
-  // With nothing to prefill, whoever waits cannot enter before someone ends: jump.
-  if (model_.jump && work.prefill_tokens == 0 && !preempted && state_.decoding > 0) {
-    auto to_first_end = static_cast<int64_t>(state_.finish.front().at - state_.iteration);
-    state_.step_iterations =
-        std::max<int64_t>(1, std::min({to_first_end, iterations_before_shortage(), line.iterations}));
-  }
-  state_.prefilled_tokens += work.prefill_tokens;
-  state_.step_load = planned_load(work);
+  return preempted;
 }
 
-// The next chunk of every prompt that is under way.
-void LlmEngine::grow_chunks(int64_t& budget, StepWork& work, bool& preempted) {
+// Tokens of those that decode and chunks of prompts, as vLLM schedules.
+bool LlmEngine::plan_mixed(Time now) {
+  bool preempted = plan_decoding();
+  state_.chunks.swap(state_.next_chunks);
+  if (model_.async_scheduling && (state_.decoding > 0 || !state_.chunks.empty())) return preempted;
+  preempted = plan_chunks(When::Now, preempted, now);
+  state_.chunks.swap(state_.next_chunks);
+  return preempted;
+}
+
+// Chunks of prompts alone, as SGLang schedules. False: there are none to compute.
+bool LlmEngine::plan_prefill(Time now) {
+  int64_t budget = model_.max_num_batched_tokens;
+  state_.stepping = state_.step_stalls = true;
+  if (!grow_chunks(budget) || state_.running.empty()) admit(When::Now, budget, now);
+  state_.chunks.swap(state_.next_chunks);
+  state_.stepping = state_.step_stalls = !state_.chunks.empty();
+  return state_.stepping;
+}
+
+StepWork LlmEngine::step_work() const {
+  StepWork work;
+  if (!state_.step_stalls) {
+    work.decoding = state_.decoding;
+    work.decode_context = state_.context;
+  }
+  work.chunks = state_.chunks;
+  for (const PrefillChunk& chunk : state_.chunks) {
+    double p = chunk.tokens, c = chunk.context;
+    work.prefill_tokens += chunk.tokens;
+    work.prefill_context += chunk.context;
+    work.prefill_pairs += p * (c + 0.5 * p);
+  }
+  return work;
+}
+
+// Behind the tokens of those that decode then. A step that preempted admits nobody, unless it would be empty.
+bool LlmEngine::plan_chunks(When when, bool preempted, Time now) {
+  int64_t budget = model_.max_num_batched_tokens - decoding(when);
+  preempted = grow_chunks(budget) || preempted;
+  if (!preempted || state_.running.empty()) admit(when, budget, now);
+  return preempted;
+}
+
+// In the next step those whose prompt is done after this one decode, too, and those that end with it do not.
+int64_t LlmEngine::decoding(When when) const {
+  if (when == When::Now) return state_.decoding;
+  int64_t count = state_.decoding;
+  for (const PrefillChunk& chunk : state_.chunks) count += chunk.last && requests_[chunk.request].output_tokens > 1;
+  uint64_t end = state_.iteration + 1;
+  if (!state_.finish.empty() && state_.finish.front().at == end)
+    count -= std::count_if(state_.finish.begin(), state_.finish.end(),
+                           [&](const LlmEngineState::Finish& f) { return f.at == end; });
+  return count;
+}
+
+int64_t LlmEngine::chunk_of(const Request& request, int64_t budget) const {
+  int64_t tokens = std::min<int64_t>(request.prefill_target - request.prefilled, budget);
+  int64_t most = model_.long_prefill_token_threshold;
+  return most > 0 ? std::min(tokens, most) : tokens;
+}
+
+void LlmEngine::add_chunk(RequestId id, int64_t tokens, int64_t& budget) {
+  Request& request = requests_[id];
+  int64_t blocks = blocks_for(request.prefilled + tokens);
+  state_.free_blocks -= blocks - request.blocks;
+  request.blocks = static_cast<int32_t>(blocks);
+  PrefillChunk chunk{id, static_cast<int32_t>(tokens), request.prefilled};
+  request.prefilled += chunk.tokens;
+  chunk.last = request.prefilled == request.prefill_target;
+  state_.next_chunks.push_back(chunk);
+  budget -= tokens;
+}
+
+// The next chunk of every prompt that is under way. True: others had to make room.
+bool LlmEngine::grow_chunks(int64_t& budget) {
+  bool preempted = false;
   for (size_t i = 0; i < state_.prefilling.size() && budget > 0; ++i) {
     RequestId id = state_.prefilling[i];
-    Request& request = requests_[id];
-    auto tokens = std::min<int64_t>(request.prefill_target - request.prefilled, budget);
+    const Request& request = requests_[id];
+    int64_t tokens = chunk_of(request, budget);
+    if (tokens == 0) continue;
     int64_t need = blocks_for(request.prefilled + tokens) - request.blocks;
     bool stays = true;
     while (need > state_.free_blocks && stays) {
@@ -209,39 +288,39 @@ void LlmEngine::grow_chunks(int64_t& budget, StepWork& work, bool& preempted) {
       preempt_last();
       preempted = true;
     }
-    if (!stays) return;  // it was the latest: nobody is behind it
-    state_.free_blocks -= need;
-    request.blocks += static_cast<int32_t>(need);
-    ++work.prefilling;
-    work.prefill_tokens += tokens;
-    work.prefill_context += request.prefilled;
-    work.prefill_pairs += static_cast<double>(tokens) * (request.prefilled + 0.5 * static_cast<double>(tokens));
-    request.prefilled += static_cast<int32_t>(tokens);
-    budget -= tokens;
+    if (!stays) return true;  // it was the latest: nobody is behind it
+    add_chunk(id, tokens, budget);
   }
+  return preempted;
 }
 
 // First come, first served; stops at the first that does not fit.
-void LlmEngine::admit(int64_t& budget, StepWork& work, Time now) {
+void LlmEngine::admit(When when, int64_t& budget, Time now) {
+  int64_t kept = when == When::Next ? growth(2) - growth(1) : 0;
+  // Whom a prompt makes wait has room for its next block, or the two would take turns in pushing each other out.
+  if (state_.step_stalls) kept = state_.decoding;
   while (!state_.waiting.empty() && budget > 0 && state_.running.size < static_cast<uint32_t>(model_.max_num_seqs)) {
     RequestId id = state_.waiting.front();
     Request& request = requests_[id];
-    auto tokens = std::min<int64_t>(request.prefill_target, budget);
-    int64_t need = blocks_for(tokens);
-    if (need > state_.free_blocks) return;
+    int64_t tokens = chunk_of(request, budget);
+    int64_t need = blocks_for(model_.scheduler_reserve_full_isl ? request.prefill_target : tokens);
+    if (need + kept > state_.free_blocks) return;
     state_.waiting.pop_front(requests_);
     state_.running.push_back(requests_, id);
     state_.prefilling.push_back(id);
     request.place = Request::Place::Running;
     if (request.scheduled == Time::max()) request.scheduled = now;
-    state_.free_blocks -= need;
-    request.blocks = static_cast<int32_t>(need);
-    request.prefilled = static_cast<int32_t>(tokens);
-    ++work.prefilling;
-    work.prefill_tokens += tokens;
-    work.prefill_pairs += 0.5 * static_cast<double>(tokens) * static_cast<double>(tokens);
-    budget -= tokens;
+    add_chunk(id, tokens, budget);
   }
+}
+
+// It is in no further step; the one under way goes on as it is.
+void LlmEngine::leave_prefilling(RequestId id) {
+  auto its = [&](const PrefillChunk& chunk) { return chunk.request == id; };
+  state_.free_blocks += requests_[id].blocks;
+  std::erase(state_.prefilling, id);
+  std::erase_if(state_.chunks, its);
+  std::erase_if(state_.next_chunks, its);
 }
 
 // The latest of the running goes back to the head of the queue and will compute everything again.
@@ -253,8 +332,7 @@ void LlmEngine::preempt_last() {
     leave_decoding(request);
     erase_finish(id);
   } else {
-    state_.free_blocks += request.blocks;
-    std::erase(state_.prefilling, id);
+    leave_prefilling(id);
   }
   request.place = Request::Place::Waiting;
   request.prefilled = request.blocks = 0;
@@ -269,7 +347,7 @@ void LlmEngine::leave_decoding(Request& request) {
   request.generated = generated(request);
   request.decoding = false;
   state_.free_blocks += blocks_for(context);
-  if (state_.stepping && context % model_.block_size == 0) {
+  if (state_.stepping && !state_.step_stalls && context % model_.block_size == 0) {
     ++state_.free_blocks;
     --state_.step_reserved;
   }
@@ -279,15 +357,15 @@ void LlmEngine::leave_decoding(Request& request) {
 }
 
 void LlmEngine::end_step(Time now) {
-  int64_t k = state_.step_iterations;
+  int64_t k = state_.step_iterations, decoded = state_.step_stalls ? 0 : k;
   state_.step_remainder_fs = (state_.step_remainder_fs + static_cast<__int128>(duration_ps(k)) * 1000) % state_.speed;
-  state_.free_blocks -= growth(k) - state_.step_reserved;
-  state_.stepping = false;
+  state_.free_blocks -= growth(decoded) - state_.step_reserved;
+  state_.stepping = state_.step_stalls = false;
   state_.step_reserved = 0;
-  state_.iteration += k;
+  state_.iteration += decoded;
   state_.steps += k;
-  state_.context += k * state_.decoding;
-  state_.generated_tokens += k * state_.decoding;
+  state_.context += decoded * state_.decoding;
+  state_.generated_tokens += decoded * state_.decoding;
 
   while (!state_.finish.empty() && state_.finish.front().at <= state_.iteration) {
     RequestId id = state_.finish.front().request;
@@ -296,19 +374,15 @@ void LlmEngine::end_step(Time now) {
     state_.running.remove(requests_, id);
     state_.finished.push_back(id);
   }
-  size_t kept = 0;
-  for (RequestId id : state_.prefilling) {
-    if (requests_[id].prefilled == requests_[id].prefill_target)
-      prefill_done(id, now);
-    else
-      state_.prefilling[kept++] = id;
-  }
-  state_.prefilling.resize(kept);
+  for (const PrefillChunk& chunk : state_.chunks)
+    if (chunk.last) prefill_done(chunk.request, now);
+  state_.chunks.clear();
 }
 
 // The end of the prefill gives one token.
 void LlmEngine::prefill_done(RequestId id, Time now) {
   Request& request = requests_[id];
+  std::erase(state_.prefilling, id);
   ++request.generated;
   ++state_.generated_tokens;
   if (request.first_token == Time::max()) request.first_token = now;
@@ -341,6 +415,9 @@ int64_t LlmEngine::iterations_done(Time now) const {
   return low;
 }
 
+// Of them, those that gave a token to everyone who decodes.
+int64_t LlmEngine::decoded(Time now) const { return state_.step_stalls ? 0 : iterations_done(now); }
+
 // The jump ends with the iteration that is running now.
 void LlmEngine::cut_step(Time now) {
   if (state_.step_iterations > 1) state_.step_iterations = std::min(state_.step_iterations, iterations_done(now) + 1);
@@ -371,15 +448,11 @@ void LlmEngine::abort(RequestId id, Time now) {
   }
   int64_t done = 0;
   if (state_.stepping) {
-    done = iterations_done(now);
+    done = decoded(now);
     cut_step(now);
   }
   state_.running.remove(requests_, id);
-  if (!request.decoding) {
-    state_.free_blocks += request.blocks;
-    std::erase(state_.prefilling, id);
-    return;
-  }
+  if (!request.decoding) return leave_prefilling(id);
   leave_decoding(request);
   erase_finish(id);
   request.generated += static_cast<int32_t>(done);
@@ -447,7 +520,8 @@ GpuLoad LlmEngine::linear_load(Time now) const {
   double prefill = seconds > 0 ? std::min(1.0, stalled / seconds) : 0, decode = 1 - prefill;
   const LlmCost::Ideal& ideal = cost_.ideal;
   double prefilling = cost_.linear.prefill_per_token > 0 ? ideal.token / cost_.linear.prefill_per_token : 0;
-  double read = (ideal.weights + n * ideal.kv_token * LlmCost::kNominalContext) / itl;
+  double weights = ideal.weights + ideal.experts * cost_.experts.share_read(n);
+  double read = (weights + n * ideal.kv_token * LlmCost::kNominalContext) / itl;
   double computed = n * (ideal.token + ideal.attention * LlmCost::kNominalContext) / itl;
   return load_of(decode * read, decode * computed + prefill * prefilling);
 }

@@ -34,7 +34,9 @@ struct LlmEngineState {
   };
 
   RequestList waiting, running;
-  std::vector<RequestId> prefilling;  // of the running, in order of admission
+  std::vector<RequestId> prefilling;  // of the running, in order of admission: prompts that are not computed yet
+  // Of the step under way, and, where scheduling is asynchronous, of the next one.
+  std::vector<PrefillChunk> chunks, next_chunks;
   std::vector<Finish> finish;         // binary heap, earliest first
   std::vector<RequestId> finished;    // for the caller, after each step
   uint64_t joined = 0;
@@ -57,6 +59,7 @@ struct LlmEngineState {
   int64_t step_growth_ps = 0;   // each next iteration is longer by this
   int64_t step_iterations = 0;  // planned
   int64_t step_reserved = 0;    // KV blocks already taken for its first iteration
+  bool step_stalls = false;     // it computes prompts while those that decode wait
   GpuLoad step_load;            // its mean at full speed, as planned
 
   // linear level
@@ -102,13 +105,25 @@ class LlmEngine {
   // iteration level
   void begin_step(Time now);
   void end_step(Time now);
-  void grow_chunks(int64_t& budget, StepWork& work, bool& preempted);
-  void admit(int64_t& budget, StepWork& work, Time now);
+  bool plan_decoding();
+  bool plan_mixed(Time now);
+  bool plan_prefill(Time now);
+  // A step is put together when it begins, or, with asynchronous scheduling, when the one before it begins.
+  enum class When : uint8_t { Now, Next };
+  bool plan_chunks(When when, bool preempted, Time now);
+  bool grow_chunks(int64_t& budget);
+  void admit(When when, int64_t& budget, Time now);
+  void add_chunk(RequestId id, int64_t tokens, int64_t& budget);
+  int64_t chunk_of(const Request& request, int64_t budget) const;
+  int64_t decoding(When when) const;
+  StepWork step_work() const;
+  void leave_prefilling(RequestId id);
   void preempt_last();
   void prefill_done(RequestId id, Time now);
   void leave_decoding(Request& request);
   void cut_step(Time now);
   int64_t iterations_done(Time now) const;
+  int64_t decoded(Time now) const;
   int64_t iterations_before_shortage() const;
   // KV blocks that the decoding set needs for its next iterations.
   int64_t growth(int64_t iterations) const;

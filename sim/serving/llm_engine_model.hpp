@@ -17,6 +17,11 @@ struct LinearLaw {
 struct LlmEngineModel {
   enum class Detail : uint8_t { Iteration, Linear } detail = Detail::Iteration;
   int32_t max_num_seqs = 256, max_num_batched_tokens = 8192, block_size = 16;
+  // vLLM's settings of the same names. async_scheduling: an iteration is put together while the one before it still
+  // runs, so that who comes meanwhile is in the one after it. scheduler_reserve_full_isl: a prompt is admitted when all
+  // its blocks are free, not only those of its first chunk. long_prefill_token_threshold: no chunk is longer; 0: none.
+  bool async_scheduling = false, scheduler_reserve_full_isl = false;
+  int32_t long_prefill_token_threshold = 0;
   bool jump = true;  // off: every iteration is an event; only to show that jumps change nothing
 
   // What it serves, and how; from this and its GPUs come its costs.

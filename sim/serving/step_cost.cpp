@@ -75,7 +75,7 @@ LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Acceler
 StepLine LlmCost::line(const StepWork& work) const {
   StepLine line;
   line.first_ps = step_ps + static_cast<int64_t>(std::nearbyint(static_cast<double>(experts_ps) * experts_read(work))) +
-                  per_sequence_ps * (work.decoding + work.prefilling) +
+                  per_sequence_ps * (work.decoding + work.prefilling()) +
                   per_kv_token_ps * (work.decode_context + work.prefill_context) +
                   per_prefill_token_ps * work.prefill_tokens +
                   static_cast<int64_t>(std::nearbyint(per_attention_ps * work.prefill_pairs));

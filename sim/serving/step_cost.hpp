@@ -8,19 +8,31 @@
 #include "cluster/accelerator.hpp"
 #include "cluster/gpu.hpp"
 #include "serving/llm_engine_model.hpp"
+#include "serving/request.hpp"
 
 #include <cstdint>
 #include <limits>
+#include <span>
 
 namespace kisim {
 
+// Tokens of a prompt that one iteration computes.
+struct PrefillChunk {
+  RequestId request;
+  int32_t tokens = 0, context = 0;  // context: before them, whose KV is there
+  bool last = false;                // the prompt is computed then
+};
+
 struct StepWork {
-  int64_t decoding = 0;         // sequences that get one token
-  int64_t decode_context = 0;   // Σ k: their tokens so far
-  int64_t prefilling = 0;       // sequences with a chunk of their prompt
+  int64_t decoding = 0;                // sequences that get one token
+  int64_t decode_context = 0;          // Σ k: their tokens so far
+  int64_t shortest = 0, longest = 0;   // min k, max k
+  std::span<const PrefillChunk> chunks;
   int64_t prefill_tokens = 0;   // Σ p: of the chunks
-  int64_t prefill_context = 0;  // Σ c: before the chunks, whose KV is there
+  int64_t prefill_context = 0;  // Σ c
   double prefill_pairs = 0;     // Σ p·(c + p/2): pairs of tokens in attention
+
+  int64_t prefilling() const { return static_cast<int64_t>(chunks.size()); }
 };
 
 // Iterations that only decode; each has one more token of context per sequence than the one before.
