@@ -99,7 +99,8 @@ Fields declare(ModelSpec& model) {
       .later({"fluid", "tables"});
   f.add("tensorParallel", &model.tensor_parallel, "GPUs that one replica splits the model over").min(1).max(1024);
   f.add("dataParallel", &model.data_parallel,
-        "copies of an LLM's attention in one replica, each on tensorParallel GPUs; its experts are split over all of them")
+        "copies of an LLM's attention in one replica, each on tensorParallel GPUs; its experts are split over all of "
+        "them")
       .min(1)
       .max(1024);
   f.add("maxNumSeqs", &model.max_num_seqs, "LLM: sequences in an iteration; 0 = the engine's default");

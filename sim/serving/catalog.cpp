@@ -29,9 +29,8 @@ double RoutedExperts::share_read(double tokens) const {
 const LlmModel* find_llm(const std::vector<LlmModel>& models, std::string_view repository) {
   const std::string name = bare_name(repository);
   auto means = [&](const LlmModel& model) {
-    return model.name == name ||
-           std::any_of(model.repositories.begin(), model.repositories.end(),
-                       [&](const std::string& known) { return bare_name(known) == name; });
+    return model.name == name || std::any_of(model.repositories.begin(), model.repositories.end(),
+                                             [&](const std::string& known) { return bare_name(known) == name; });
   };
   auto found = std::find_if(models.begin(), models.end(), means);
   return found == models.end() ? nullptr : &*found;

@@ -42,7 +42,9 @@ struct LlmModel {
   double expert_parameters() const { return 3.0 * hidden * experts.intermediate * experts.count * experts.layers; }
   // That a token is multiplied with.
   double active_parameters() const { return parameters - expert_parameters() + active_expert_parameters(); }
-  double active_expert_parameters() const { return 3.0 * hidden * experts.intermediate * experts.per_token * experts.layers; }
+  double active_expert_parameters() const {
+    return 3.0 * hidden * experts.intermediate * experts.per_token * experts.layers;
+  }
   double expert_bytes() const { return expert_parameters() * experts.bytes_per_parameter; }
   // Of all that every token needs.
   double dense_bytes() const { return (parameters - expert_parameters()) * bytes_per_parameter; }

@@ -150,8 +150,8 @@ GpuLoad LlmEngine::planned_load(const StepWork& work) const {
   double seconds = static_cast<double>(duration_ps(k)) * 1e-12;
   auto context = static_cast<double>(k * work.decode_context + work.decoding * (k * (k - 1) / 2));
   double weights = cost_.ideal.weights + cost_.ideal.experts * cost_.experts_read(work);
-  double read = static_cast<double>(k) * weights +
-                cost_.ideal.kv_token * (context + static_cast<double>(work.prefill_context));
+  double read =
+      static_cast<double>(k) * weights + cost_.ideal.kv_token * (context + static_cast<double>(work.prefill_context));
   double computed = cost_.ideal.token * static_cast<double>(k * work.decoding + work.prefill_tokens) +
                     cost_.ideal.attention * (context + work.prefill_pairs);
   return load_of(read / seconds, computed / seconds);

@@ -23,7 +23,8 @@ double prefill_flops(const GpuModel& gpu, const EngineProfile& engine, double by
 }  // namespace
 
 double LlmEngineModel::fixed_bytes(int32_t gpus) const {
-  return llm.dense_bytes() * data_parallel + llm.expert_bytes() + profile.activation_gib * kGiB + profile.non_torch_gib * kGiB * gpus;
+  return llm.dense_bytes() * data_parallel + llm.expert_bytes() + profile.activation_gib * kGiB +
+         profile.non_torch_gib * kGiB * gpus;
 }
 
 LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Accelerator& accelerator) {
@@ -37,17 +38,16 @@ LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Acceler
   double kv_token = llm.kv_bytes_per_token() * llm.kv_copies(model.tensor_parallel);
   double sequence = llm.fixed_bytes_read_per_sequence() * llm.kv_copies(model.tensor_parallel);
   double dense = llm.dense_bytes() * model.data_parallel;
-  double prefill_token = 2 * (llm.active_parameters() - llm.active_expert_parameters()) /
-                             (compute * prefill_flops(gpu, engine, llm.bytes_per_parameter)) +
-                         2 * llm.active_expert_parameters() /
-                             (compute * prefill_flops(gpu, engine, llm.experts.bytes_per_parameter));
+  double prefill_token =
+      2 * (llm.active_parameters() - llm.active_expert_parameters()) /
+          (compute * prefill_flops(gpu, engine, llm.bytes_per_parameter)) +
+      2 * llm.active_expert_parameters() / (compute * prefill_flops(gpu, engine, llm.experts.bytes_per_parameter));
   LlmCost cost;
   double step = engine.step_ms * 1e-3 + engine.weight_factor * dense / bandwidth +
                 engine.moe_layer_ms * 1e-3 * llm.experts.layers;
   if (model.tensor_parallel > 1) step += engine.tp_layer_ms * 1e-3 * llm.layers;
   double experts = engine.expert_factor * llm.expert_bytes() / bandwidth;
-  double per_sequence =
-      engine.per_sequence_ms * 1e-3 / model.data_parallel + engine.kv_factor * sequence / bandwidth;
+  double per_sequence = engine.per_sequence_ms * 1e-3 / model.data_parallel + engine.kv_factor * sequence / bandwidth;
   cost.step_ps = ps(step);
   cost.experts_ps = ps(experts);
   cost.experts = llm.experts;

@@ -24,9 +24,9 @@ struct PrefillChunk {
 };
 
 struct StepWork {
-  int64_t decoding = 0;                // sequences that get one token
-  int64_t decode_context = 0;          // Σ k: their tokens so far
-  int64_t shortest = 0, longest = 0;   // min k, max k
+  int64_t decoding = 0;               // sequences that get one token
+  int64_t decode_context = 0;         // Σ k: their tokens so far
+  int64_t shortest = 0, longest = 0;  // min k, max k
   std::span<const PrefillChunk> chunks;
   int64_t prefill_tokens = 0;   // Σ p: of the chunks
   int64_t prefill_context = 0;  // Σ c
@@ -59,8 +59,8 @@ struct LlmCost {
   int64_t kv_blocks = 0;  // that fit beside the weights
   LinearLaw linear;
 
-  // The same work at the peaks of whole GPUs, in seconds: dense weights and one token of KV at peak bandwidth; one token
-  // and one pair of tokens in attention at peak FLOP/s; all experts at peak bandwidth.
+  // The same work at the peaks of whole GPUs, in seconds: dense weights and one token of KV at peak bandwidth; one
+  // token and one pair of tokens in attention at peak FLOP/s; all experts at peak bandwidth.
   struct Ideal {
     double weights = 0, kv_token = 0, token = 0, attention = 0, experts = 0;
   } ideal;

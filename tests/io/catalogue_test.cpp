@@ -56,9 +56,10 @@ TEST_CASE("the GPU catalogue is complete") {
     CHECK(gpu.fp16_tflops > 0);
     CHECK((gpu.fp8_tflops == 0 || gpu.fp8_tflops == Approx(2 * gpu.fp16_tflops).epsilon(0.02)));
   }
-  CHECK(names == std::set<std::string>{"t4", "v100-16gb", "v100-32gb", "a10", "a30", "a100-40gb", "a100-80gb", "l4",
-                                       "l40s", "h100-80gb", "h100-94gb", "gh200-96gb", "h200-141gb", "b200-180gb",
-                                       "gb200-185gb", "b300-268gb", "gb300-277gb", "rtx-3080", "rtx-4090", "rtx-pro-6000"});
+  CHECK(names == std::set<std::string>{"t4",         "v100-16gb",   "v100-32gb",  "a10",        "a30",
+                                       "a100-40gb",  "a100-80gb",   "l4",         "l40s",       "h100-80gb",
+                                       "h100-94gb",  "gh200-96gb",  "h200-141gb", "b200-180gb", "gb200-185gb",
+                                       "b300-268gb", "gb300-277gb", "rtx-3080",   "rtx-4090",   "rtx-pro-6000"});
   CHECK(products.count("Tesla-T4"));
   CHECK(products.count("NVIDIA-H100-80GB-HBM3"));
 }
