@@ -13,15 +13,18 @@ namespace {
 class Clients {
  public:
   Clients(const LlmClosedLoop& loop, RequestSlab& slab)
-      : loop_(loop), slab_(slab), lengths_(loop.seed, hash_text("LlmClosedLoop"), Purpose::RequestSize) {}
+      : loop_(loop),
+        slab_(slab),
+        prompts_(loop.seed, hash_text("LlmClosedLoop"), Purpose::PromptTokens),
+        outputs_(loop.seed, hash_text("LlmClosedLoop"), Purpose::OutputTokens) {}
 
   bool done() const { return sent_ == loop_.requests; }
 
   void send(LlmEngine& engine, Time now) {
     RequestId id = slab_.take();
     Request& request = slab_[id];
-    request.prompt_tokens = drawn(loop_.prompt_tokens);
-    request.output_tokens = std::max(2, drawn(loop_.output_tokens));
+    request.prompt_tokens = drawn(loop_.prompt_tokens, prompts_);
+    request.output_tokens = std::max(2, drawn(loop_.output_tokens, outputs_));
     request.arrival = now;
     request.scheduled = request.first_token = Time::max();
     ++sent_;
@@ -41,15 +44,15 @@ class Clients {
   }
 
  private:
-  int32_t drawn(int32_t longest) {
+  int32_t drawn(int32_t longest, Stream& stream) const {
     const auto least = static_cast<int32_t>(std::floor(loop_.shortest * longest));
-    const int32_t tokens = least + static_cast<int32_t>(lengths_.below(static_cast<uint32_t>(longest - least) + 1));
+    const int32_t tokens = least + static_cast<int32_t>(stream.below(static_cast<uint32_t>(longest - least) + 1));
     return std::max(1, tokens);
   }
 
   const LlmClosedLoop& loop_;
   RequestSlab& slab_;
-  Stream lengths_;
+  Stream prompts_, outputs_;
   uint64_t sent_ = 0;
   LlmClosedLoopResult sums_;
 };
