@@ -19,9 +19,10 @@ namespace {
 
 constexpr int32_t kLeastConcurrency = 16;  // below, the first requests of a run are much of it
 constexpr int32_t kNodeGpus = 8;
-constexpr uint64_t kRounds = 10;       // requests per client, as both sources of the table send
-constexpr double kInferenceMax = 0.8;  // its lengths are drawn from this share of the longest up
-constexpr double kKvLinkBytes = 35e9;  // per s and GPU between pools: 400 Gbit/s of InfiniBand, used to 70 %
+constexpr uint64_t kRounds = 10;         // requests per client, as both sources of the table send
+constexpr int32_t kDynamoTokens = 2048;  // per iteration of vLLM where another server than its own starts it
+constexpr double kInferenceMax = 0.8;    // its lengths are drawn from this share of the longest up
+constexpr double kKvLinkBytes = 35e9;    // per s and GPU between pools: 400 Gbit/s of InfiniBand, used to 70 %
 
 struct SiliconPoint {
   std::string model, engine, system, label;
@@ -29,6 +30,7 @@ struct SiliconPoint {
   bool disaggregated = false;
   int32_t prefill_gpus = 0;
   int32_t prompt = 0, output = 0, concurrency = 0;
+  int32_t max_num_batched_tokens = 0;  // 0: the engine's default
   double shortest = 1;
   double ttft = 0, tpot = 0;  // seconds
 
@@ -118,9 +120,14 @@ class SiliconReader {
     p.ttft = number("silicon_ttft_ms") * 1e-3;
     p.tpot = number("silicon_tpot_ms") * 1e-3;
     if (p.prompt < 1 || p.output < 2 || !(p.ttft > 0) || !(p.tpot > 0)) return skip("tells no lengths or times");
-    // aiconfigurator's own runs come from a file of their system; the others are InferenceMAX's.
-    if (!text("silicon_data_source").starts_with("source_file=" + p.system + "/")) p.shortest = kInferenceMax;
+    // aiconfigurator's own runs come from a file of their system, and Dynamo serves them; the others are
+    // InferenceMAX's.
+    if (!text("silicon_data_source").starts_with("source_file=" + p.system + "/"))
+      p.shortest = kInferenceMax;
+    else if (p.engine == "vllm")
+      p.max_num_batched_tokens = kDynamoTokens;
     if (!(p.disaggregated ? pools(p) : node(p))) return;
+    if (!p.disaggregated) share_clients(p);
     p.label = fmt::format("{} {} {} x{}, {}/{}, C={}", p.engine, p.model.substr(p.model.find('/') + 1), p.system,
                           p.on.tensor_parallel * p.on.data_parallel, p.prompt, p.output, p.concurrency);
     auto measurement = std::tuple(p.engine, p.system, p.model, p.prompt, p.output, p.concurrency, p.ttft, p.tpot);
@@ -152,6 +159,20 @@ class SiliconReader {
     p.on.tensor_parallel = std::max(1, gpus / p.on.data_parallel);
     if (gpus > kNodeGpus) skip("more GPUs than a node: of several engines");
     return gpus <= kNodeGpus;
+  }
+
+  // batch_size is of one rank of attention. Where the clients are more than those of the ranks that are told, the ranks
+  // of experts are ranks of attention too, or there are several engines that share the clients.
+  void share_clients(SiliconPoint& p) {
+    const int32_t batch = whole("batch_size"), told = at_least_1("attention_dp_size");
+    if (batch == 0 || p.concurrency <= batch * told) return;
+    const int32_t shares = p.concurrency / (batch * told), gpus = p.on.tensor_parallel * p.on.data_parallel;
+    if (p.has_experts() && shares == gpus) {
+      p.on.data_parallel = gpus;
+      p.on.tensor_parallel = 1;
+    } else {
+      p.concurrency /= shares;
+    }
   }
 
   // How many engines a pool has is not told: it is taken as one, whose ranks each have their own sequences as soon as
@@ -199,7 +220,6 @@ Points select(const Silicon& silicon, Wanted wanted) {
   return out;
 }
 
-// TTFT without the work before the queue, which does not scale with the engine.
 struct Times {
   double ttft = 0, tpot = 0;
 };
@@ -208,10 +228,12 @@ struct Times {
 std::optional<Times> simulate(const SiliconPoint& p, const EngineProfile& profile) {
   LlmEngineModel model = p.on.engine(profile);
   model.max_num_seqs = std::max(model.max_num_seqs, p.concurrency);
+  if (p.max_num_batched_tokens > 0) model.max_num_batched_tokens = p.max_num_batched_tokens;
   const LlmCost cost = p.on.cost(model);
   if (cost.kv_blocks * model.block_size < p.prompt + p.output + model.block_size) return std::nullopt;
   const auto clients = static_cast<uint64_t>(p.concurrency);
-  const LlmClosedLoop loop{p.concurrency, p.prompt, p.output, p.shortest, kRounds * clients};
+  const double overhead = profile.request_overhead_ms * 1e-3;
+  const LlmClosedLoop loop{p.concurrency, p.prompt, p.output, p.shortest, kRounds * clients, overhead};
   const LlmClosedLoopResult result = simulate_llm_closed_loop(model, cost, loop);
   return Times{result.ttft_s, result.tpot_s};
 }
@@ -296,7 +318,7 @@ void compare_dense(const std::string& engine, const Silicon& scored, const Silic
   for (const Simulated& s : points) {
     double scale = 1;
     if (scaled) scale = calibration ? scale_of(known, "") : scale_of(points, s.point->model);
-    add(*s.point, {s.times.ttft * scale + profile.request_overhead_ms * 1e-3, s.times.tpot * scale}, rows);
+    add(*s.point, {s.times.ttft * scale, s.times.tpot * scale}, rows);
   }
   if (unfit > 0) rows.tpot.skipped[kUnfit] = rows.ttft.skipped[kUnfit] = unfit;
   publish(std::move(rows), board);
@@ -365,10 +387,10 @@ std::vector<Simulated> simulate_each(const Points& points, const LlmCatalogues& 
 
 // Iterations for which a prompt waits before the engine looks at its queue, in the median, per engine; of an engine
 // that is not there those of all.
-double waits_of(const std::vector<Simulated>& points, const std::string& engine, double overhead) {
+double waits_of(const std::vector<Simulated>& points, const std::string& engine) {
   std::vector<double> own, all;
   for (const Simulated& s : points) {
-    const double waits = (s.point->ttft - s.times.ttft - overhead) / s.times.tpot;
+    const double waits = (s.point->ttft - s.times.ttft) / s.times.tpot;
     all.push_back(waits);
     if (s.point->engine == engine) own.push_back(waits);
   }
@@ -386,9 +408,8 @@ void score_experts(const Points& fitted_on, const Points& scored, const LlmCatal
   size_t unfit = 0, ignored = 0;
   const std::vector<Simulated> known = simulate_each(fitted_on, catalogues, fit, ignored);
   for (const Simulated& s : simulate_each(scored, catalogues, fit, unfit)) {
-    const double overhead = catalogues.engine(s.point->engine)->request_overhead_ms * 1e-3;
-    const double waits = waits_of(known, s.point->engine, overhead);
-    add(*s.point, {s.times.ttft + overhead + waits * s.times.tpot, s.times.tpot}, rows);
+    const double waits = waits_of(known, s.point->engine);
+    add(*s.point, {s.times.ttft + waits * s.times.tpot, s.times.tpot}, rows);
   }
   if (unfit == 0) return;
   for (ScoreRow* row : {&rows.tpot, &rows.ttft}) row->skipped[kUnfit] += unfit;

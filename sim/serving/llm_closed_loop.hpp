@@ -13,10 +13,12 @@ struct LlmClosedLoop {
   int32_t prompt_tokens = 1, output_tokens = 2;  // the longest; output at least 2
   double shortest = 1;    // lengths are drawn evenly from this share of the longest up; 1: all are equal
   uint64_t requests = 1;  // sent in all; the first `clients` of them at once
+  // Seconds between client and queue (API, tokeniser), ±50 % evenly: clients whose answers end together come apart.
+  double overhead = 0;
   uint64_t seed = 1;
 };
 
-// Means over all requests, in seconds. TPOT is (end - first token) / (output - 1).
+// Means over all requests, in seconds. TTFT is from the client's send, TPOT (end - first token) / (output - 1).
 struct LlmClosedLoopResult {
   double ttft_s = 0, tpot_s = 0;
 };

@@ -189,14 +189,14 @@ TEST_CASE("kisim Locust, shared measurements: spikes from ramps") {
 namespace {
 
 constexpr const char* kSiliconHeader =
-    "id,silicon_data_source,backend,model_path,system,precision,mode,isl,osl,gemm_quant_mode,tp_size,"
+    "id,silicon_data_source,backend,model_path,system,precision,mode,isl,osl,gemm_quant_mode,batch_size,tp_size,"
     "attention_dp_size,moe_tp_size,moe_ep_size,prefill_tp_size,prefill_attention_dp_size,decode_tp_size,"
     "decode_attention_dp_size,decode_moe_ep_size,silicon_ttft_ms,silicon_tpot_ms\n";
 
 std::string silicon_row(const std::string& engine, const std::string& model, int32_t concurrency, double ttft_ms,
                         double tpot_ms) {
   return fmt::format(
-      "x_c{0}_y,source_file=h100_sxm/{1}/1/x.csv,{1},{2},h100_sxm,,agg,512,128,,2,,1,1,,,,,,{3:.9g},{4:.9g}\n",
+      "x_c{0}_y,source_file=h100_sxm/{1}/1/x.csv,{1},{2},h100_sxm,,agg,512,128,,,2,,1,1,,,,,,{3:.9g},{4:.9g}\n",
       concurrency, engine, model, ttft_ms, tpot_ms);
 }
 
@@ -208,10 +208,10 @@ std::string simulated_silicon(const std::string& engine, const std::string& mode
   const LlmEngineModel server = on.engine(profile);
   std::string out;
   for (int32_t clients : {16, 32}) {
-    const LlmClosedLoop loop{clients, 512, 128, 1, 10u * static_cast<uint64_t>(clients)};
+    const double overhead = profile.request_overhead_ms * 1e-3;
+    const LlmClosedLoop loop{clients, 512, 128, 1, 10u * static_cast<uint64_t>(clients), overhead};
     const LlmClosedLoopResult r = simulate_llm_closed_loop(server, on.cost(server), loop);
-    out += silicon_row(engine, model, clients, r.ttft_s * scale * 1e3 + profile.request_overhead_ms,
-                       r.tpot_s * scale * 1e3);
+    out += silicon_row(engine, model, clients, r.ttft_s * scale * 1e3, r.tpot_s * scale * 1e3);
   }
   return out;
 }
