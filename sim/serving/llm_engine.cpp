@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 
 namespace kisim {
 
@@ -198,6 +199,15 @@ StepWork LlmEngine::step_work() const {
   work.decoding = state_.decoding;
   work.decode_context = state_.context;
   work.chunks = state_.chunks;
+  if (cost_.tables) {
+    // Only tables ask for it, and whoever decodes has to be looked at.
+    work.shortest = std::numeric_limits<int64_t>::max();
+    for (RequestId id = state_.running.front(); id.valid(); id = requests_[id].next()) {
+      if (!requests_[id].decoding) continue;
+      work.shortest = std::min(work.shortest, context_of(requests_[id]));
+      work.longest = std::max(work.longest, context_of(requests_[id]));
+    }
+  }
   for (const PrefillChunk& chunk : state_.chunks) {
     double p = chunk.tokens, c = chunk.context;
     work.prefill_tokens += chunk.tokens;

@@ -37,8 +37,8 @@ struct LlmEngineState {
   std::vector<RequestId> prefilling;  // of the running, in order of admission: prompts that are not computed yet
   // Of the step under way, and, where scheduling is asynchronous, of the next one.
   std::vector<PrefillChunk> chunks, next_chunks;
-  std::vector<Finish> finish;         // binary heap, earliest first
-  std::vector<RequestId> finished;    // for the caller, after each step
+  std::vector<Finish> finish;       // binary heap, earliest first
+  std::vector<RequestId> finished;  // for the caller, after each step
   uint64_t joined = 0;
   int64_t free_blocks = 0;
 

@@ -5,6 +5,7 @@
 #include "serving/catalog.hpp"
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 namespace kisim {
@@ -13,6 +14,8 @@ namespace kisim {
 struct LinearLaw {
   double base = 0, per_sequence = 0, prefill_base = 0, prefill_per_token = 0;
 };
+
+struct OperatorTables;
 
 struct LlmEngineModel {
   enum class Detail : uint8_t { Iteration, Linear } detail = Detail::Iteration;
@@ -29,7 +32,8 @@ struct LlmEngineModel {
   EngineProfile profile;
   double memory_utilization = 0.9;
   int32_t tensor_parallel = 1;
-  std::optional<LinearLaw> linear;  // measured, instead of the one that follows
+  std::optional<LinearLaw> linear;               // measured, instead of the one that follows
+  std::shared_ptr<const OperatorTables> tables;  // profiled, instead of the physics
 
   // Bytes that a replica on so many GPUs must have before the first token of KV: weights, activations, what else the
   // engine reserves.

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <span>
 
 namespace kisim {
@@ -24,9 +25,9 @@ struct PrefillChunk {
 };
 
 struct StepWork {
-  int64_t decoding = 0;                // sequences that get one token
-  int64_t decode_context = 0;          // Σ k: their tokens so far
-  int64_t shortest = 0, longest = 0;   // min k, max k
+  int64_t decoding = 0;               // sequences that get one token
+  int64_t decode_context = 0;         // Σ k: their tokens so far
+  int64_t shortest = 0, longest = 0;  // min k, max k
   std::span<const PrefillChunk> chunks;
   int64_t prefill_tokens = 0;   // Σ p: of the chunks
   int64_t prefill_context = 0;  // Σ c
@@ -42,7 +43,10 @@ struct StepLine {
   int64_t iterations = std::numeric_limits<int64_t>::max();  // for which it holds, at least 1
 };
 
-// Of one (model, engine, accelerators). The time of an iteration is
+struct OperatorTables;
+
+// Of one (model, engine, accelerators). With operator tables they say how long an iteration takes; else the time of an
+// iteration is
 //   step + per_sequence·(decoding + prefilling) + per_kv_token·(decode_context + prefill_context)
 //   + per_prefill_token·prefill_tokens + per_attention·prefill_pairs
 // after serving.md section 2.2: ITL = step + 1.26 Tw + 1.27 Tkv + per_sequence·B + tp·L, prefill at an MFU.
@@ -56,6 +60,7 @@ struct LlmCost {
   double per_attention_ps = 0;
   int64_t kv_blocks = 0;  // that fit beside the weights
   LinearLaw linear;
+  std::shared_ptr<const OperatorTables> tables;
 
   // The same work at the peaks of whole GPUs, in seconds: all weights and one token of KV at peak bandwidth; one token
   // and one pair of tokens in attention at peak FLOP/s.
