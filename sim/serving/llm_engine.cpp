@@ -32,7 +32,7 @@ void LlmEngine::enqueue(RequestId id, Time now) {
   request.place = Request::Place::Waiting;
   request.queued = now;
   request.prefill_target = std::max(1, request.prompt_tokens);
-  request.prefilled = request.generated = 0;
+  request.prefilled = request.generated = request.blocks = 0;
   state_.waiting.push_back(requests_, id);
   if (model_.detail == LlmEngineModel::Detail::Linear) return linear_admit(now);
   if (!state_.stepping) return begin_step(now);
