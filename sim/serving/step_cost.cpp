@@ -46,7 +46,8 @@ LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Acceler
 
   cost.ideal = {llm.weight_bytes() / peak_bandwidth, kv_token / peak_bandwidth, 2 * llm.parameters / peak_flops,
                 attention_flop / peak_flops};
-  cost.tables = model.tables;
+  bool whole = accelerator.compute_share == 1 && accelerator.bandwidth_share == 1;
+  if (model.tables && model.tables->gpu == gpu.name && whole) cost.tables = model.tables;
   cost.compute_share = accelerator.compute_share;
   cost.bandwidth_share = accelerator.bandwidth_share;
   cost.prefill_mfu = engine.prefill_mfu;
