@@ -28,6 +28,7 @@ Scoreboard score(const FidelityData& data) {
   compare_locust(data, board);
   compare_aiconfigurator(data, board);
   compare_mlperf(data, board);
+  compare_vllm_logs(data, board);
   if (!board.rows.empty()) compare_mig(board);
   return board;
 }

@@ -41,6 +41,8 @@ LlmEngineModel LlmDeployment::engine(const EngineProfile& profile) const {
   model.max_num_seqs = profile.max_num_seqs;
   model.max_num_batched_tokens = profile.max_num_batched_tokens;
   model.block_size = profile.block_size;
+  model.async_scheduling = profile.async_scheduling;
+  model.scheduler_reserve_full_isl = profile.scheduler_reserve_full_isl;
   model.tensor_parallel = tensor_parallel;
   model.data_parallel = data_parallel;
   return model;

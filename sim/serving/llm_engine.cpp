@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 
 namespace kisim {
 
@@ -23,7 +24,9 @@ void LlmEngine::start() {
 }
 
 bool LlmEngine::fits(const Request& request) const {
-  return blocks_for(static_cast<int64_t>(request.prompt_tokens) + request.output_tokens) <= cost_.kv_blocks;
+  int64_t tokens = static_cast<int64_t>(request.prompt_tokens) + request.output_tokens;
+  if (model_.max_model_len > 0 && tokens > model_.max_model_len) return false;
+  return blocks_for(tokens) <= cost_.kv_blocks;
 }
 
 void LlmEngine::enqueue(RequestId id, Time now) {
@@ -31,7 +34,7 @@ void LlmEngine::enqueue(RequestId id, Time now) {
   request.place = Request::Place::Waiting;
   request.queued = now;
   request.prefill_target = std::max(1, request.prompt_tokens);
-  request.prefilled = request.generated = 0;
+  request.prefilled = request.generated = request.blocks = 0;
   state_.waiting.push_back(requests_, id);
   if (model_.detail == LlmEngineModel::Detail::Linear) return linear_admit(now);
   if (!state_.stepping) return begin_step(now);
@@ -226,6 +229,15 @@ StepWork LlmEngine::step_work() const {
     work.decode_context = state_.context;
   }
   work.chunks = state_.chunks;
+  if (cost_.tables) {
+    // Only tables ask for it, and whoever decodes has to be looked at.
+    work.shortest = std::numeric_limits<int64_t>::max();
+    for (RequestId id = state_.running.front(); id.valid(); id = requests_[id].next()) {
+      if (!requests_[id].decoding) continue;
+      work.shortest = std::min(work.shortest, context_of(requests_[id]));
+      work.longest = std::max(work.longest, context_of(requests_[id]));
+    }
+  }
   for (const PrefillChunk& chunk : state_.chunks) {
     double p = chunk.tokens, c = chunk.context;
     work.prefill_tokens += chunk.tokens;

@@ -4,7 +4,9 @@
 
 #include "serving/catalog.hpp"
 
+#include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 namespace kisim {
@@ -14,6 +16,8 @@ struct LinearLaw {
   double base = 0, per_sequence = 0, prefill_base = 0, prefill_per_token = 0;
 };
 
+struct OperatorTables;
+
 struct LlmEngineModel {
   enum class Detail : uint8_t { Iteration, Linear } detail = Detail::Iteration;
   int32_t max_num_seqs = 256, max_num_batched_tokens = 8192, block_size = 16;
@@ -22,7 +26,8 @@ struct LlmEngineModel {
   // its blocks are free, not only those of its first chunk. long_prefill_token_threshold: no chunk is longer; 0: none.
   bool async_scheduling = false, scheduler_reserve_full_isl = false;
   int32_t long_prefill_token_threshold = 0;
-  bool jump = true;  // off: every iteration is an event; only to show that jumps change nothing
+  int32_t max_model_len = 0;  // tokens of a prompt and its answer together, at most; 0: no limit
+  bool jump = true;           // off: every iteration is an event; only to show that jumps change nothing
 
   // What it serves, and how; from this and its GPUs come its costs.
   LlmModel llm;
@@ -32,12 +37,15 @@ struct LlmEngineModel {
   // Attention and what else is dense is there as often; each copy, split over tensor_parallel GPUs, serves its share of
   // the sequences, and the experts are split over all GPUs (vLLM's data_parallel_size).
   int32_t data_parallel = 1;
-  std::optional<LinearLaw> linear;  // measured, instead of the one that follows
+  std::optional<LinearLaw> linear;               // measured, instead of the one that follows
+  std::shared_ptr<const OperatorTables> tables;  // profiled, instead of the physics
 
   int32_t gpus() const { return tensor_parallel * data_parallel; }
   // Bytes that a replica on so many GPUs must have before the first token of KV: weights, activations, what else the
   // engine reserves.
   double fixed_bytes(int32_t gpus) const;
+  // Blocks without which it does not start: one sequence must fit.
+  int64_t least_blocks() const { return std::max(1, (max_model_len + block_size - 1) / block_size); }
   double block_bytes() const { return llm.kv_bytes_per_token() * llm.kv_copies(tensor_parallel) * block_size; }
 };
 

@@ -1,5 +1,7 @@
 #include "serving/step_cost.hpp"
 
+#include "serving/operator_tables.hpp"
+
 #include <cmath>
 
 namespace kisim {
@@ -66,6 +68,8 @@ LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Acceler
 
   cost.ideal = {dense / peak_bandwidth, kv_token / peak_bandwidth, 2 * llm.active_parameters() / peak_flops,
                 llm.attention_flops() / peak_flops, llm.expert_bytes() / peak_bandwidth};
+  bool whole = accelerator.compute_share == 1 && accelerator.bandwidth_share == 1;
+  if (model.tables && model.tables->gpu == gpu.name && whole) cost.tables = model.tables;
   cost.compute_share = accelerator.compute_share;
   cost.bandwidth_share = accelerator.bandwidth_share;
   cost.prefill_mfu = engine.prefill_mfu;
@@ -73,6 +77,7 @@ LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Acceler
 }
 
 StepLine LlmCost::line(const StepWork& work) const {
+  if (tables) return tables->line(work);
   StepLine line;
   line.first_ps = step_ps + static_cast<int64_t>(std::nearbyint(static_cast<double>(experts_ps) * experts_read(work))) +
                   per_sequence_ps * (work.decoding + work.prefilling()) +
