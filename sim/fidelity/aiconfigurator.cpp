@@ -1,11 +1,11 @@
 // Points of aiconfigurator's table of measured servers (ai-dynamo/aiconfigurator, silicon tables): TTFT and TPOT of a
 // closed loop of clients, per engine, model, GPU, parallelism and lengths of prompts and answers.
 
-#include "calibration/data_table.hpp"
 #include "calibration/least_squares.hpp"
 #include "core/error.hpp"
 #include "fidelity/comparisons.hpp"
 #include "fidelity/llm_points.hpp"
+#include "io/data_table.hpp"
 
 #include <algorithm>
 #include <charconv>
