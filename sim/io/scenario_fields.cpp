@@ -100,6 +100,11 @@ Fields declare(ModelSpec& model) {
   f.add("operatorProfile", &model.operator_profile,
         "LLM, detail tables: directory of an operator profile of the model on the GPU that it runs on");
   f.add("tensorParallel", &model.tensor_parallel, "GPUs that one replica splits the model over").min(1).max(1024);
+  f.add("dataParallel", &model.data_parallel,
+        "copies of an LLM's attention in one replica, each on tensorParallel GPUs; its experts are split over all of "
+        "them")
+      .min(1)
+      .max(1024);
   f.add("maxNumSeqs", &model.max_num_seqs, "LLM: sequences in an iteration; 0 = the engine's default");
   f.add("maxNumBatchedTokens", &model.max_num_batched_tokens, "LLM: tokens in an iteration; 0 = the engine's default");
   f.add("blockSize", &model.block_size, "LLM: tokens in a KV block; 0 = the engine's default");

@@ -267,6 +267,7 @@ class Compiler {
     m.engine.profile = engine;
     m.engine.memory_utilization = spec.kv_memory_utilization;
     m.engine.tensor_parallel = spec.tensor_parallel;
+    m.engine.data_parallel = spec.data_parallel;
     if (!spec.latency) return;
     if (!spec.latency->base.is_constant() || !spec.latency->per_item.is_constant())
       return error(spec.mark, "spec.models." + spec.name + ".latency",
@@ -284,8 +285,9 @@ class Compiler {
     if (!m.gpu.valid()) return;
     Accelerator whole;
     whole.gpu_model = m.gpu;
-    whole.gpus = static_cast<uint32_t>(spec.tensor_parallel);
-    whole.memory_bytes = model_->cluster.gpu_models[m.gpu].memory_bytes * spec.tensor_parallel;
+    const int32_t gpus = m.llm ? m.engine.gpus() : spec.tensor_parallel;
+    whole.gpus = static_cast<uint32_t>(gpus);
+    whole.memory_bytes = model_->cluster.gpu_models[m.gpu].memory_bytes * gpus;
     if (auto why = does_not_fit(m, model_->cluster, whole)) error(spec.mark, "spec.models." + spec.name, *why);
   }
 
@@ -397,10 +399,12 @@ class Compiler {
     const ServingModelModel& m = model_->serving.models[workload.serving];
     int64_t devices = pods.gpu_count;
     for (const PodTemplateModel::DeviceRequest& request : pods.devices) devices += request.count;
-    if (m.llm && devices != spec.tensor_parallel)
+    if (m.llm && devices != m.engine.gpus())
       error(spec.mark, "spec.models." + spec.name + ".tensorParallel",
-            fmt::format("found {}, but the pods of {} request {} GPUs or parts of GPUs; the two must be equal",
-                        spec.tensor_parallel, workload.full_name(), devices));
+            fmt::format("found {}{}, but the pods of {} request {} GPUs or parts of GPUs; the two must be equal",
+                        spec.tensor_parallel,
+                        spec.data_parallel > 1 ? fmt::format(" x dataParallel {}", spec.data_parallel) : "",
+                        workload.full_name(), devices));
   }
 
   // The devices that nodes have instead of one that none has, and that have at least its memory.

@@ -68,7 +68,7 @@ struct ModelSpec : BatchModelSpec {
   Labels selector;  // empty: only pods annotated kisim.dev/model: <name>
   std::string engine = "vllm-0.19", model, gpu;
   std::string detail = "iteration";  // iteration | linear | tables
-  int32_t tensor_parallel = 1;
+  int32_t tensor_parallel = 1, data_parallel = 1;
 
   // LLM engines; 0 = the engine's default
   int32_t max_num_seqs = 0, max_num_batched_tokens = 0, block_size = 0;

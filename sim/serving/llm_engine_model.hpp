@@ -34,15 +34,19 @@ struct LlmEngineModel {
   EngineProfile profile;
   double memory_utilization = 0.9;
   int32_t tensor_parallel = 1;
+  // Attention and what else is dense is there as often; each copy, split over tensor_parallel GPUs, serves its share of
+  // the sequences, and the experts are split over all GPUs (vLLM's data_parallel_size).
+  int32_t data_parallel = 1;
   std::optional<LinearLaw> linear;               // measured, instead of the one that follows
   std::shared_ptr<const OperatorTables> tables;  // profiled, instead of the physics
 
+  int32_t gpus() const { return tensor_parallel * data_parallel; }
   // Bytes that a replica on so many GPUs must have before the first token of KV: weights, activations, what else the
   // engine reserves.
   double fixed_bytes(int32_t gpus) const;
   // Blocks without which it does not start: one sequence must fit.
   int64_t least_blocks() const { return std::max(1, (max_model_len + block_size - 1) / block_size); }
-  double block_bytes() const { return llm.kv_bytes_per_token() * block_size; }
+  double block_bytes() const { return llm.kv_bytes_per_token() * llm.kv_copies(tensor_parallel) * block_size; }
 };
 
 }  // namespace kisim

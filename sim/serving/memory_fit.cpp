@@ -59,7 +59,7 @@ const MigProfile* smallest_profile(const ServingModelModel& server, const GpuMod
 // The smallest MIG instance of the GPU, else as many whole ones as the server is made for, else more of them for an
 // LLM, and any other GPUs of the catalogue.
 std::string what_fits(const ServingModelModel& server, const ClusterModel& cluster, const GpuModel& gpu) {
-  const int32_t gpus = server.llm ? server.engine.tensor_parallel : 1;
+  const int32_t gpus = server.llm ? server.engine.gpus() : 1;
   if (const MigProfile* profile = gpus == 1 ? smallest_profile(server, gpu) : nullptr)
     return fmt::format("{} of {}", profile->name, gpu.name);
   if (fits(server, gpu.memory_bytes * gpus, gpus)) return counted(gpus, gpu.name);
@@ -77,7 +77,7 @@ std::string what_fits(const ServingModelModel& server, const ClusterModel& clust
 std::optional<std::string> does_not_fit(const ServingModelModel& server, const ClusterModel& cluster,
                                         const Accelerator& on) {
   if (!server.llm && (server.batch_bytes == 0 || on.memory_bytes == 0)) return std::nullopt;
-  const int32_t gpus = server.llm ? server.engine.tensor_parallel : 1;
+  const int32_t gpus = server.llm ? server.engine.gpus() : 1;
   if (!on.gpu_model.valid())
     return "runs on a GPU that nobody names: spec.models has no gpu, the node no known product";
   if (gpus > 1 && on.instance)
