@@ -239,7 +239,7 @@ void compare_vllm_logs(const FidelityData& data, Scoreboard& board) {
   for (VllmRun run : runs) {
     data.progress("vLLM log, " + run.label);
     const GpuModel* gpu = find_alike(gpus, run.hardware);
-    const LlmModel* llm = find_alike(llms, fs::path(run.model).filename().string());
+    const LlmModel* llm = find_llm(llms, run.model);
     const std::string profile = profile_of(run, sources);
     std::string why;
     if (!gpu) why = "no GPU of that name in the catalogue: " + run.hardware;

@@ -210,8 +210,7 @@ const GpuModel& gpu_of(const Value& meta, const std::vector<GpuModel>& gpus, con
 void check_model(const Value& meta, const LlmModel& llm) {
   const Value* model = meta.find("model");
   if (!model) return;
-  std::string name = model->text.substr(model->text.rfind('/') + 1);
-  if (alike(name, llm.name)) return;
+  if (find_llm({llm}, model->text)) return;
   refuse(model->mark(), "model", fmt::format("found a profile of {}, allowed: one of {}", model->text, llm.name));
 }
 
