@@ -18,6 +18,8 @@ namespace kisim {
 namespace {
 
 constexpr const char* kGpuResource = "nvidia.com/gpu";
+
+bool is_whole(const GpuDevice& d) { return d.resource == kGpuResource && !d.instance && d.replicas == 1; }
 constexpr int64_t kDefaultMilliCpu = 100;  // kube-scheduler's GetNonzeroRequests
 constexpr int64_t kDefaultMemory = 200ll * 1024 * 1024;
 
@@ -279,9 +281,8 @@ const char* to_string(WorkloadModel::Kind kind) {
 }
 
 bool NodeModel::is_whole(uint32_t gpu) const {
-  return std::any_of(devices.begin(), devices.end(), [&](const GpuDevice& d) {
-    return d.gpu == gpu && d.resource == kGpuResource && !d.instance && d.replicas == 1;
-  });
+  return std::any_of(devices.begin(), devices.end(),
+                     [&](const GpuDevice& d) { return d.gpu == gpu && kisim::is_whole(d); });
 }
 
 uint32_t NodeModel::whole_gpus() const {
@@ -761,6 +762,14 @@ GpuSet Cluster::preferred_gpus(PodId id, NodeId node, const PodTemplateModel::De
   }
   if (std::popcount(free) < request.count) return 0;
   return links->preferred(free, static_cast<uint32_t>(request.count), nvlinks_down(node));
+}
+
+std::vector<uint16_t> Cluster::whole_or_shared_gpus(PodId id) const {
+  const PodState& pod = state.pods[id];
+  std::vector<uint16_t> gpus;
+  for (uint16_t d : pod.devices)
+    if (is_whole(devices(pod.node)[d])) gpus.push_back(devices(pod.node)[d].gpu);
+  return gpus;
 }
 
 size_t Cluster::next_device(PodId id, NodeId node, ResourceId resource) const {

@@ -354,6 +354,8 @@ class Cluster {
   Accelerator accelerator(PodId pod, GpuModelId otherwise = {}) const;
   // One device of the node, as who has all of it computes on it.
   Accelerator accelerator(NodeId node, const GpuDevice& device) const;
+  // The GPUs of its node that a bound pod holds as nvidia.com/gpu or shares, as the scheduler counts them.
+  std::vector<uint16_t> whole_or_shared_gpus(PodId pod) const;
   // Its devices count as allocatable no more, or again. Whoever holds one goes on holding it.
   void set_gpu_healthy(GpuId gpu, bool healthy);
   void set_nvlink_up(GpuId gpu, bool up) { state.gpus[gpu].nvlink_up = up; }

@@ -68,6 +68,9 @@ void Scheduler::assign(PodId pod, NodeId node) {
 void Scheduler::bind_now(PodId pod, NodeId node) {
   engine_.sign(hash_combine(cluster_.pod_entity(pod), node.value));
   cluster_.bind(pod, node, engine_.now(), state_.snapshot.pod_records[pod].devices);
+  // The node's devices may have become others since they were chosen.
+  std::vector<uint16_t> held = cluster_.whole_or_shared_gpus(pod);
+  if (held != state_.snapshot.pod_records[pod].devices) cache_.exchange_devices(pod, std::move(held));
   cache_.set_start_time(pod, engine_.now());
   cluster_event({ClusterEvent::Kind::AssignedPodAdd, node, ClusterEvent::kNone, ClusterEvent::kNone, true, true, pod,
                  cluster_.state.pods[pod].pod_template});

@@ -209,6 +209,11 @@ void SchedulerCache::hold_devices(PodId id, std::vector<uint16_t> devices) {
   touch(pod.node);
 }
 
+void SchedulerCache::exchange_devices(PodId id, std::vector<uint16_t> devices) {
+  share_devices(id, s_.pod_records[id].node, -1);
+  hold_devices(id, std::move(devices));
+}
+
 // GPUs that are cut or in replicas are nobody's as a whole.
 void SchedulerCache::recount_devices(NodeId node) {
   const NodeModel& model = model_.nodes[NodeId(s_.device_version[node.value])];

@@ -37,6 +37,8 @@ class SchedulerCache {
   void nominate(PodId pod, NodeId node);
   // The GPUs that a pod with gpu_milli shares on its node.
   void hold_devices(PodId pod, std::vector<uint16_t> devices);
+  // It turned out to hold others.
+  void exchange_devices(PodId pod, std::vector<uint16_t> devices);
 
   // For dry runs: everything but the generations and the pod's record. A pod that is being deleted leaves the counters
   // although it was not counted, as in kube-scheduler's own dry runs.

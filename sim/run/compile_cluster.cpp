@@ -447,8 +447,8 @@ void ClusterCompiler::mig_policy() {
             fmt::format("selects node {}, which actions change, too", name));
       continue;
     }
-    if (!std::all_of(spec.configs.begin(), spec.configs.end(), [&](const std::string& config) {
-          return can_be_cut(name, config, spec.mark, "spec.policies.mig.configs");
+    if (!std::all_of(spec.configs.begin(), spec.configs.end(), [&, &node_name = name](const std::string& config) {
+          return can_be_cut(node_name, config, spec.mark, "spec.policies.mig.configs");
         }))
       continue;
     uint32_t i = mig_node(name);

@@ -8,51 +8,9 @@ namespace kisim {
 
 namespace {
 
-constexpr double kGiB = 1024.0 * 1024 * 1024;
-constexpr double kNominalContext = 1024;  // tokens; where the linear level touches the iteration level
-
-int64_t ps(double seconds) { return static_cast<int64_t>(std::nearbyint(seconds * 1e12)); }
-
 bool later(const LlmEngineState::Finish& a, const LlmEngineState::Finish& b) { return b < a; }
 
 }  // namespace
-
-double LlmEngineModel::fixed_bytes(int32_t gpus) const {
-  return llm.weight_bytes() + profile.activation_gib * kGiB + profile.non_torch_gib * kGiB * gpus;
-}
-
-LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Accelerator& accelerator) {
-  const LlmModel& llm = model.llm;
-  const EngineProfile& engine = model.profile;
-  double peak_bandwidth = gpu.bandwidth_gbs * 1e9 * model.tensor_parallel;
-  double peak_flops = gpu.fp16_tflops * 1e12 * model.tensor_parallel;
-  double bandwidth = peak_bandwidth * accelerator.bandwidth_share;
-  double flops = peak_flops * accelerator.compute_share * engine.prefill_mfu;
-  double kv_token = llm.kv_bytes_per_token();
-  double attention_flop = 4.0 * llm.layers * llm.heads * llm.head_dim;
-  LlmCost cost;
-  double step = engine.step_ms * 1e-3 + engine.weight_factor * llm.weight_bytes() / bandwidth;
-  if (model.tensor_parallel > 1) step += engine.tp_layer_ms * 1e-3 * llm.layers;
-  cost.step_ps = ps(step);
-  cost.per_sequence_ps = ps(engine.per_sequence_ms * 1e-3);
-  cost.per_kv_token_ps = ps(engine.kv_factor * kv_token / bandwidth);
-  cost.per_prefill_token_ps = ps(2 * llm.parameters / flops);
-  cost.per_attention_ps = attention_flop / flops * 1e12;
-
-  double room = static_cast<double>(accelerator.memory_bytes) * model.memory_utilization -
-                model.fixed_bytes(model.tensor_parallel);
-  cost.kv_blocks = static_cast<int64_t>(std::floor(room / model.block_bytes()));
-
-  double per_sequence = engine.per_sequence_ms * 1e-3 + engine.kv_factor * kv_token / bandwidth * kNominalContext;
-  cost.linear = model.linear.value_or(LlmCost::Linear{step, per_sequence, step, 2 * llm.parameters / flops});
-
-  cost.ideal = {llm.weight_bytes() / peak_bandwidth, kv_token / peak_bandwidth, 2 * llm.parameters / peak_flops,
-                attention_flop / peak_flops};
-  cost.compute_share = accelerator.compute_share;
-  cost.bandwidth_share = accelerator.bandwidth_share;
-  cost.prefill_mfu = engine.prefill_mfu;
-  return cost;
-}
 
 void LlmEngine::start() {
   state_ = {};
@@ -60,6 +18,7 @@ void LlmEngine::start() {
   state_.phase.assign(model_.block_size, 0);
   state_.finish.reserve(model_.max_num_seqs);
   state_.finished.reserve(model_.max_num_seqs);
+  for (auto* chunks : {&state_.chunks, &state_.next_chunks}) chunks->reserve(model_.max_num_seqs);
   state_.prefilling.reserve(model_.max_num_seqs);
 }
 
@@ -186,23 +145,20 @@ GpuLoad LlmEngine::load_of(double bandwidth, double compute) const {
                      cost_.compute_share);
 }
 
-GpuLoad LlmEngine::planned_load(const Chunks& chunks) const {
+GpuLoad LlmEngine::planned_load(const StepWork& work) const {
   int64_t k = state_.step_iterations;
   double seconds = static_cast<double>(duration_ps(k)) * 1e-12;
-  auto context = static_cast<double>(k * state_.context + state_.decoding * (k * (k - 1) / 2));
+  auto context = static_cast<double>(k * work.decode_context + work.decoding * (k * (k - 1) / 2));
   double read = static_cast<double>(k) * cost_.ideal.weights +
-                cost_.ideal.kv_token * (context + static_cast<double>(chunks.context));
-  double computed = cost_.ideal.token * static_cast<double>(k * state_.decoding + chunks.tokens) +
-                    cost_.ideal.attention * (context + chunks.attention);
+                cost_.ideal.kv_token * (context + static_cast<double>(work.prefill_context));
+  double computed = cost_.ideal.token * static_cast<double>(k * work.decoding + work.prefill_tokens) +
+                    cost_.ideal.attention * (context + work.prefill_pairs);
   return load_of(read / seconds, computed / seconds);
 }
 
 void LlmEngine::begin_step(Time now) {
-  int64_t budget = model_.max_num_batched_tokens;
-  bool preempted = false;
-  Chunks chunks;
-
   // Running requests first. Blocks for the next token of each; the latest make room.
+  bool preempted = false;
   while (state_.decoding > 0 && growth(1) > state_.free_blocks) {
     preempt_last();
     preempted = true;
@@ -210,39 +166,93 @@ void LlmEngine::begin_step(Time now) {
   state_.step_reserved = growth(1);
   state_.free_blocks -= state_.step_reserved;
   state_.stepping = true;
-  budget -= state_.decoding;
-  grow_chunks(budget, chunks, preempted);
-
-  // A step that preempted admits nobody, unless it would be empty.
-  if (!preempted || state_.running.empty()) admit(budget, chunks, now);
+  state_.chunks.swap(state_.next_chunks);
+  if (!model_.async_scheduling || (state_.decoding == 0 && state_.chunks.empty())) {
+    preempted = plan_chunks(When::Now, preempted, now);
+    state_.chunks.swap(state_.next_chunks);
+  }
   if (state_.running.empty()) {
     state_.stepping = false;
     state_.step_remainder_fs = 0;
     return;
   }
-
+  StepWork work = step_work();
+  StepLine line = cost_.line(work);
   state_.step_start = now;
-  state_.step_first_ps = cost_.step_ps + cost_.per_sequence_ps * (state_.decoding + chunks.requests) +
-                         cost_.per_kv_token_ps * (state_.context + chunks.context) +
-                         cost_.per_prefill_token_ps * chunks.tokens +
-                         static_cast<int64_t>(std::nearbyint(cost_.per_attention_ps * chunks.attention));
-  state_.step_growth_ps = cost_.per_kv_token_ps * state_.decoding;
+  state_.step_first_ps = line.first_ps;
+  state_.step_growth_ps = line.growth_ps;
   state_.step_iterations = 1;
+  if (model_.async_scheduling) preempted = plan_chunks(When::Next, preempted, now);
   // With nothing to prefill, whoever waits cannot enter before someone ends: jump.
-  if (model_.jump && chunks.tokens == 0 && !preempted && state_.decoding > 0) {
+  if (model_.jump && state_.chunks.empty() && state_.next_chunks.empty() && !preempted && state_.decoding > 0) {
     auto to_first_end = static_cast<int64_t>(state_.finish.front().at - state_.iteration);
-    state_.step_iterations = std::max<int64_t>(1, std::min(to_first_end, iterations_before_shortage()));
+    int64_t most = std::min({to_first_end, iterations_before_shortage(), line.iterations});
+    state_.step_iterations = std::max<int64_t>(1, most);
   }
-  state_.prefilled_tokens += chunks.tokens;
-  state_.step_load = planned_load(chunks);
+  state_.prefilled_tokens += work.prefill_tokens;
+  state_.step_load = planned_load(work);
 }
 
-// The next chunk of every prompt that is under way.
-void LlmEngine::grow_chunks(int64_t& budget, Chunks& chunks, bool& preempted) {
+StepWork LlmEngine::step_work() const {
+  StepWork work;
+  work.decoding = state_.decoding;
+  work.decode_context = state_.context;
+  work.chunks = state_.chunks;
+  for (const PrefillChunk& chunk : state_.chunks) {
+    double p = chunk.tokens, c = chunk.context;
+    work.prefill_tokens += chunk.tokens;
+    work.prefill_context += chunk.context;
+    work.prefill_pairs += p * (c + 0.5 * p);
+  }
+  return work;
+}
+
+// Behind the tokens of those that decode then. A step that preempted admits nobody, unless it would be empty.
+bool LlmEngine::plan_chunks(When when, bool preempted, Time now) {
+  int64_t budget = model_.max_num_batched_tokens - decoding(when);
+  preempted = grow_chunks(budget) || preempted;
+  if (!preempted || state_.running.empty()) admit(when, budget, now);
+  return preempted;
+}
+
+// In the next step those whose prompt is done after this one decode, too, and those that end with it do not.
+int64_t LlmEngine::decoding(When when) const {
+  if (when == When::Now) return state_.decoding;
+  int64_t count = state_.decoding;
+  for (const PrefillChunk& chunk : state_.chunks) count += chunk.last && requests_[chunk.request].output_tokens > 1;
+  uint64_t end = state_.iteration + 1;
+  if (!state_.finish.empty() && state_.finish.front().at == end)
+    count -= std::count_if(state_.finish.begin(), state_.finish.end(),
+                           [&](const LlmEngineState::Finish& f) { return f.at == end; });
+  return count;
+}
+
+int64_t LlmEngine::chunk_of(const Request& request, int64_t budget) const {
+  int64_t tokens = std::min<int64_t>(request.prefill_target - request.prefilled, budget);
+  int64_t most = model_.long_prefill_token_threshold;
+  return most > 0 ? std::min(tokens, most) : tokens;
+}
+
+void LlmEngine::add_chunk(RequestId id, int64_t tokens, int64_t& budget) {
+  Request& request = requests_[id];
+  int64_t blocks = blocks_for(request.prefilled + tokens);
+  state_.free_blocks -= blocks - request.blocks;
+  request.blocks = static_cast<int32_t>(blocks);
+  PrefillChunk chunk{id, static_cast<int32_t>(tokens), request.prefilled};
+  request.prefilled += chunk.tokens;
+  chunk.last = request.prefilled == request.prefill_target;
+  state_.next_chunks.push_back(chunk);
+  budget -= tokens;
+}
+
+// The next chunk of every prompt that is under way. True: others had to make room.
+bool LlmEngine::grow_chunks(int64_t& budget) {
+  bool preempted = false;
   for (size_t i = 0; i < state_.prefilling.size() && budget > 0; ++i) {
     RequestId id = state_.prefilling[i];
-    Request& request = requests_[id];
-    auto tokens = std::min<int64_t>(request.prefill_target - request.prefilled, budget);
+    const Request& request = requests_[id];
+    int64_t tokens = chunk_of(request, budget);
+    if (tokens == 0) continue;
     int64_t need = blocks_for(request.prefilled + tokens) - request.blocks;
     bool stays = true;
     while (need > state_.free_blocks && stays) {
@@ -250,39 +260,37 @@ void LlmEngine::grow_chunks(int64_t& budget, Chunks& chunks, bool& preempted) {
       preempt_last();
       preempted = true;
     }
-    if (!stays) return;  // it was the latest: nobody is behind it
-    state_.free_blocks -= need;
-    request.blocks += static_cast<int32_t>(need);
-    ++chunks.requests;
-    chunks.tokens += tokens;
-    chunks.context += request.prefilled;
-    chunks.attention += static_cast<double>(tokens) * (request.prefilled + 0.5 * static_cast<double>(tokens));
-    request.prefilled += static_cast<int32_t>(tokens);
-    budget -= tokens;
+    if (!stays) return true;  // it was the latest: nobody is behind it
+    add_chunk(id, tokens, budget);
   }
+  return preempted;
 }
 
 // First come, first served; stops at the first that does not fit.
-void LlmEngine::admit(int64_t& budget, Chunks& chunks, Time now) {
+void LlmEngine::admit(When when, int64_t& budget, Time now) {
+  int64_t kept = when == When::Next ? growth(2) - growth(1) : 0;
   while (!state_.waiting.empty() && budget > 0 && state_.running.size < static_cast<uint32_t>(model_.max_num_seqs)) {
     RequestId id = state_.waiting.front();
     Request& request = requests_[id];
-    auto tokens = std::min<int64_t>(request.prefill_target, budget);
-    int64_t need = blocks_for(tokens);
-    if (need > state_.free_blocks) return;
+    int64_t tokens = chunk_of(request, budget);
+    int64_t need = blocks_for(model_.scheduler_reserve_full_isl ? request.prefill_target : tokens);
+    if (need + kept > state_.free_blocks) return;
     state_.waiting.pop_front(requests_);
     state_.running.push_back(requests_, id);
     state_.prefilling.push_back(id);
     request.place = Request::Place::Running;
     if (request.scheduled == Time::max()) request.scheduled = now;
-    state_.free_blocks -= need;
-    request.blocks = static_cast<int32_t>(need);
-    request.prefilled = static_cast<int32_t>(tokens);
-    ++chunks.requests;
-    chunks.tokens += tokens;
-    chunks.attention += 0.5 * static_cast<double>(tokens) * static_cast<double>(tokens);
-    budget -= tokens;
+    add_chunk(id, tokens, budget);
   }
+}
+
+// It is in no further step; the one under way goes on as it is.
+void LlmEngine::leave_prefilling(RequestId id) {
+  auto its = [&](const PrefillChunk& chunk) { return chunk.request == id; };
+  state_.free_blocks += requests_[id].blocks;
+  std::erase(state_.prefilling, id);
+  std::erase_if(state_.chunks, its);
+  std::erase_if(state_.next_chunks, its);
 }
 
 // The latest of the running goes back to the head of the queue and will compute everything again.
@@ -294,8 +302,7 @@ void LlmEngine::preempt_last() {
     leave_decoding(request);
     erase_finish(id);
   } else {
-    state_.free_blocks += request.blocks;
-    std::erase(state_.prefilling, id);
+    leave_prefilling(id);
   }
   request.place = Request::Place::Waiting;
   request.prefilled = request.blocks = 0;
@@ -337,19 +344,15 @@ void LlmEngine::end_step(Time now) {
     state_.running.remove(requests_, id);
     state_.finished.push_back(id);
   }
-  size_t kept = 0;
-  for (RequestId id : state_.prefilling) {
-    if (requests_[id].prefilled == requests_[id].prefill_target)
-      prefill_done(id, now);
-    else
-      state_.prefilling[kept++] = id;
-  }
-  state_.prefilling.resize(kept);
+  for (const PrefillChunk& chunk : state_.chunks)
+    if (chunk.last) prefill_done(chunk.request, now);
+  state_.chunks.clear();
 }
 
 // The end of the prefill gives one token.
 void LlmEngine::prefill_done(RequestId id, Time now) {
   Request& request = requests_[id];
+  std::erase(state_.prefilling, id);
   ++request.generated;
   ++state_.generated_tokens;
   if (request.first_token == Time::max()) request.first_token = now;
@@ -416,11 +419,7 @@ void LlmEngine::abort(RequestId id, Time now) {
     cut_step(now);
   }
   state_.running.remove(requests_, id);
-  if (!request.decoding) {
-    state_.free_blocks += request.blocks;
-    std::erase(state_.prefilling, id);
-    return;
-  }
+  if (!request.decoding) return leave_prefilling(id);
   leave_decoding(request);
   erase_finish(id);
   request.generated += static_cast<int32_t>(done);
@@ -488,8 +487,8 @@ GpuLoad LlmEngine::linear_load(Time now) const {
   double prefill = seconds > 0 ? std::min(1.0, stalled / seconds) : 0, decode = 1 - prefill;
   const LlmCost::Ideal& ideal = cost_.ideal;
   double prefilling = cost_.linear.prefill_per_token > 0 ? ideal.token / cost_.linear.prefill_per_token : 0;
-  double read = (ideal.weights + n * ideal.kv_token * kNominalContext) / itl;
-  double computed = n * (ideal.token + ideal.attention * kNominalContext) / itl;
+  double read = (ideal.weights + n * ideal.kv_token * LlmCost::kNominalContext) / itl;
+  double computed = n * (ideal.token + ideal.attention * LlmCost::kNominalContext) / itl;
   return load_of(decode * read, decode * computed + prefill * prefilling);
 }
 

@@ -15,70 +15,15 @@
 //
 // Neighbours on its GPU leave it a speed. A change of it keeps what the step under way has done and moves its end.
 
-#include "cluster/accelerator.hpp"
-#include "cluster/gpu.hpp"
 #include "cluster/power.hpp"
 #include "policy/interference.hpp"
-#include "serving/catalog.hpp"
 #include "serving/request.hpp"
+#include "serving/step_cost.hpp"
 
-#include <array>
 #include <cstdint>
-#include <optional>
 #include <vector>
 
 namespace kisim {
-
-// Durations in picoseconds for one (model, engine, GPU, tensorParallel). One iteration that prefills P tokens and
-// decodes n sequences with K tokens of context in all takes
-//   step + per_sequence·(sequences) + per_kv_token·(K + context of the chunks) + per_prefill_token·P
-//   + per_attention·Σ p_i·(c_i + p_i/2)        over chunks of p_i tokens after c_i
-// after serving.md section 2.2: ITL = step + 1.26 Tw + 1.27 Tkv + per_sequence·B + tp·L, prefill at an MFU.
-struct LlmCost {
-  int64_t step_ps = 0;  // engine step and the reading of all weights
-  int64_t per_sequence_ps = 0;
-  int64_t per_kv_token_ps = 0;
-  int64_t per_prefill_token_ps = 0;
-  double per_attention_ps = 0;
-  int64_t kv_blocks = 0;  // that fit beside the weights
-
-  // Linear level, in seconds.
-  struct Linear {
-    double base = 0, per_sequence = 0, prefill_base = 0, prefill_per_token = 0;
-  } linear;
-
-  // The same work at the peaks of whole GPUs, in seconds: all weights and one token of KV at peak bandwidth; one token
-  // and one pair of tokens in attention at peak FLOP/s.
-  struct Ideal {
-    double weights = 0, kv_token = 0, token = 0, attention = 0;
-  } ideal;
-  double compute_share = 1, bandwidth_share = 1;  // of each GPU that it has
-  double prefill_mfu = 1;
-};
-
-struct LlmEngineModel {
-  enum class Detail : uint8_t { Iteration, Linear } detail = Detail::Iteration;
-  int32_t max_num_seqs = 256, max_num_batched_tokens = 8192, block_size = 16;
-  bool jump = true;  // off: every iteration is an event; only to show that jumps change nothing
-
-  // What it serves, and how; from this and its GPUs come its costs.
-  LlmModel llm;
-  EngineProfile profile;
-  double memory_utilization = 0.9;
-  int32_t tensor_parallel = 1;
-  std::optional<LlmCost::Linear> linear;  // measured, instead of the one that follows
-
-  // Bytes that a replica on so many GPUs must have before the first token of KV: weights, activations, what else the
-  // engine reserves.
-  double fixed_bytes(int32_t gpus) const;
-  double block_bytes() const { return llm.kv_bytes_per_token() * block_size; }
-};
-
-// `tensor_parallel` GPUs act as one with their sums. On a MIG instance computing takes as much longer as it has fewer
-// SMs, reading as it has fewer memory slices, and the KV cache has the memory of the instance; what the host does (the
-// engine's step, the work per sequence) takes as long as ever (serving.md section 2.4). kv_blocks <= 0: the weights do
-// not fit.
-LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Accelerator& accelerator);
 
 struct LlmEngineState {
   struct Finish {
@@ -89,7 +34,9 @@ struct LlmEngineState {
   };
 
   RequestList waiting, running;
-  std::vector<RequestId> prefilling;  // of the running, in order of admission
+  std::vector<RequestId> prefilling;  // of the running, in order of admission: prompts that are not computed yet
+  // Of the step under way, and, where scheduling is asynchronous, of the next one.
+  std::vector<PrefillChunk> chunks, next_chunks;
   std::vector<Finish> finish;         // binary heap, earliest first
   std::vector<RequestId> finished;    // for the caller, after each step
   uint64_t joined = 0;
@@ -154,16 +101,19 @@ class LlmEngine {
   int32_t generated(const Request& request) const;
 
  private:
-  struct Chunks {  // what a step prefills
-    int64_t requests = 0, tokens = 0, context = 0;
-    double attention = 0;  // Σ p·(c + p/2)
-  };
-
   // iteration level
   void begin_step(Time now);
   void end_step(Time now);
-  void grow_chunks(int64_t& budget, Chunks& chunks, bool& preempted);
-  void admit(int64_t& budget, Chunks& chunks, Time now);
+  // A step is put together when it begins, or, with asynchronous scheduling, when the one before it begins.
+  enum class When : uint8_t { Now, Next };
+  bool plan_chunks(When when, bool preempted, Time now);
+  bool grow_chunks(int64_t& budget);
+  void admit(When when, int64_t& budget, Time now);
+  void add_chunk(RequestId id, int64_t tokens, int64_t& budget);
+  int64_t chunk_of(const Request& request, int64_t budget) const;
+  int64_t decoding(When when) const;
+  StepWork step_work() const;
+  void leave_prefilling(RequestId id);
   void preempt_last();
   void prefill_done(RequestId id, Time now);
   void leave_decoding(Request& request);
@@ -175,7 +125,7 @@ class LlmEngine {
   int32_t phase_of(int64_t context) const;
   int32_t phase_due(int64_t offset) const;
   int64_t duration_ps(int64_t iterations) const;
-  GpuLoad planned_load(const Chunks& chunks) const;
+  GpuLoad planned_load(const StepWork& work) const;
   GpuLoad load_of(double bandwidth, double compute) const;
   GpuLoad load_alone(Time now) const;
   int64_t context_of(const Request& request) const;

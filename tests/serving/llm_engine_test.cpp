@@ -143,10 +143,12 @@ TEST_CASE("jumps end at the same nanosecond as single iterations") {
   Case c = GENERATE(Case{"light", 30000, 256, 8192, 2, 0}, Case{"busy", 30000, 256, 2048, 25, 0.1},
                     Case{"few sequences", 30000, 8, 8192, 10, 0.1}, Case{"short of memory", 400, 256, 2048, 20, 0.3},
                     Case{"small budget", 3000, 64, 128, 10, 0.2});
-  INFO(c.name);
+  bool async = GENERATE(false, true);
+  INFO(c.name << (async ? ", asynchronous scheduling" : ""));
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     auto sent = random_load(seed, 400, c.rate, c.aborts);
     LlmEngineModel model{LlmEngineModel::Detail::Iteration, c.seqs, c.tokens, 16, true};
+    model.async_scheduling = model.scheduler_reserve_full_isl = async;
     Bench jumping(model, cost_of(c.blocks));
     model.jump = false;
     Bench stepping(model, cost_of(c.blocks));
@@ -166,6 +168,38 @@ TEST_CASE("jumps end at the same nanosecond as single iterations") {
     CHECK(jumping.state.decoding == 0);
     CHECK(std::all_of(jumping.state.phase.begin(), jumping.state.phase.end(), [](int32_t n) { return n == 0; }));
   }
+}
+
+TEST_CASE("with asynchronous scheduling who comes during a step is in the one after the next") {
+  LlmEngineModel model;
+  Bench soon(model, cost_of(1000));
+  model.async_scheduling = true;
+  Bench late(model, cost_of(1000));
+  // The second comes while the first decodes.
+  std::vector<Sent> sent{{Time{0}, 100, 50}, {Time{} + Duration::seconds(0.1), 200, 50}};
+  auto a = soon.run(sent), b = late.run(sent);
+  CHECK(b[0].first_token == a[0].first_token);
+  CHECK(b[1].scheduled == a[1].scheduled);
+  int64_t decode = late.cost.step_ps + late.cost.per_sequence_ps + 110 * late.cost.per_kv_token_ps;
+  CHECK(static_cast<double>((b[1].first_token - a[1].first_token).ns) == Approx(decode / 1000).epsilon(0.01));
+}
+
+TEST_CASE("a prompt whose blocks must all be free waits for them, and chunks keep to their threshold") {
+  LlmEngineModel model;
+  model.max_num_batched_tokens = 64;
+  std::vector<Sent> sent{{Time{0}, 160, 40}, {Time{} + Duration::seconds(0.1), 160, 10}};
+  Bench by_chunk(model, cost_of(20));
+  model.scheduler_reserve_full_isl = true;
+  Bench whole(model, cost_of(20));
+  auto a = by_chunk.run(sent), b = whole.run(sent);
+  CHECK(a[1].scheduled < a[0].finished);
+  CHECK(b[1].scheduled == b[0].finished);
+  CHECK(whole.state.preemptions == 0);
+
+  model.long_prefill_token_threshold = 16;
+  Bench small(model, cost_of(20));
+  small.run({{Time{0}, 160, 1}});
+  CHECK(small.state.steps == 10);
 }
 
 TEST_CASE("a step that preempts admits nobody and the preempted comes first") {
