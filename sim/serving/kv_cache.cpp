@@ -6,16 +6,19 @@
 
 namespace kisim {
 
-int64_t KvCache::find(const KvPath& path, int64_t most) const {
-  for (uint32_t i = 0; i < path.size(); ++i) {
+KvCache::Found KvCache::find(const KvPath& path, int64_t most) const {
+  Found found;
+  for (uint32_t i = 0; i < path.size() && found.blocks < most; ++i) {
     const KvPath::Part part = path.part(i);
     const int64_t end = std::min(part.end, most);
-    int64_t here = part.first;
-    for (uint32_t r = first_run(part.stream); r != kNone && here < end; r = runs_[r].after) here += runs_[r].blocks;
-    if (here < end) return std::min(here, most);
-    if (end == most) return most;
+    for (uint32_t r = first_run(part.stream); r != kNone && found.blocks < end; r = runs_[r].after) {
+      const int64_t blocks = std::min(runs_[r].blocks, end - found.blocks);
+      found.blocks += blocks;
+      if (runs_[r].users == 0) found.unused += blocks;
+    }
+    if (found.blocks < end) break;
   }
-  return most;
+  return found;
 }
 
 void KvCache::hold(const KvPath& path, int64_t from, int64_t to) {
@@ -44,7 +47,7 @@ int64_t KvCache::store(const KvPath& path, int64_t from, int64_t to) {
     const KvPath::Part part = path.part(i);
     const int64_t end = std::min(part.end, to);
     if (end <= from) continue;
-    const int64_t here = find(path, end);
+    const int64_t here = find(path, end).blocks;
     if (here > from) {
       hold(path, from, here);
       copies += here - from;
@@ -99,7 +102,7 @@ void KvCache::give(int64_t blocks) {
 
 void KvCache::keep(const KvPath& path, int64_t blocks) {
   blocks = std::min(blocks, blocks_);
-  const int64_t here = find(path, blocks);
+  const int64_t here = find(path, blocks).blocks;
   hold(path, 0, here);
   take(blocks - here);
   store(path, here, blocks);

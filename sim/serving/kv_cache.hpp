@@ -57,8 +57,11 @@ class KvCache {
   int64_t free_blocks() const { return free_; }
   int64_t cached_blocks() const { return cached_; }
 
-  // Of the first `most` blocks of the path, how many from its start are here.
-  int64_t find(const KvPath& path, int64_t most) const;
+  struct Found {
+    int64_t blocks = 0, unused = 0;  // unused: of them, by nobody now
+  };
+  // Of the first `most` blocks of the path, those from its start that are here.
+  Found find(const KvPath& path, int64_t most) const;
   // One more uses its blocks [from, to), which are here, and uses all before them already.
   void hold(const KvPath& path, int64_t from, int64_t to);
   // Who uses the blocks before `from` and has taken and filled those up to `to` makes them known. Those that are here

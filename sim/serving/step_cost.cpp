@@ -1,5 +1,7 @@
 #include "serving/step_cost.hpp"
 
+#include "cluster/topology.hpp"
+
 #include <cmath>
 
 namespace kisim {
@@ -37,6 +39,8 @@ LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Acceler
   double room = static_cast<double>(accelerator.memory_bytes) * model.memory_utilization -
                 model.fixed_bytes(model.tensor_parallel);
   cost.kv_blocks = static_cast<int64_t>(std::floor(room / model.block_bytes()));
+
+  cost.host_bytes_per_s = pcie_gbs(gpu.pcie_gen) * 1e9 * model.tensor_parallel;
 
   double per_sequence =
       engine.per_sequence_ms * 1e-3 + engine.kv_factor * kv_token / bandwidth * LlmCost::kNominalContext;

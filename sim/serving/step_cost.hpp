@@ -24,9 +24,9 @@ struct PrefillChunk {
 };
 
 struct StepWork {
-  int64_t decoding = 0;                // sequences that get one token
-  int64_t decode_context = 0;          // Σ k: their tokens so far
-  int64_t shortest = 0, longest = 0;   // min k, max k
+  int64_t decoding = 0;               // sequences that get one token
+  int64_t decode_context = 0;         // Σ k: their tokens so far
+  int64_t shortest = 0, longest = 0;  // min k, max k
   std::span<const PrefillChunk> chunks;
   int64_t prefill_tokens = 0;   // Σ p: of the chunks
   int64_t prefill_context = 0;  // Σ c
@@ -54,7 +54,8 @@ struct LlmCost {
   int64_t per_kv_token_ps = 0;
   int64_t per_prefill_token_ps = 0;
   double per_attention_ps = 0;
-  int64_t kv_blocks = 0;  // that fit beside the weights
+  int64_t kv_blocks = 0;        // that fit beside the weights
+  double host_bytes_per_s = 0;  // over PCIe, from the host's memory to all its GPUs; 0: not said
   LinearLaw linear;
 
   // The same work at the peaks of whole GPUs, in seconds: all weights and one token of KV at peak bandwidth; one token

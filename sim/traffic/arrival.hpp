@@ -26,14 +26,15 @@ struct Arrival {
   uint32_t source = 0;
   uint64_t ordinal = 0;
   int32_t prompt_tokens = 0, output_tokens = 1;
-  uint32_t user = 0;  // closed loop
+  uint32_t user = 0;  // closed loop, sessions
   uint16_t task = 0;  // kind of request
   PromptIdentity identity;
 };
 
-// A closed-loop source's request has left, one way or another.
+// A request of a closed loop or a session has left, one way or another.
 struct Completion {
   uint32_t source = 0, user = 0;
+  bool answered = true;
 };
 
 }  // namespace kisim

@@ -121,15 +121,15 @@ TEST_CASE("what a request leaves is found by the next, its last blocks are taken
   CHECK(cache.free_blocks() == 4);
   cache.release(path, 6);
   CHECK(cache.free_blocks() == 10);
-  CHECK(cache.find(path, 6) == 6);
-  CHECK(cache.find(path, 3) == 3);
-  CHECK(cache.find(KvPath(other, 96, kBlock), 6) == 0);
+  CHECK(cache.find(path, 6).blocks == 6);
+  CHECK(cache.find(path, 3).blocks == 3);
+  CHECK(cache.find(KvPath(other, 96, kBlock), 6).blocks == 0);
   cache.take(6);  // four that hold nothing, and two of the first
-  CHECK(cache.find(path, 6) == 4);
+  CHECK(cache.find(path, 6).blocks == 4);
   cache.hold(path, 0, 3);
   CHECK(cache.free_blocks() == 1);
   cache.take(1);
-  CHECK(cache.find(path, 6) == 3);
+  CHECK(cache.find(path, 6).blocks == 3);
   CHECK_THROWS_AS(cache.take(1), InvariantError);
   cache.check();
 }
@@ -187,7 +187,7 @@ TEST_CASE("runs of blocks are what single blocks would be", "[kv_cache][property
         const KvPath path = user.prompt.path();
         const int64_t most = user.prompt.tokens / kBlock;
         const auto hashes = SlowCache::hashes(path, most);
-        user.computed = cache.find(path, most);
+        user.computed = cache.find(path, most).blocks;
         REQUIRE(user.computed == slow.find(hashes));
         cache.hold(path, 0, user.computed);
         for (int64_t b = 0; b < user.computed; ++b) slow.hold(hashes[static_cast<size_t>(b)], user.slow);
@@ -218,7 +218,8 @@ TEST_CASE("runs of blocks are what single blocks would be", "[kv_cache][property
       PromptIdentity identity = asked.identity;
       identity.id = asked.ids.data();
       const KvPath path(identity, asked.tokens, kBlock);
-      REQUIRE(cache.find(path, asked.tokens / kBlock) == slow.find(SlowCache::hashes(path, asked.tokens / kBlock)));
+      REQUIRE(cache.find(path, asked.tokens / kBlock).blocks ==
+              slow.find(SlowCache::hashes(path, asked.tokens / kBlock)));
     }
     while (!users.empty()) leave(0);
     REQUIRE(cache.free_blocks() == capacity);
@@ -239,9 +240,9 @@ TEST_CASE("a tier keeps the latest that it has seen", "[kv_cache]") {
   tier.keep(first, 5);
   CHECK(tier.free_blocks() == 8);
   tier.keep(KvPath(b, 80, kBlock), 5);
-  CHECK(tier.find(second, 5) == 5);
-  CHECK(tier.find(first, 5) == 3);
+  CHECK(tier.find(second, 5).blocks == 5);
+  CHECK(tier.find(first, 5).blocks == 3);
   tier.keep(first, 50);  // more than it holds
-  CHECK(tier.find(first, 50) == 8);
+  CHECK(tier.find(first, 50).blocks == 8);
   tier.check();
 }
