@@ -2,13 +2,12 @@
 // wall time.
 
 #include "core/hash.hpp"
-#include "interleaved.hpp"
 #include "policy/registry.hpp"
 #include "serving/serving_rig.hpp"
+#include "slices.hpp"
 
 #include <benchmark/benchmark.h>
 
-#include <algorithm>
 #include <string>
 
 namespace kisim {
@@ -37,37 +36,21 @@ ServingRigModel servers(int32_t replicas, double rate) {
   return m;
 }
 
-// 64 replicas at four fifths of their capacity. `late_over_early`: cost of a request among the last ones over that
-// among the first, medians of slices: 1 = it does not matter how many were served before.
+// 64 replicas at four fifths of their capacity.
 void open_loop(benchmark::State& state) {
   constexpr double kRate = 64 * 4600;
-  constexpr int kSlices = 40;
-  double requests_per_s = 0, ratio = 0;
+  SlicedRun run;
   uint64_t signature = 0;
   for (auto _ : state) {
     ServingRig world(servers(64, kRate));
-    std::vector<double> costs;
-    double wall = 0;
-    uint64_t before = 0;
-    for (int slice = 1; slice <= kSlices; ++slice) {
-      double seconds = time_of([&] { world.run_until(Time{slice * 500'000'000ll}); });
-      uint64_t completed = world.state().clients[0].completed;
-      costs.push_back(seconds / static_cast<double>(completed - before));
-      before = completed;
-      wall += seconds;
-    }
+    run = run_in_slices(
+        Duration::seconds(20), [&](Time until) { world.run_until(until); },
+        [&] { return world.state().clients[0].completed; });
     world.serving().check_conservation();
-    auto median = [&](auto first, auto last) {
-      std::vector<double> part(first, last);
-      std::nth_element(part.begin(), part.begin() + part.size() / 2, part.end());
-      return part[part.size() / 2];
-    };
-    requests_per_s = static_cast<double>(before) / wall;
-    ratio = median(costs.end() - 10, costs.end()) / median(costs.begin(), costs.begin() + 10);
     signature = world.engine().signature();
   }
-  state.counters["requests_per_s"] = requests_per_s;
-  state.counters["late_over_early"] = ratio;
+  state.counters["requests_per_s"] = static_cast<double>(run.completed) / run.wall_s;
+  state.counters["late_over_early"] = run.late_over_early;
   state.SetLabel("signature " + std::to_string(signature));
 }
 BENCHMARK(open_loop)->Name("batch_servers/open_loop_64_replicas")->Unit(benchmark::kSecond)->Iterations(1);

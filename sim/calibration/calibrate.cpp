@@ -1,10 +1,10 @@
 #include "calibration/calibrate.hpp"
 
-#include "calibration/data_table.hpp"
 #include "calibration/interference.hpp"
 #include "calibration/latency_fit.hpp"
 #include "calibration/least_squares.hpp"
 #include "calibration/startup_fit.hpp"
+#include "io/data_table.hpp"
 
 #include <fmt/ranges.h>
 

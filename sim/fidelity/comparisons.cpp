@@ -26,6 +26,7 @@ Scoreboard score(const FidelityData& data) {
   compare_triton(data, board);
   compare_gavel(data, board);
   compare_locust(data, board);
+  compare_vllm_logs(data, board);
   if (!board.rows.empty()) compare_mig(board);
   return board;
 }

@@ -22,6 +22,9 @@ void compare_triton(const FidelityData& data, Scoreboard& board);
 void compare_gavel(const FidelityData& data, Scoreboard& board);
 // kisim/*/<pattern>_*_{stats,users}.json: runs of a Locust client that saturates itself.
 void compare_locust(const FidelityData& data, Scoreboard& board);
+// vllm-logs/<GPU>/<model>/vllm/{requests.jsonl,timeseries.csv,meta.json}: runs of vLLM, by
+// vllm-operator-profiles/perf/<GPU>/<model>/<type>/tp<n>.
+void compare_vllm_logs(const FidelityData& data, Scoreboard& board);
 // How many MIG layouts the GPUs of the catalogue have, against counts from NVIDIA's tables. Needs no data.
 void compare_mig(Scoreboard& board);
 

@@ -16,26 +16,32 @@ double relative_error(double predicted, double measured) {
   return measured == 0 ? HUGE_VAL : predicted / measured - 1;
 }
 
-ErrorStatistics statistics(const std::vector<double>& errors) {
-  std::vector<double> sizes;
-  for (double error : errors) sizes.push_back(std::abs(error));
-  return {median(sizes), mean(sizes), quantile(sizes, 0.9), quantile(sizes, 1), mean(errors)};
+// Of the predictions that `of` picks.
+template <class Of>
+ErrorStatistics statistics(const std::vector<ScoredPoint>& points, bool without_zeros, Of of) {
+  std::vector<double> errors, sizes;
+  double off = 0, all = 0;
+  for (const ScoredPoint& p : points) {
+    off += std::abs(of(p) - p.measured);
+    all += std::abs(p.measured);
+    if (without_zeros && p.measured == 0) continue;
+    errors.push_back(relative_error(of(p), p.measured));
+    sizes.push_back(std::abs(errors.back()));
+  }
+  if (errors.empty()) return {};
+  return {median(sizes), mean(sizes), quantile(sizes, 0.9), quantile(sizes, 1), mean(errors), all > 0 ? off / all : 0};
 }
 
 }  // namespace
 
 ErrorStatistics ScoreRow::errors() const {
-  std::vector<double> errors;
-  for (const ScoredPoint& p : points) errors.push_back(relative_error(p.predicted, p.measured));
-  return statistics(errors);
+  return statistics(points, verdict == Verdict::Wape, [](const ScoredPoint& p) { return p.predicted; });
 }
 
 std::optional<ErrorStatistics> ScoreRow::naive_errors() const {
-  std::vector<double> errors;
-  for (const ScoredPoint& p : points)
-    if (p.naive) errors.push_back(relative_error(*p.naive, p.measured));
-  if (errors.size() < points.size()) return std::nullopt;
-  return statistics(errors);
+  if (!std::all_of(points.begin(), points.end(), [](const ScoredPoint& p) { return p.naive.has_value(); }))
+    return std::nullopt;
+  return statistics(points, verdict == Verdict::Wape, [](const ScoredPoint& p) { return *p.naive; });
 }
 
 double ScoreRow::verdict_of(const ErrorStatistics& errors) const {
@@ -46,6 +52,8 @@ double ScoreRow::verdict_of(const ErrorStatistics& errors) const {
       return errors.mean;
     case Verdict::Exact:
       return errors.worst;
+    case Verdict::Wape:
+      return errors.weighted;
   }
   return 0;
 }

@@ -21,10 +21,12 @@ struct ScoredPoint {
 struct ErrorStatistics {
   double median = 0, mean = 0, p90 = 0, worst = 0;  // of their sizes
   double bias = 0;                                  // mean of them with their signs
+  double weighted = 0;                              // Σ|predicted - measured| / Σ|measured|: WAPE
 };
 
 struct ScoreRow {
-  enum class Verdict { Median, Mean, Exact };
+  // Wape is for series over time, where nothing is a fine value to measure: points of 0 count in it alone.
+  enum class Verdict { Median, Mean, Exact, Wape };
 
   std::string data, metric, unit;
   std::string split;  // what was fitted on what, what is scored

@@ -41,7 +41,17 @@ std::string naive_verdict(const ScoreRow& row) {
 }
 
 const char* name(ScoreRow::Verdict verdict) {
-  return verdict == ScoreRow::Verdict::Median ? "median" : verdict == ScoreRow::Verdict::Mean ? "mean" : "exact";
+  switch (verdict) {
+    case ScoreRow::Verdict::Median:
+      return "median";
+    case ScoreRow::Verdict::Mean:
+      return "mean";
+    case ScoreRow::Verdict::Exact:
+      return "exact";
+    case ScoreRow::Verdict::Wape:
+      return "WAPE";
+  }
+  return "";
 }
 
 // What belongs to all rows of one data set, under its name.
@@ -55,9 +65,11 @@ std::string notes(const ScoreRow& row, const TextStyle& style) {
 
 std::string section(const std::vector<const ScoreRow*>& rows, bool wide, const TextStyle& style) {
   std::vector<TextColumn> columns = {
-      {"  METRIC", false, 13}, {"USED", true, 4},  {"SKIPPED", true, 7}, {"MEDIAN", true, 6}, {"MEAN", true, 5},
-      {"P90", true, 5},        {"WORST", true, 6}, {"BIAS", true, 5},    {"NAIVE", true, 5},  {"MARK", true, 4}};
-  if (wide) columns.insert(columns.end(), {{"PASS / AIM", true, 10}, {"JUDGED BY", false, 9}, {"NAIVE PREDICTOR"}});
+      {"  METRIC", false, 13}, {"USED", true, 4}, {"SKIPPED", true, 7}, {"MEDIAN", true, 6}, {"MEAN", true, 5},
+      {"WORST", true, 6},      {"BIAS", true, 5}, {"VERDICT", true, 7}, {"NAIVE", true, 5},  {"MARK", true, 4}};
+  if (wide)
+    columns.insert(columns.end(),
+                   {{"P90", true, 5}, {"PASS / AIM", true, 10}, {"JUDGED BY", false, 9}, {"NAIVE PREDICTOR"}});
   TextTable table(columns);
   for (const ScoreRow* row : rows) {
     const ErrorStatistics e = row->errors();
@@ -66,12 +78,12 @@ std::string section(const std::vector<const ScoreRow*>& rows, bool wide, const T
                                       std::to_string(skipped(*row)),
                                       percent(e.median),
                                       percent(e.mean),
-                                      percent(e.p90),
                                       percent(e.worst),
                                       signed_percent(e.bias),
+                                      percent(row->verdict_of(e)),
                                       naive_verdict(*row),
                                       to_string(row->mark())};
-    if (wide) cells.insert(cells.end(), {limits(*row), name(row->verdict), row->naive});
+    if (wide) cells.insert(cells.end(), {percent(e.p90), limits(*row), name(row->verdict), row->naive});
     table.row(cells);
   }
   return bold(rows[0]->data, style) + "\n" + table.text(style) + notes(*rows[0], style);
@@ -83,11 +95,8 @@ nlohmann::ordered_json number(double value) {
 }
 
 nlohmann::ordered_json json_of(const ErrorStatistics& e) {
-  return {{"median", number(e.median)},
-          {"mean", number(e.mean)},
-          {"p90", number(e.p90)},
-          {"worst", number(e.worst)},
-          {"bias", number(e.bias)}};
+  return {{"median", number(e.median)}, {"mean", number(e.mean)}, {"p90", number(e.p90)},
+          {"worst", number(e.worst)},   {"bias", number(e.bias)}, {"wape", number(e.weighted)}};
 }
 
 nlohmann::ordered_json json_of(const ScoreRow& row) {
@@ -137,14 +146,14 @@ std::string scoreboard_json(const Scoreboard& board) {
 
 std::string scoreboard_markdown(const Scoreboard& board) {
   std::string out =
-      "| data | metric | points | skipped | median | mean | p90 | worst | bias | naive | pass / aim | mark |\n"
-      "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n";
+      "| data | metric | points | skipped | median | mean | p90 | worst | bias | judged | naive | pass / aim | mark |\n"
+      "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n";
   for (const ScoreRow& row : board.rows) {
     const ErrorStatistics e = row.errors();
-    out +=
-        fmt::format("| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n", row.data, row.metric,
-                    row.points.size(), skipped(row), percent(e.median), percent(e.mean), percent(e.p90),
-                    percent(e.worst), signed_percent(e.bias), naive_verdict(row), limits(row), to_string(row.mark()));
+    out += fmt::format("| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} {} | {} | {} | {} |\n", row.data, row.metric,
+                       row.points.size(), skipped(row), percent(e.median), percent(e.mean), percent(e.p90),
+                       percent(e.worst), signed_percent(e.bias), name(row.verdict), percent(row.verdict_of(e)),
+                       naive_verdict(row), limits(row), to_string(row.mark()));
   }
   return out;
 }

@@ -1,8 +1,8 @@
 #include "fidelity/triton_bench.hpp"
 
-#include "calibration/data_table.hpp"
 #include "calibration/latency_fit.hpp"
 #include "calibration/least_squares.hpp"
+#include "io/data_table.hpp"
 
 #include <algorithm>
 #include <cmath>

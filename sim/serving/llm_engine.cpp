@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 
 namespace kisim {
 
@@ -35,8 +36,7 @@ void LlmEngine::enqueue(RequestId id, Time now) {
   request.place = Request::Place::Waiting;
   request.queued = now;
   request.prefill_target = std::max(1, request.prompt_tokens);
-  request.prefilled = request.generated = 0;
-  request.blocks = request.known = 0;
+  request.prefilled = request.generated = request.blocks = request.known = 0;
   state_.to_prefill += request.prefill_target;
   state_.waiting.push_back(requests_, id);
   if (model_.detail == LlmEngineModel::Detail::Linear) return linear_admit(now);
@@ -341,6 +341,15 @@ StepWork LlmEngine::step_work() const {
   work.decoding = state_.decoding;
   work.decode_context = state_.context;
   work.chunks = state_.chunks;
+  if (cost_.tables) {
+    // Only tables ask for it, and whoever decodes has to be looked at.
+    work.shortest = std::numeric_limits<int64_t>::max();
+    for (RequestId id = state_.running.front(); id.valid(); id = requests_[id].next()) {
+      if (!requests_[id].decoding) continue;
+      work.shortest = std::min(work.shortest, context_of(requests_[id]));
+      work.longest = std::max(work.longest, context_of(requests_[id]));
+    }
+  }
   for (const PrefillChunk& chunk : state_.chunks) {
     double p = chunk.tokens, c = chunk.context;
     work.prefill_tokens += chunk.tokens;

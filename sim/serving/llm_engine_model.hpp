@@ -6,6 +6,7 @@
 #include "serving/catalog.hpp"
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,6 +28,8 @@ struct KvTierModel {
   Duration latency;        // of each read
 };
 
+struct OperatorTables;
+
 struct LlmEngineModel {
   enum class Detail : uint8_t { Iteration, Linear } detail = Detail::Iteration;
   int32_t max_num_seqs = 256, max_num_batched_tokens = 8192, block_size = 16;
@@ -44,7 +47,8 @@ struct LlmEngineModel {
   EngineProfile profile;
   double memory_utilization = 0.9;
   int32_t tensor_parallel = 1;
-  std::optional<LinearLaw> linear;  // measured, instead of the one that follows
+  std::optional<LinearLaw> linear;               // measured, instead of the one that follows
+  std::shared_ptr<const OperatorTables> tables;  // profiled, instead of the physics
 
   // Bytes that a replica on so many GPUs must have before the first token of KV: weights, activations, what else the
   // engine reserves.

@@ -1,6 +1,7 @@
 #include "serving/step_cost.hpp"
 
 #include "cluster/topology.hpp"
+#include "serving/operator_tables.hpp"
 
 #include <cmath>
 
@@ -48,6 +49,7 @@ LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Acceler
 
   cost.ideal = {llm.weight_bytes() / peak_bandwidth, kv_token / peak_bandwidth, 2 * llm.parameters / peak_flops,
                 attention_flop / peak_flops};
+  cost.tables = model.tables;
   cost.compute_share = accelerator.compute_share;
   cost.bandwidth_share = accelerator.bandwidth_share;
   cost.prefill_mfu = engine.prefill_mfu;
@@ -55,6 +57,7 @@ LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Acceler
 }
 
 StepLine LlmCost::line(const StepWork& work) const {
+  if (tables) return tables->line(work);
   StepLine line;
   line.first_ps = step_ps + per_sequence_ps * (work.decoding + work.prefilling()) +
                   per_kv_token_ps * (work.decode_context + work.prefill_context) +

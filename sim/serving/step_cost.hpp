@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <span>
 
 namespace kisim {
@@ -42,7 +43,10 @@ struct StepLine {
   int64_t iterations = std::numeric_limits<int64_t>::max();  // for which it holds, at least 1
 };
 
-// Of one (model, engine, accelerators). The time of an iteration is
+struct OperatorTables;
+
+// Of one (model, engine, accelerators). With operator tables they say how long an iteration takes; else the time of an
+// iteration is
 //   step + per_sequence·(decoding + prefilling) + per_kv_token·(decode_context + prefill_context)
 //   + per_prefill_token·prefill_tokens + per_attention·prefill_pairs
 // after serving.md section 2.2: ITL = step + 1.26 Tw + 1.27 Tkv + per_sequence·B + tp·L, prefill at an MFU.
@@ -57,6 +61,7 @@ struct LlmCost {
   int64_t kv_blocks = 0;        // that fit beside the weights
   double host_bytes_per_s = 0;  // over PCIe, from the host's memory to all its GPUs; 0: not said
   LinearLaw linear;
+  std::shared_ptr<const OperatorTables> tables;
 
   // The same work at the peaks of whole GPUs, in seconds: all weights and one token of KV at peak bandwidth; one token
   // and one pair of tokens in attention at peak FLOP/s.

@@ -1,9 +1,9 @@
 // Coefficient files: what was written reads back; what cannot be right is refused with its place and reason.
 
 #include "calibration/calibrate.hpp"
-#include "calibration/data_table.hpp"
 #include "calibration/latency_fit.hpp"
 #include "calibration/startup_fit.hpp"
+#include "io/data_table.hpp"
 
 #include <catch2/catch.hpp>
 

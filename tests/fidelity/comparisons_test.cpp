@@ -196,3 +196,29 @@ TEST_CASE("MIG: every GPU of eight memory slices has the known numbers of layout
     CHECK(p.predicted == p.measured);
   }
 }
+
+TEST_CASE("vLLM logs, shared measurements: better than the aim") {
+  const std::string file = shared_file("data/serving/vllm-logs");
+  if (file.empty()) return;
+  Scoreboard board;
+  compare_vllm_logs(data_of(fs::path(file).parent_path().string()), board);
+  REQUIRE(board.rows.size() == 9);
+  for (const ScoreRow& row : board.rows) {
+    INFO(row.metric);
+    if (row.pass) CHECK(row.mark() == ScoreRow::Mark::Aim);
+  }
+}
+
+TEST_CASE("vLLM logs: a run without a profile is skipped, one that is none is refused") {
+  DataDirectory directory;
+  const std::string run = "vllm-logs/H100/Llama-3.1-8B/vllm/";
+  directory.write(run + "meta.json", R"({"model": "meta-llama/Llama-3.1-8B", "engine_kwargs": {}})");
+  directory.write(run + "requests.jsonl",
+                  R"({"queued_ts": 1, "arrival_time": 1, "scheduled_ts": 1, "first_token_ts": 2, "last_token_ts": 3,)"
+                  R"( "input_toks": 10, "output_toks": 5})");
+  Scoreboard board;
+  compare_vllm_logs(data_of(directory.path()), board);
+  CHECK(board.rows.empty());
+  directory.write(run + "requests.jsonl", "queued_ts 1\n");
+  CHECK_THROWS_AS(compare_vllm_logs(data_of(directory.path()), board), InputError);
+}

@@ -17,6 +17,7 @@ class DataTable {
   static DataTable parse(std::string_view text, const std::string& name);
 
   const std::string& name() const { return name_; }
+  const std::vector<std::string>& header() const { return header_; }
   size_t rows() const { return rows_.size(); }
   SourceMark mark(size_t row) const { return {name_, rows_[row].line, 1}; }
   // Throws InputError that tells the columns there are.

@@ -1,4 +1,4 @@
-#include "calibration/data_table.hpp"
+#include "io/data_table.hpp"
 
 #include "io/csv.hpp"
 

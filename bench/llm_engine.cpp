@@ -1,0 +1,100 @@
+// LLM engines: one alone with the log of a real run, and 64 replicas with the sizes of Azure's conversations.
+
+#include "core/hash.hpp"
+#include "io/input.hpp"
+#include "run/world.hpp"
+#include "scenario_builder.hpp"
+#include "serving/engine_replay.hpp"
+#include "slices.hpp"
+
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+
+namespace kisim {
+namespace {
+
+template <class Entry>
+const Entry& named(const std::vector<Entry>& entries, const std::string& name) {
+  return *std::find_if(entries.begin(), entries.end(), [&](const Entry& e) { return e.name == name; });
+}
+
+// 300 requests in half a minute on a GPU that is too small for them: waiting, preemption and recomputation.
+void replay_log(benchmark::State& state) {
+  LlmEngineModel model;
+  model.max_num_batched_tokens = 2048;
+  model.async_scheduling = model.scheduler_reserve_full_isl = true;
+  model.llm = named(read_llm_catalogue(), "llama-3.1-8b");
+  model.profile = named(read_engine_catalogue(), "vllm-0.19");
+  Accelerator gpu;
+  gpu.gpus = 1;
+  LlmCost cost = llm_cost(model, named(read_gpu_catalogue(), "rtx-4090"), gpu);
+  cost.kv_blocks = 2588;
+  Stream stream(1, hash_text("bench/replay_log"), Purpose::Arrivals);
+  std::vector<EngineRequest> requests;
+  double t = 0;
+  for (int i = 0; i < 300; ++i) {
+    t += draw_exponential(stream, 0.1);
+    requests.push_back({Time{} + Duration::seconds(t), 100 + static_cast<int32_t>(stream.below(1500)),
+                        100 + static_cast<int32_t>(stream.below(1100))});
+  }
+  uint64_t preemptions = 0;
+  for (auto _ : state) preemptions = replay(model, cost, requests).preemptions;
+  state.counters["preemptions"] = static_cast<double>(preemptions);
+}
+BENCHMARK(replay_log)->Name("llm_engine/replay_300_requests")->Unit(benchmark::kMillisecond);
+
+// Arrivals at `rate` with the sizes of the conversation trace in turn; null without it.
+std::shared_ptr<const TraceColumns> conversations(double rate, Duration duration) {
+  const char* shared = std::getenv("KISIM_SHARED");
+  std::string path = std::string(shared ? shared : KISIM_ROOT "/../shared") +
+                     "/data/traces/azure-llm-2023/AzureLLMInferenceTrace_conv.csv";
+  if (!std::ifstream(path)) return nullptr;
+  auto sizes = read_trace(path, {}, {});
+  auto out = std::make_shared<TraceColumns>();
+  Stream stream(1, hash_text("bench/conversations"), Purpose::Arrivals);
+  double t = 0;
+  for (size_t i = 0; (t += draw_exponential(stream, 1 / rate)) < duration.to_seconds(); ++i) {
+    size_t row = i % sizes->time_ns.size();
+    out->time_ns.push_back(Duration::seconds(t).ns);
+    out->prompt_tokens.push_back(sizes->prompt_tokens[row]);
+    out->output_tokens.push_back(sizes->output_tokens[row]);
+  }
+  return out;
+}
+
+// Everything of 64 replicas on 64 GPUs, the control plane included. mean_batch: requests in each on average.
+void serve(benchmark::State& state, const char* detail, Duration duration) {
+  constexpr double kRate = 64 * 9;
+  Scenario s = test::llama(64, 0, duration, 1);
+  s.models[0].detail = detail;
+  s.traffic[0].pattern = TrafficSpec::Pattern::Trace;
+  s.traffic[0].trace = conversations(kRate, duration);
+  if (!s.traffic[0].trace) return state.SkipWithError("the Azure trace is not here");
+  auto model = compile(s);
+  SlicedRun run;
+  Summary summary;
+  for (auto _ : state) {
+    World world(model);
+    run = run_in_slices(
+        duration, [&](Time until) { world.run_until(until); },
+        [&] { return world.serving().state.clients[0].completed; });
+    summary = world.summary();
+  }
+  double in_service = summary.latency_s.e2e->mean - summary.latency_s.queue->mean;
+  state.counters["requests_per_s"] = static_cast<double>(run.completed) / run.wall_s;
+  state.counters["late_over_early"] = run.late_over_early;
+  state.counters["mean_batch"] = static_cast<double>(run.completed) / duration.to_seconds() * in_service / 64;
+  state.SetLabel(fmt::format("signature {:016x}", summary.signature));
+}
+
+void serve_iterations(benchmark::State& state) { serve(state, "iteration", Duration::seconds(1200)); }
+void serve_linear(benchmark::State& state) { serve(state, "linear", Duration::seconds(3600)); }
+BENCHMARK(serve_iterations)->Name("llm_engine/64_replicas_iteration")->Unit(benchmark::kSecond)->Iterations(1);
+BENCHMARK(serve_linear)->Name("llm_engine/64_replicas_linear")->Unit(benchmark::kSecond)->Iterations(1);
+
+}  // namespace
+}  // namespace kisim

@@ -1,0 +1,25 @@
+#pragma once
+// Reads operator profiles as LLMServingSim's profiler of vLLM writes them: a directory per model and data type with
+//   meta.yaml                        attention_grid, skew_fit
+//   tp<n>/dense.csv                  layer,tokens,time_us          operators that see every token
+//   tp<n>/per_sequence.csv           layer,sequences,time_us       LM head and sampler
+//   tp<n>/attention.csv              prefill_chunk,kv_prefill,n_decode,kv_decode,time_us
+//   tp<n>/moe.csv                    tokens,activated_experts,time_us   mixture of experts only
+//   tp<n>/skew_fit.csv               pc,n_label,skew_rate_label,kv_big_label,kp_label,alpha
+// each CSV plain or with .gz. Times are of one layer; embedding, final norm, LM head and sampler are there once.
+
+#include "cluster/gpu.hpp"
+#include "serving/operator_tables.hpp"
+
+#include <memory>
+#include <string>
+
+namespace kisim {
+
+// All-reduces follow from the links of `gpu`: a profile is of one GPU at a time. Throws InputError with file:line where
+// a file is not what its place says, the attention grid has holes or this degree of tensor parallelism was not
+// profiled, IoError.
+std::shared_ptr<const OperatorTables> read_operator_profile(const std::string& directory, int32_t tensor_parallel,
+                                                            const LlmModel& llm, const GpuModel& gpu);
+
+}  // namespace kisim

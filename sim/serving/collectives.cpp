@@ -1,0 +1,23 @@
+#include "serving/collectives.hpp"
+
+#include <cmath>
+
+namespace kisim {
+
+namespace {
+
+// One direction of an x16 slot: 16 GB/s with generation 3, twice that with each next. What is not said is of
+// generation 4.
+double pcie_gbs(const GpuModel& gpu) { return std::ldexp(2.0, gpu.pcie_gen > 0 ? gpu.pcie_gen : 4); }
+
+}  // namespace
+
+double all_reduce_seconds(const GpuModel& gpu, int32_t gpus, double bytes) {
+  if (gpus < 2) return 0;
+  constexpr double kNvlinkShare = 0.70, kNvlinkLatency = 10e-6, kPcieShare = 0.56, kPcieLatency = 12.7e-6;
+  double n = gpus, moved = 2 * (n - 1) / n * bytes;
+  if (gpu.nvlink_gbs > 0) return kNvlinkLatency + moved / (kNvlinkShare * gpu.nvlink_gbs / 2 * 1e9);
+  return kPcieLatency + moved / (kPcieShare * pcie_gbs(gpu) * 1e9);
+}
+
+}  // namespace kisim
