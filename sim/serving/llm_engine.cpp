@@ -421,6 +421,8 @@ bool LlmEngine::grow_chunks(int64_t& budget) {
 }
 
 // First come, first served; stops at the first that does not fit. Cached blocks that nobody uses are free until then.
+// What is behind the cache is read when there is room for it and the chunk after it, so that whoever does not fit will
+// not because the cache loses of his prompt what memory behind it has.
 void LlmEngine::admit(When when, int64_t& budget, Time now) {
   int64_t kept = when == When::Next ? growth(2) - growth(1) : 0;
   while (!state_.waiting.empty() && budget > 0 && state_.running.size < static_cast<uint32_t>(model_.max_num_seqs)) {
@@ -429,8 +431,8 @@ void LlmEngine::admit(When when, int64_t& budget, Time now) {
     const bool loaded = request.blocks > 0;
     const KvCache::Found cached = loaded ? KvCache::Found{request.blocks, 0} : find(request, request.prefill_target);
     const int64_t missing = loaded ? 0 : behind(request, cached.blocks);
-    int64_t context = cached.blocks * model_.block_size;
-    int64_t tokens = missing > 0 ? missing * model_.block_size : chunk_of(request, context, budget);
+    int64_t context = (cached.blocks + missing) * model_.block_size;
+    int64_t tokens = chunk_of(request, context, budget);
     int64_t need = blocks_for(model_.scheduler_reserve_full_isl ? request.prefill_target : context + tokens);
     if (need - cached.blocks + cached.unused + kept > state_.kv.free_blocks()) {
       if (state_.running.empty() && give_up_loaded()) continue;
