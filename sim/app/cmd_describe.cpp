@@ -118,6 +118,7 @@ std::string describe_gpu(const std::string& name, const TextStyle& style) {
   details.add("Bandwidth", g.bandwidth_gbs, "GB/s");
   details.add("FP16, dense", g.fp16_tflops, "TFLOPS");
   details.add("FP8, dense", g.fp8_tflops, "TFLOPS");
+  details.add("FP4, dense", g.fp4_tflops, "TFLOPS");
   details.add("SMs", g.sm, "");
   details.add("TDP", g.tdp_watts, "W");
   details.add("Idle power", g.idle_watts, "W");
@@ -152,7 +153,19 @@ std::string describe_model(const std::string& name, const TextStyle& style) {
   details.add("Heads", m.heads, "");
   details.add("KV heads", m.kv_heads, "");
   details.add("Head dimension", m.head_dim, "");
+  if (m.experts.count > 0) {
+    details.add("Routed experts", fmt::format("{} of {} per token, in {} layers of {}", m.experts.per_token,
+                                              m.experts.count, m.experts.layers, m.layers));
+    details.add("Active parameters", fmt::format("{:.2f}B", m.active_parameters() * 1e-9));
+  }
+  details.add("Latent attention", m.latent_rank, fmt::format("and {} rotary per token and layer", m.latent_rope));
+  details.add("Sliding window", m.window, fmt::format("tokens, in {} layers of {}", m.window_layers, m.layers));
+  if (m.linear_layers > 0)
+    details.add("Linear attention", fmt::format("in {} layers of {}, {} of state per sequence", m.linear_layers,
+                                                m.layers, human_bytes(m.state_bytes)));
+  details.add("Vocabulary", m.vocabulary, "");
   details.add("KV per token", human_bytes(m.kv_bytes_per_token()));
+  details.add("Repositories", fmt::format("{}", fmt::join(m.repositories, ", ")));
   return details.text(style.width);
 }
 
@@ -169,6 +182,11 @@ std::string describe_engine(const std::string& name, const TextStyle& style) {
     details.add("Per sequence", e.per_sequence_ms, "ms");
     details.add("Tensor parallel", e.tp_layer_ms, "ms per layer and iteration");
     details.add("Prefill MFU", e.prefill_mfu, "");
+    details.add("Prefill MFU, FP8", e.prefill_mfu_fp8, "");
+    details.add("Prefill MFU, FP4", e.prefill_mfu_fp4, "");
+    details.add("Per MoE layer", e.moe_layer_ms, "ms per iteration");
+    details.add("Expert reads", e.expert_factor, "times the ideal time");
+    details.add("Prefill", e.prefill_first ? "before decoding, which waits" : "in one iteration with decoding");
     details.add("Per request", e.request_overhead_ms, "ms before the queue");
     details.add("Activations", e.activation_gib, "GiB");
     details.add("Outside PyTorch", e.non_torch_gib, "GiB");

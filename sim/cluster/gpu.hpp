@@ -17,6 +17,7 @@ struct GpuModel {
   std::vector<std::string> products;  // values of the node label nvidia.com/gpu.product that mean this model
   double fp16_tflops = 0;             // dense, tensor cores
   double fp8_tflops = 0;              // dense; 0 = no FP8
+  double fp4_tflops = 0;              // dense; 0 = no FP4
   int64_t memory_bytes = 0;
   double bandwidth_gbs = 0;  // device memory, 1e9 bytes/s
   double tdp_watts = 0;

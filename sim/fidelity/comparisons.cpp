@@ -27,6 +27,8 @@ Scoreboard score(const FidelityData& data) {
   compare_gavel(data, board);
   compare_locust(data, board);
   compare_vllm_logs(data, board);
+  compare_aiconfigurator(data, board);
+  compare_mlperf(data, board);
   if (!board.rows.empty()) compare_mig(board);
   return board;
 }

@@ -25,6 +25,10 @@ void compare_locust(const FidelityData& data, Scoreboard& board);
 // vllm-logs/<GPU>/<model>/vllm/{requests.jsonl,timeseries.csv,meta.json}: runs of vLLM, by
 // vllm-operator-profiles/perf/<GPU>/<model>/<type>/tp<n>.
 void compare_vllm_logs(const FidelityData& data, Scoreboard& board);
+// aiconfigurator/*.csv: closed loops of LLM engines, dense, with experts, with pools for prompts and decoding.
+void compare_aiconfigurator(const FidelityData& data, Scoreboard& board);
+// mlperf/*.json: the best results per GPU, which no prediction may reach.
+void compare_mlperf(const FidelityData& data, Scoreboard& board);
 // How many MIG layouts the GPUs of the catalogue have, against counts from NVIDIA's tables. Needs no data.
 void compare_mig(Scoreboard& board);
 

@@ -51,8 +51,9 @@ class Entry {
     return number(value ? *value : *field, path + ".value");
   }
 
-  double plain(const char* key) {
-    const Value* field = find(key, false);
+  // 0 if it may be and is absent.
+  double plain(const char* key, bool optional = false) {
+    const Value* field = find(key, optional);
     return field ? number(*field, path_ + "." + key) : 0;
   }
 
@@ -77,8 +78,8 @@ class Entry {
     return field->text;
   }
 
-  std::vector<std::string> texts(const char* key) {
-    const Value* field = find(key, false);
+  std::vector<std::string> texts(const char* key, bool optional = false) {
+    const Value* field = find(key, optional);
     std::vector<std::string> out;
     if (!field) return out;
     for (const Value& item : field->items) out.push_back(item.text);
@@ -110,6 +111,16 @@ class Entry {
       read(member.key, entry);
       entry.finish();
     }
+  }
+
+  // Calls read(Entry&) for a mapping of figures, if there is one.
+  template <class Read>
+  void part(const char* key, Read read) {
+    const Value* field = find(key, true);
+    if (!field) return;
+    Entry entry(*field, path_ + "." + key, sources_, diagnostics_);
+    read(entry);
+    entry.finish();
   }
 
   // The key of a source; where it stands for all plain figures of an entry.
@@ -188,6 +199,7 @@ std::vector<GpuModel> parse_gpu_catalogue(const std::string& text, const std::st
     gpu.products = entry.texts("products");
     gpu.fp16_tflops = entry.figure("fp16DenseTflops");
     gpu.fp8_tflops = entry.figure("fp8DenseTflops", true);
+    gpu.fp4_tflops = entry.figure("fp4DenseTflops", true);
     entry.whole("memoryGib", entry.figure("memoryGib") * 0x1p30, gpu.memory_bytes);
     gpu.bandwidth_gbs = entry.figure("bandwidthGBs");
     gpu.tdp_watts = entry.figure("tdpWatts");
@@ -255,20 +267,53 @@ void parse_mig_catalogue(const std::string& text, const std::string& file, std::
   });
 }
 
+namespace {
+
+void read_experts(Entry& entry, RoutedExperts& experts) {
+  entry.whole("count", entry.plain("count"), experts.count);
+  entry.whole("perToken", entry.plain("perToken"), experts.per_token);
+  entry.whole("intermediate", entry.plain("intermediate"), experts.intermediate);
+  entry.whole("layers", entry.plain("layers"), experts.layers);
+  experts.bytes_per_parameter = entry.plain("bytesPerParameter");
+  if (experts.per_token > experts.count) entry.refuse("perToken", "allowed: at most count");
+}
+
+}  // namespace
+
 std::vector<LlmModel> parse_llm_catalogue(const std::string& text, const std::string& file) {
   std::vector<LlmModel> out;
   read_entries(text, file, "models", [&](const std::string& name, Entry& entry) {
     LlmModel model;
     model.name = name;
     entry.text("source");
+    model.repositories = entry.texts("repositories", true);
     model.parameters = entry.plain("parameters");
     entry.whole("layers", entry.plain("layers"), model.layers);
     entry.whole("hidden", entry.plain("hidden"), model.hidden);
     entry.whole("heads", entry.plain("heads"), model.heads);
     entry.whole("kvHeads", entry.plain("kvHeads"), model.kv_heads);
     entry.whole("headDim", entry.plain("headDim"), model.head_dim);
+    entry.whole("vocabulary", entry.plain("vocabulary", true), model.vocabulary);
+    entry.whole("intermediate", entry.plain("intermediate", true), model.intermediate);
+    entry.part("experts", [&](Entry& experts) { read_experts(experts, model.experts); });
+    entry.part("slidingWindow", [&](Entry& window) {
+      window.whole("tokens", window.plain("tokens"), model.window);
+      window.whole("layers", window.plain("layers"), model.window_layers);
+    });
+    entry.part("linearAttention", [&](Entry& linear) {
+      linear.whole("layers", linear.plain("layers"), model.linear_layers);
+      model.state_bytes = linear.plain("stateBytes");
+    });
+    entry.part("latentAttention", [&](Entry& latent) {
+      latent.whole("rank", latent.plain("rank"), model.latent_rank);
+      latent.whole("rope", latent.plain("rope"), model.latent_rope);
+    });
     model.bytes_per_parameter = entry.plain("bytesPerParameter");
     model.kv_bytes_per_element = entry.plain("kvBytesPerElement");
+    if (model.experts.layers > model.layers) entry.refuse("experts", "allowed: in at most all layers");
+    if (model.full_layers() < 0) entry.refuse("layers", "allowed: at least those of slidingWindow and linearAttention");
+    if (model.expert_parameters() >= model.parameters)
+      entry.refuse("parameters", "allowed: more than the experts have together");
     out.push_back(std::move(model));
   });
   return out;
@@ -287,6 +332,13 @@ std::vector<EngineProfile> parse_engine_catalogue(const std::string& text, const
       engine.per_sequence_ms = entry.figure("perSequenceMs");
       engine.tp_layer_ms = entry.figure("tpLayerMs");
       engine.prefill_mfu = entry.figure("prefillMfu");
+      engine.prefill_mfu_fp8 = entry.figure("prefillMfuFp8");
+      engine.prefill_mfu_fp4 = entry.figure("prefillMfuFp4");
+      engine.moe_layer_ms = entry.figure("moeLayerMs");
+      engine.expert_factor = entry.figure("expertFactor");
+      const std::string prefill = entry.text("prefill");
+      if (prefill != "first" && prefill != "mixed") entry.refuse("prefill", "allowed: first, mixed");
+      engine.prefill_first = prefill == "first";
       engine.request_overhead_ms = entry.figure("requestOverheadMs");
       engine.activation_gib = entry.figure("activationGib");
       engine.non_torch_gib = entry.figure("nonTorchGib");
@@ -296,6 +348,8 @@ std::vector<EngineProfile> parse_engine_catalogue(const std::string& text, const
       entry.whole("blockSize", entry.figure("blockSize"), engine.block_size);
       entry.whole("maxNumSeqs", entry.figure("maxNumSeqs"), engine.max_num_seqs);
       entry.whole("maxNumBatchedTokens", entry.figure("maxNumBatchedTokens"), engine.max_num_batched_tokens);
+      engine.async_scheduling = entry.figure("asyncScheduling", true) == 1;
+      engine.scheduler_reserve_full_isl = entry.figure("schedulerReserveFullIsl", true) == 1;
       engine.source = entry.used_sources();
     } else if (engine.kind == "batch") {
       engine.source = entry.text("source");
@@ -305,6 +359,17 @@ std::vector<EngineProfile> parse_engine_catalogue(const std::string& text, const
     out.push_back(std::move(engine));
   });
   return out;
+}
+
+bool alike(const std::string& a, const std::string& b) {
+  auto letters = [](const std::string& name) {
+    std::string out;
+    for (char c : name)
+      if (std::isalnum(static_cast<unsigned char>(c)))
+        out += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    return out;
+  };
+  return letters(a) == letters(b);
 }
 
 std::vector<GpuModel> read_gpu_catalogue() {

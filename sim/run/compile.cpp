@@ -272,6 +272,11 @@ class Compiler {
     const LlmModel* llm = find(scenario_.llms, spec.model);
     KISIM_INVARIANT(llm, "model {} was accepted and is not in the catalogue", spec.model);
     m.engine.detail = spec.detail == "linear" ? LlmEngineModel::Detail::Linear : LlmEngineModel::Detail::Iteration;
+    m.engine.tables = spec.tables;
+    m.engine.async_scheduling = spec.async_scheduling.value_or(engine.async_scheduling);
+    m.engine.scheduler_reserve_full_isl = spec.scheduler_reserve_full_isl.value_or(engine.scheduler_reserve_full_isl);
+    m.engine.max_model_len = spec.max_model_len;
+    m.engine.long_prefill_token_threshold = spec.long_prefill_token_threshold;
     auto choose = [](int32_t wanted, int32_t otherwise) { return wanted > 0 ? wanted : otherwise; };
     m.engine.max_num_seqs = choose(spec.max_num_seqs, engine.max_num_seqs);
     m.engine.max_num_batched_tokens = choose(spec.max_num_batched_tokens, engine.max_num_batched_tokens);
@@ -283,6 +288,7 @@ class Compiler {
     m.engine.tensor_parallel = spec.tensor_parallel;
     m.engine.prefix_caching = spec.prefix_caching;
     for (const ModelSpec::KvTier& tier : spec.kv_offload) m.engine.kv_offload.push_back(kv_tier(tier));
+    m.engine.data_parallel = spec.data_parallel;
     if (!spec.latency) return;
     if (!spec.latency->base.is_constant() || !spec.latency->per_item.is_constant())
       return error(spec.mark, "spec.models." + spec.name + ".latency",
@@ -300,8 +306,9 @@ class Compiler {
     if (!m.gpu.valid()) return;
     Accelerator whole;
     whole.gpu_model = m.gpu;
-    whole.gpus = static_cast<uint32_t>(spec.tensor_parallel);
-    whole.memory_bytes = model_->cluster.gpu_models[m.gpu].memory_bytes * spec.tensor_parallel;
+    const int32_t gpus = m.llm ? m.engine.gpus() : spec.tensor_parallel;
+    whole.gpus = static_cast<uint32_t>(gpus);
+    whole.memory_bytes = model_->cluster.gpu_models[m.gpu].memory_bytes * gpus;
     if (auto why = does_not_fit(m, model_->cluster, whole)) error(spec.mark, "spec.models." + spec.name, *why);
   }
 
@@ -413,10 +420,12 @@ class Compiler {
     const ServingModelModel& m = model_->serving.models[workload.serving];
     int64_t devices = pods.gpu_count;
     for (const PodTemplateModel::DeviceRequest& request : pods.devices) devices += request.count;
-    if (m.llm && devices != spec.tensor_parallel)
+    if (m.llm && devices != m.engine.gpus())
       error(spec.mark, "spec.models." + spec.name + ".tensorParallel",
-            fmt::format("found {}, but the pods of {} request {} GPUs or parts of GPUs; the two must be equal",
-                        spec.tensor_parallel, workload.full_name(), devices));
+            fmt::format("found {}{}, but the pods of {} request {} GPUs or parts of GPUs; the two must be equal",
+                        spec.tensor_parallel,
+                        spec.data_parallel > 1 ? fmt::format(" x dataParallel {}", spec.data_parallel) : "",
+                        workload.full_name(), devices));
   }
 
   // The devices that nodes have instead of one that none has, and that have at least its memory.

@@ -28,7 +28,9 @@ void LlmEngine::start() {
 }
 
 bool LlmEngine::fits(const Request& request) const {
-  return blocks_for(static_cast<int64_t>(request.prompt_tokens) + request.output_tokens) <= cost_.kv_blocks;
+  int64_t tokens = static_cast<int64_t>(request.prompt_tokens) + request.output_tokens;
+  if (model_.max_model_len > 0 && tokens > model_.max_model_len) return false;
+  return blocks_for(tokens) <= cost_.kv_blocks;
 }
 
 void LlmEngine::enqueue(RequestId id, Time now) {
@@ -99,7 +101,7 @@ GpuDemand LlmEngine::demand(Time now) const {
 
 int64_t LlmEngine::kv_blocks_used(Time now) const {
   int64_t used = cost_.kv_blocks - state_.kv.free_blocks();
-  if (state_.stepping) used += std::max<int64_t>(0, growth(iterations_done(now)) - state_.step_reserved);
+  if (state_.stepping) used += std::max<int64_t>(0, growth(decoded(now)) - state_.step_reserved);
   return used;
 }
 
@@ -112,7 +114,7 @@ int64_t LlmEngine::cached_tokens(const Request& request) const {
 }
 
 uint64_t LlmEngine::generated_tokens(Time now) const {
-  return state_.generated_tokens + (state_.stepping ? iterations_done(now) * state_.decoding : 0);
+  return state_.generated_tokens + (state_.stepping ? decoded(now) * state_.decoding : 0);
 }
 
 int32_t LlmEngine::generated(const Request& request) const {
@@ -292,29 +294,21 @@ GpuLoad LlmEngine::planned_load(const StepWork& work) const {
   int64_t k = state_.step_iterations;
   double seconds = static_cast<double>(duration_ps(k)) * 1e-12;
   auto context = static_cast<double>(k * work.decode_context + work.decoding * (k * (k - 1) / 2));
-  double read = static_cast<double>(k) * cost_.ideal.weights +
-                cost_.ideal.kv_token * (context + static_cast<double>(work.prefill_context));
+  double weights = cost_.ideal.weights + cost_.ideal.experts * cost_.experts_read(work);
+  double read =
+      static_cast<double>(k) * weights + cost_.ideal.kv_token * (context + static_cast<double>(work.prefill_context));
   double computed = cost_.ideal.token * static_cast<double>(k * work.decoding + work.prefill_tokens) +
                     cost_.ideal.attention * (context + work.prefill_pairs);
   return load_of(read / seconds, computed / seconds);
 }
 
 void LlmEngine::begin_step(Time now) {
-  // Running requests first. Blocks for the next token of each; the latest make room.
   bool preempted = false;
-  while (state_.decoding > 0 && growth(1) > state_.kv.free_blocks()) {
-    preempt_last();
-    preempted = true;
-  }
-  state_.step_reserved = growth(1);
-  state_.kv.take(state_.step_reserved);
-  state_.stepping = true;
   state_.step_iterations = 1;
-  state_.chunks.swap(state_.next_chunks);
-  if (!model_.async_scheduling || (state_.decoding == 0 && state_.chunks.empty())) {
-    preempted = plan_chunks(When::Now, preempted, now);
-    state_.chunks.swap(state_.next_chunks);
-  }
+  if (!model_.profile.prefill_first)
+    preempted = plan_mixed(now);
+  else if (!plan_prefill(now))
+    preempted = plan_decoding();
   if (state_.running.empty()) {
     state_.stepping = false;
     state_.step_remainder_fs = 0;
@@ -325,7 +319,8 @@ void LlmEngine::begin_step(Time now) {
   state_.step_start = now;
   state_.step_first_ps = line.first_ps;
   state_.step_growth_ps = line.growth_ps;
-  if (model_.async_scheduling) preempted = plan_chunks(When::Next, preempted, now);
+  const bool ahead = model_.async_scheduling && !model_.profile.prefill_first;
+  if (ahead) preempted = plan_chunks(When::Next, preempted, now);
   // With nothing to prefill, whoever waits cannot enter before someone ends: jump.
   if (model_.jump && state_.chunks.empty() && state_.next_chunks.empty() && !preempted && state_.decoding > 0) {
     auto to_first_end = static_cast<int64_t>(state_.finish.front().at - state_.iteration);
@@ -336,10 +331,45 @@ void LlmEngine::begin_step(Time now) {
   state_.step_load = planned_load(work);
 }
 
+// Running requests first. Blocks for the next token of each; the latest make room. True: some had to.
+bool LlmEngine::plan_decoding() {
+  bool preempted = false;
+  while (state_.decoding > 0 && growth(1) > state_.kv.free_blocks()) {
+    preempt_last();
+    preempted = true;
+  }
+  state_.step_reserved = growth(1);
+  state_.kv.take(state_.step_reserved);
+  state_.stepping = true;
+  return preempted;
+}
+
+// Tokens of those that decode and chunks of prompts, as vLLM schedules.
+bool LlmEngine::plan_mixed(Time now) {
+  bool preempted = plan_decoding();
+  state_.chunks.swap(state_.next_chunks);
+  if (model_.async_scheduling && (state_.decoding > 0 || !state_.chunks.empty())) return preempted;
+  preempted = plan_chunks(When::Now, preempted, now);
+  state_.chunks.swap(state_.next_chunks);
+  return preempted;
+}
+
+// Chunks of prompts alone, as SGLang schedules. False: there are none to compute.
+bool LlmEngine::plan_prefill(Time now) {
+  int64_t budget = model_.max_num_batched_tokens;
+  state_.stepping = state_.step_stalls = true;
+  if (!grow_chunks(budget) || state_.running.empty()) admit(When::Now, budget, now);
+  state_.chunks.swap(state_.next_chunks);
+  state_.stepping = state_.step_stalls = !state_.chunks.empty();
+  return state_.stepping;
+}
+
 StepWork LlmEngine::step_work() const {
   StepWork work;
-  work.decoding = state_.decoding;
-  work.decode_context = state_.context;
+  if (!state_.step_stalls) {
+    work.decoding = state_.decoding;
+    work.decode_context = state_.context;
+  }
   work.chunks = state_.chunks;
   if (cost_.tables) {
     // Only tables ask for it, and whoever decodes has to be looked at.
@@ -425,6 +455,8 @@ bool LlmEngine::grow_chunks(int64_t& budget) {
 // not because the cache loses of his prompt what memory behind it has.
 void LlmEngine::admit(When when, int64_t& budget, Time now) {
   int64_t kept = when == When::Next ? growth(2) - growth(1) : 0;
+  // Whom a prompt makes wait has room for its next block, or the two would take turns in pushing each other out.
+  if (state_.step_stalls) kept = state_.decoding;
   while (!state_.waiting.empty() && budget > 0 && state_.running.size < static_cast<uint32_t>(model_.max_num_seqs)) {
     RequestId id = state_.waiting.front();
     Request& request = requests_[id];
@@ -484,6 +516,7 @@ void LlmEngine::preempt_last() {
 
 // The blocks of the step's iterations that have begun, for whoever looks at the KV memory before the step ends.
 void LlmEngine::take_growth(Time now) {
+  if (state_.step_stalls) return;
   const int64_t begun = growth(std::min(iterations_done(now) + 1, state_.step_iterations));
   state_.kv.take(begun - state_.step_reserved);
   state_.step_reserved = begun;
@@ -493,7 +526,8 @@ void LlmEngine::take_growth(Time now) {
 // `done` of them have ended.
 void LlmEngine::leave_decoding(Request& request, int64_t done) {
   int64_t context = context_of(request);
-  int64_t begun = state_.stepping ? std::min(done + 1, state_.step_iterations) : 0;
+  const bool decodes = state_.stepping && !state_.step_stalls;
+  int64_t begun = decodes ? std::min(done + 1, state_.step_iterations) : 0;
   int64_t held = blocks_for(context + begun);
   request.generated = generated(request) + static_cast<int32_t>(done);
   request.decoding = false;
@@ -505,15 +539,15 @@ void LlmEngine::leave_decoding(Request& request, int64_t done) {
 }
 
 void LlmEngine::end_step(Time now) {
-  int64_t k = state_.step_iterations;
+  int64_t k = state_.step_iterations, decoded = state_.step_stalls ? 0 : k;
   state_.step_remainder_fs = (state_.step_remainder_fs + static_cast<__int128>(duration_ps(k)) * 1000) % state_.speed;
-  state_.kv.take(growth(k) - state_.step_reserved);
-  state_.stepping = false;
+  state_.kv.take(growth(decoded) - state_.step_reserved);
+  state_.stepping = state_.step_stalls = false;
   state_.step_reserved = 0;
-  state_.iteration += k;
+  state_.iteration += decoded;
   state_.steps += k;
-  state_.context += k * state_.decoding;
-  state_.generated_tokens += k * state_.decoding;
+  state_.context += decoded * state_.decoding;
+  state_.generated_tokens += decoded * state_.decoding;
 
   while (!state_.finish.empty() && state_.finish.front().at <= state_.iteration) {
     RequestId id = state_.finish.front().request;
@@ -563,6 +597,9 @@ int64_t LlmEngine::iterations_done(Time now) const {
   return low;
 }
 
+// Of them, those that gave a token to everyone who decodes.
+int64_t LlmEngine::decoded(Time now) const { return state_.step_stalls ? 0 : iterations_done(now); }
+
 // The jump ends with the iteration that is running now.
 void LlmEngine::cut_step(Time now) {
   if (state_.step_iterations > 1) state_.step_iterations = std::min(state_.step_iterations, iterations_done(now) + 1);
@@ -600,7 +637,7 @@ void LlmEngine::abort(RequestId id, Time now) {
   }
   int64_t done = 0;
   if (state_.stepping) {
-    done = iterations_done(now);
+    done = decoded(now);
     take_growth(now);
     cut_step(now);
   }
@@ -677,7 +714,8 @@ GpuLoad LlmEngine::linear_load(Time now) const {
   double prefill = seconds > 0 ? std::min(1.0, stalled / seconds) : 0, decode = 1 - prefill;
   const LlmCost::Ideal& ideal = cost_.ideal;
   double prefilling = cost_.linear.prefill_per_token > 0 ? ideal.token / cost_.linear.prefill_per_token : 0;
-  double read = (ideal.weights + n * ideal.kv_token * LlmCost::kNominalContext) / itl;
+  double weights = ideal.weights + ideal.experts * cost_.experts.share_read(n);
+  double read = (weights + n * ideal.kv_token * LlmCost::kNominalContext) / itl;
   double computed = n * (ideal.token + ideal.attention * LlmCost::kNominalContext) / itl;
   return load_of(decode * read, decode * computed + prefill * prefilling);
 }

@@ -69,6 +69,7 @@ struct LlmEngineState {
   int64_t step_growth_ps = 0;   // each next iteration is longer by this
   int64_t step_iterations = 0;  // planned
   int64_t step_reserved = 0;    // KV blocks already taken for it, at first those of its first iteration
+  bool step_stalls = false;     // it computes prompts while those that decode wait
   GpuLoad step_load;            // its mean at full speed, as planned
 
   // linear level
@@ -138,6 +139,9 @@ class LlmEngine {
   // iteration level
   void begin_step(Time now);
   void end_step(Time now);
+  bool plan_decoding();
+  bool plan_mixed(Time now);
+  bool plan_prefill(Time now);
   // A step is put together when it begins, or, with asynchronous scheduling, when the one before it begins.
   enum class When : uint8_t { Now, Next };
   bool plan_chunks(When when, bool preempted, Time now);
@@ -156,6 +160,7 @@ class LlmEngine {
   void reconsider(Time now);
   Time step_end() const;
   int64_t iterations_done(Time now) const;
+  int64_t decoded(Time now) const;
   int64_t iterations_before_shortage() const;
   // KV blocks that the decoding set needs for its next iterations.
   int64_t growth(int64_t iterations) const;

@@ -5,6 +5,7 @@
 #include "core/time.hpp"
 #include "serving/catalog.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -40,20 +41,27 @@ struct LlmEngineModel {
   int32_t long_prefill_token_threshold = 0;
   bool prefix_caching = true;
   std::vector<KvTierModel> kv_offload;  // the first is asked first
-  bool jump = true;                     // off: every iteration is an event; only to show that jumps change nothing
+  int32_t max_model_len = 0;  // tokens of a prompt and its answer together, at most; 0: no limit
+  bool jump = true;           // off: every iteration is an event; only to show that jumps change nothing
 
   // What it serves, and how; from this and its GPUs come its costs.
   LlmModel llm;
   EngineProfile profile;
   double memory_utilization = 0.9;
   int32_t tensor_parallel = 1;
+  // Attention and what else is dense is there as often; each copy, split over tensor_parallel GPUs, serves its share of
+  // the sequences, and the experts are split over all GPUs (vLLM's data_parallel_size).
+  int32_t data_parallel = 1;
   std::optional<LinearLaw> linear;               // measured, instead of the one that follows
   std::shared_ptr<const OperatorTables> tables;  // profiled, instead of the physics
 
+  int32_t gpus() const { return tensor_parallel * data_parallel; }
   // Bytes that a replica on so many GPUs must have before the first token of KV: weights, activations, what else the
   // engine reserves.
   double fixed_bytes(int32_t gpus) const;
-  double block_bytes() const { return llm.kv_bytes_per_token() * block_size; }
+  // Blocks without which it does not start: one sequence must fit.
+  int64_t least_blocks() const { return std::max(1, (max_model_len + block_size - 1) / block_size); }
+  double block_bytes() const { return llm.kv_bytes_per_token() * llm.kv_copies(tensor_parallel) * block_size; }
 };
 
 }  // namespace kisim

@@ -17,7 +17,8 @@ constexpr int32_t kMostGpus = 8;  // of one node, for what would hold an LLM
 // Bytes that it needs on so many GPUs.
 int64_t needed(const ServingModelModel& server, int32_t gpus) {
   if (!server.llm) return server.batch_bytes;
-  return static_cast<int64_t>(std::ceil(server.engine.fixed_bytes(gpus) + server.engine.block_bytes()));
+  const LlmEngineModel& engine = server.engine;
+  return static_cast<int64_t>(std::ceil(engine.fixed_bytes(gpus) + engine.block_bytes() * engine.least_blocks()));
 }
 
 // Of so much memory of all its GPUs together, what it may use.
@@ -28,6 +29,13 @@ int64_t usable(const ServingModelModel& server, int64_t memory_bytes) {
 
 bool fits(const ServingModelModel& server, int64_t memory_bytes, int32_t gpus) {
   return needed(server, gpus) <= usable(server, memory_bytes);
+}
+
+std::string what(const ServingModelModel& server) {
+  if (!server.llm) return "weights and instances";
+  if (server.engine.max_model_len == 0) return "weights, activations and a KV block";
+  return fmt::format("weights, activations and the KV cache of one sequence of maxModelLen ({})",
+                     server.engine.max_model_len);
 }
 
 std::string counted(int32_t gpus, const std::string& name) {
@@ -51,7 +59,7 @@ const MigProfile* smallest_profile(const ServingModelModel& server, const GpuMod
 // The smallest MIG instance of the GPU, else as many whole ones as the server is made for, else more of them for an
 // LLM, and any other GPUs of the catalogue.
 std::string what_fits(const ServingModelModel& server, const ClusterModel& cluster, const GpuModel& gpu) {
-  const int32_t gpus = server.llm ? server.engine.tensor_parallel : 1;
+  const int32_t gpus = server.llm ? server.engine.gpus() : 1;
   if (const MigProfile* profile = gpus == 1 ? smallest_profile(server, gpu) : nullptr)
     return fmt::format("{} of {}", profile->name, gpu.name);
   if (fits(server, gpu.memory_bytes * gpus, gpus)) return counted(gpus, gpu.name);
@@ -69,7 +77,7 @@ std::string what_fits(const ServingModelModel& server, const ClusterModel& clust
 std::optional<std::string> does_not_fit(const ServingModelModel& server, const ClusterModel& cluster,
                                         const Accelerator& on) {
   if (!server.llm && (server.batch_bytes == 0 || on.memory_bytes == 0)) return std::nullopt;
-  const int32_t gpus = server.llm ? server.engine.tensor_parallel : 1;
+  const int32_t gpus = server.llm ? server.engine.gpus() : 1;
   if (!on.gpu_model.valid())
     return "runs on a GPU that nobody names: spec.models has no gpu, the node no known product";
   if (gpus > 1 && on.instance)
@@ -80,9 +88,8 @@ std::optional<std::string> does_not_fit(const ServingModelModel& server, const C
   if (lacks <= 0) return std::nullopt;
   const std::string share =
       server.llm ? fmt::format(" for it (kvMemoryUtilization {})", server.engine.memory_utilization) : "";
-  return fmt::format("needs {} bytes for {}, {} more than {} has{}; what fits: {}", needed(server, gpus),
-                     server.llm ? "weights, activations and a KV block" : "weights and instances", lacks,
-                     name_of(cluster, on), share, what_fits(server, cluster, cluster.gpu_models[on.gpu_model]));
+  return fmt::format("needs {} bytes for {}, {} more than {} has{}; what fits: {}", needed(server, gpus), what(server),
+                     lacks, name_of(cluster, on), share, what_fits(server, cluster, cluster.gpu_models[on.gpu_model]));
 }
 
 std::optional<std::string> overcommits(const ServingModelModel& server, const ClusterModel& cluster,

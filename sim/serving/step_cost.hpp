@@ -48,12 +48,14 @@ struct OperatorTables;
 // Of one (model, engine, accelerators). With operator tables they say how long an iteration takes; else the time of an
 // iteration is
 //   step + per_sequence·(decoding + prefilling) + per_kv_token·(decode_context + prefill_context)
-//   + per_prefill_token·prefill_tokens + per_attention·prefill_pairs
+//   + per_prefill_token·prefill_tokens + per_attention·prefill_pairs + experts·share_read(all tokens)
 // after serving.md section 2.2: ITL = step + 1.26 Tw + 1.27 Tkv + per_sequence·B + tp·L, prefill at an MFU.
 struct LlmCost {
   static constexpr double kNominalContext = 1024;  // tokens; where the linear level touches the iteration level
 
-  int64_t step_ps = 0;  // engine step and the reading of all weights
+  int64_t step_ps = 0;     // engine step and the reading of all weights, experts aside
+  int64_t experts_ps = 0;  // reading of all experts
+  RoutedExperts experts;
   int64_t per_sequence_ps = 0;
   int64_t per_kv_token_ps = 0;
   int64_t per_prefill_token_ps = 0;
@@ -63,18 +65,23 @@ struct LlmCost {
   LinearLaw linear;
   std::shared_ptr<const OperatorTables> tables;
 
-  // The same work at the peaks of whole GPUs, in seconds: all weights and one token of KV at peak bandwidth; one token
-  // and one pair of tokens in attention at peak FLOP/s.
+  // The same work at the peaks of whole GPUs, in seconds: dense weights and one token of KV at peak bandwidth; one
+  // token and one pair of tokens in attention at peak FLOP/s; all experts at peak bandwidth.
   struct Ideal {
-    double weights = 0, kv_token = 0, token = 0, attention = 0;
+    double weights = 0, kv_token = 0, token = 0, attention = 0, experts = 0;
   } ideal;
   double compute_share = 1, bandwidth_share = 1;  // of each GPU that it has
   double prefill_mfu = 1;
 
   StepLine line(const StepWork& work) const;
+  // Of the experts, the share that an iteration reads.
+  double experts_read(const StepWork& work) const {
+    return experts.share_read(static_cast<double>(work.decoding + work.prefill_tokens));
+  }
 };
 
-// `tensor_parallel` GPUs act as one with their sums. On a MIG instance computing takes as much longer as it has fewer
+// The GPUs act as one with their sums; what several of them hold (dense weights under data parallelism, KV heads that
+// cannot be split further) each reads for itself. On a MIG instance computing takes as much longer as it has fewer
 // SMs, reading as it has fewer memory slices, and the KV cache has the memory of the instance; what the host does (the
 // engine's step, the work per sequence) takes as long as ever (serving.md section 2.4). kv_blocks <= 0: the weights do
 // not fit.

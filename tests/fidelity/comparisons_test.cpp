@@ -2,6 +2,7 @@
 
 #include "fidelity/comparisons.hpp"
 #include "core/error.hpp"
+#include "fidelity/llm_points.hpp"
 #include "fidelity/triton_bench.hpp"
 #include "io/atomic_file.hpp"
 #include "shared_data.hpp"
@@ -183,6 +184,99 @@ TEST_CASE("kisim Locust, shared measurements: spikes from ramps") {
     CHECK(row.mark() != ScoreRow::Mark::Miss);
     CHECK(row.points.size() == 3);
   }
+}
+
+namespace {
+
+constexpr const char* kSiliconHeader =
+    "id,silicon_data_source,backend,model_path,system,precision,mode,isl,osl,gemm_quant_mode,tp_size,"
+    "attention_dp_size,moe_tp_size,moe_ep_size,prefill_tp_size,prefill_attention_dp_size,decode_tp_size,"
+    "decode_attention_dp_size,decode_moe_ep_size,silicon_ttft_ms,silicon_tpot_ms\n";
+
+std::string silicon_row(const std::string& engine, const std::string& model, int32_t concurrency, double ttft_ms,
+                        double tpot_ms) {
+  return fmt::format(
+      "x_c{0}_y,source_file=h100_sxm/{1}/1/x.csv,{1},{2},h100_sxm,,agg,512,128,,2,,1,1,,,,,,{3:.9g},{4:.9g}\n",
+      concurrency, engine, model, ttft_ms, tpot_ms);
+}
+
+// What an engine would measure that is `scale` times as slow as the catalogue's.
+std::string simulated_silicon(const std::string& engine, const std::string& model, double scale) {
+  const LlmCatalogues catalogues;
+  const LlmDeployment on{*find_llm(catalogues.llms, model), catalogues.gpu("h100-80gb"), 2};
+  const EngineProfile& profile = *catalogues.engine(engine);
+  const LlmEngineModel server = on.engine(profile);
+  std::string out;
+  for (int32_t clients : {16, 32}) {
+    const LlmClosedLoop loop{clients, 512, 128, 1, 10u * static_cast<uint64_t>(clients)};
+    const LlmClosedLoopResult r = simulate_llm_closed_loop(server, on.cost(server), loop);
+    out += silicon_row(engine, model, clients, r.ttft_s * scale * 1e3 + profile.request_overhead_ms,
+                       r.tpot_s * scale * 1e3);
+  }
+  return out;
+}
+
+const ScoreRow& row_of(const Scoreboard& board, const std::string& data, const std::string& metric) {
+  for (const ScoreRow& row : board.rows)
+    if (row.data == data && row.metric == metric) return row;
+  FAIL("no row " << data << " " << metric);
+  return board.rows.front();
+}
+
+}  // namespace
+
+TEST_CASE("aiconfigurator: an engine's factor comes from its other model; what is not used is counted") {
+  DataDirectory data;
+  data.write("aiconfigurator/silicon.csv", kSiliconHeader + simulated_silicon("sglang", "Qwen/Qwen3-32B", 0.8) +
+                                               simulated_silicon("sglang", "meta-llama/Llama-3.1-8B-Instruct", 0.8) +
+                                               silicon_row("sglang", "Qwen/Qwen3-32B", 8, 100, 10) +
+                                               silicon_row("sglang", "example/unheard-of", 16, 100, 10) +
+                                               silicon_row("unknown", "Qwen/Qwen3-32B", 16, 100, 10));
+  Scoreboard board;
+  compare_aiconfigurator({data.path()}, board);
+  const ScoreRow& tpot = row_of(board, "aiconfigurator, dense, sglang", "TPOT");
+  REQUIRE(tpot.points.size() == 4);
+  CHECK(tpot.errors().worst < 1e-6);
+  CHECK(row_of(board, "aiconfigurator, dense, sglang", "TTFT").errors().worst < 1e-6);
+  CHECK(tpot.skipped.at("concurrency below 16") == 1);
+  CHECK(tpot.naive_errors()->bias < -0.2);
+
+  // Fitted elsewhere, where the engine is another 10 % faster.
+  DataDirectory calibration("calibration");
+  calibration.write("aiconfigurator/silicon.csv", kSiliconHeader + simulated_silicon("sglang", "Qwen/Qwen3-8B", 0.72));
+  Scoreboard again;
+  compare_aiconfigurator({data.path(), calibration.path()}, again);
+  CHECK(row_of(again, "aiconfigurator, dense, sglang", "TPOT").errors().bias == Approx(-0.1));
+}
+
+TEST_CASE("aiconfigurator, shared measurements: closer than a roofline") {
+  const std::string file = shared_file("data/serving/aiconfigurator");
+  if (file.empty()) return;
+  Scoreboard board;
+  compare_aiconfigurator({fs::path(file).parent_path().string()}, board);
+  REQUIRE(board.rows.size() == 10);
+  for (const ScoreRow& row : board.rows) {
+    CAPTURE(row.data, row.metric);
+    if (row.metric == "TPOT") CHECK(row.errors().median < row.naive_errors()->median);
+  }
+}
+
+TEST_CASE("mlperf: a prediction as high as the best result is a violation") {
+  DataDirectory data;
+  auto result = [](double tokens) {
+    return fmt::format(
+        R"([{{"ID": "5.1-1", "Category": "closed", "UsedModel": "llama2-70b-99", "Scenario": "Offline", "Nodes": 1,
+             "Accelerator": "NVIDIA H100-SXM-80GB", "a#": 8, "weight_data_types": "fp8",
+             "Performance_Result": {}, "Performance_Units": "Tokens/s"}}])",
+        tokens);
+  };
+  Scoreboard board;
+  data.write("mlperf/a.json", result(8 * 3900));
+  compare_mlperf({data.path()}, board);
+  CHECK(board.rows.at(0).mark() == ScoreRow::Mark::Aim);
+  data.write("mlperf/a.json", result(8 * 100));
+  compare_mlperf({data.path()}, board);
+  CHECK(board.rows.at(1).mark() == ScoreRow::Mark::Miss);
 }
 
 TEST_CASE("MIG: every GPU of eight memory slices has the known numbers of layouts") {

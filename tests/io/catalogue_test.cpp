@@ -56,9 +56,10 @@ TEST_CASE("the GPU catalogue is complete") {
     CHECK(gpu.fp16_tflops > 0);
     CHECK((gpu.fp8_tflops == 0 || gpu.fp8_tflops == Approx(2 * gpu.fp16_tflops).epsilon(0.02)));
   }
-  CHECK(names == std::set<std::string>{"t4", "v100-16gb", "v100-32gb", "a10", "a30", "a100-40gb", "a100-80gb", "l4",
-                                       "l40s", "h100-80gb", "h100-94gb", "gh200-96gb", "h200-141gb", "b200-180gb",
-                                       "rtx-3080", "rtx-4090", "rtx-pro-6000"});
+  CHECK(names == std::set<std::string>{"t4",         "v100-16gb",   "v100-32gb",  "a10",        "a30",
+                                       "a100-40gb",  "a100-80gb",   "l4",         "l40s",       "h100-80gb",
+                                       "h100-94gb",  "gh200-96gb",  "h200-141gb", "b200-180gb", "gb200-185gb",
+                                       "b300-268gb", "gb300-277gb", "rtx-3080",   "rtx-4090",   "rtx-pro-6000"});
   CHECK(products.count("Tesla-T4"));
   CHECK(products.count("NVIDIA-H100-80GB-HBM3"));
 }
@@ -179,7 +180,7 @@ TEST_CASE("power is measured on H100 and B200, and a fit is whole") {
 TEST_CASE("the model catalogue holds the public configurations") {
   std::map<std::string, LlmModel> models;
   for (const LlmModel& model : read_llm_catalogue()) models[model.name] = model;
-  REQUIRE(models.size() == 8);
+  REQUIRE(models.size() == 31);
   // KV bytes per token as published: 128 KiB for Llama-3 8B, 320 KiB for 70B.
   CHECK(models.at("llama-3.1-8b").kv_bytes_per_token() == 128 * 1024);
   CHECK(models.at("llama-3.1-70b").kv_bytes_per_token() == 320 * 1024);
@@ -188,13 +189,69 @@ TEST_CASE("the model catalogue holds the public configurations") {
   for (const auto& [name, model] : models) {
     CAPTURE(name);
     CHECK(model.heads % model.kv_heads == 0);
-    CHECK(model.weight_bytes() == 2 * model.parameters);
+    CHECK(model.full_layers() > 0);
+    CHECK(model.active_parameters() <= model.parameters);
+    CHECK_FALSE(model.repositories.empty());
+    if (model.experts.count == 0) CHECK(model.weight_bytes() == 2 * model.parameters);
   }
+  // As their names say, or their publishers.
+  const std::pair<const char*, double> active[] = {
+      {"mixtral-8x7b", 12.9e9},   {"mixtral-8x22b", 39.1e9},  {"qwen3-30b-a3b", 3.3e9},
+      {"qwen3-235b-a22b", 22e9},  {"deepseek-v3", 37e9},      {"deepseek-v2-lite", 2.4e9},
+      {"kimi-k2", 32e9},          {"gpt-oss-20b", 3.6e9},     {"gpt-oss-120b", 5.1e9},
+      {"minimax-m2", 10e9},       {"glm-4.5", 32e9},          {"glm-4.5-air", 12e9},
+      {"llama-4-scout", 17e9},    {"llama-4-maverick", 17e9}, {"qwen3-coder-480b-a35b", 35e9},
+      {"qwen3.5-397b-a17b", 17e9}};
+  for (const auto& [name, parameters] : active) {
+    CAPTURE(name);
+    CHECK(models.at(name).active_parameters() == Approx(parameters).epsilon(0.15));
+  }
+  CHECK(models.at("deepseek-r1").kv_bytes_per_token() == 61 * 576 * 2);
+}
+
+TEST_CASE("a repository of the hub means a model of the catalogue, whoever has quantised it") {
+  const std::vector<LlmModel> models = read_llm_catalogue();
+  auto name = [&](const char* repository) {
+    const LlmModel* found = find_llm(models, repository);
+    return found ? found->name : "";
+  };
+  CHECK(name("Qwen/Qwen3-32B") == "qwen3-32b");
+  CHECK(name("nvidia/Qwen3-32B-NVFP4") == "qwen3-32b");
+  CHECK(name("meta-llama/Llama-3.1-8B-Instruct") == "llama-3.1-8b");
+  CHECK(name("Qwen/Qwen3-235B-A22B-Instruct-2507-FP8") == "qwen3-235b-a22b");
+  CHECK(name("deepseek-ai/DeepSeek-R1-0528") == "deepseek-r1");
+  CHECK(name("openai/gpt-oss-120b") == "gpt-oss-120b");
+  CHECK(name("llama-3.1-8b") == "llama-3.1-8b");
+  CHECK(name("example/unheard-of") == "");
+}
+
+TEST_CASE("a bad model of the catalogue is an error where it stands") {
+  const std::string model = R"(models:
+  moe:
+    source: a test
+    parameters: 46702792704
+    layers: 32
+    hidden: 4096
+    heads: 32
+    kvHeads: 8
+    headDim: 128
+    experts: {count: 8, perToken: 2, intermediate: 14336, layers: 32, bytesPerParameter: 2}
+    bytesPerParameter: 2
+    kvBytesPerElement: 2
+)";
+  CHECK(parse_llm_catalogue(model, "models.yaml")[0].experts.per_token == 2);
+  auto complaint = [&](const char* from, const char* to) {
+    return [text = replaced(model, from, to)] { parse_llm_catalogue(text, "models.yaml"); };
+  };
+  CHECK_THROWS_WITH(complaint("perToken: 2", "perToken: 9")(), Contains("allowed: at most count"));
+  CHECK_THROWS_WITH(complaint("layers: 32, bytes", "layers: 33, bytes")(), Contains("in at most all layers"));
+  CHECK_THROWS_WITH(complaint("46702792704", "4670279270")(), Contains("more than the experts have together"));
+  CHECK_THROWS_WITH(complaint("count: 8", "number: 8")(), Contains("models.moe.experts.number"));
 }
 
 TEST_CASE("the engine catalogue says where its figures are from") {
   std::vector<EngineProfile> engines = read_engine_catalogue();
-  REQUIRE(engines.size() == 2);
+  REQUIRE(engines.size() == 4);
   const EngineProfile& vllm = engines[0];
   CHECK(vllm.name == "vllm-0.19");
   CHECK(vllm.kind == "llm");
@@ -204,8 +261,12 @@ TEST_CASE("the engine catalogue says where its figures are from") {
   CHECK(vllm.max_num_batched_tokens == 8192);
   CHECK_THAT(vllm.source, Contains("56 H100 points"));
   CHECK_THAT(vllm.source, Contains("BLIS"));
-  CHECK(engines[1].kind == "batch");
-  CHECK_FALSE(engines[1].source.empty());
+  CHECK_FALSE(vllm.prefill_first);
+  CHECK(engines[1].name == "sglang-0.5");
+  CHECK(engines[1].prefill_first);
+  CHECK(engines[2].name == "trtllm-1.0");
+  CHECK(engines[3].kind == "batch");
+  CHECK_FALSE(engines[3].source.empty());
 }
 
 TEST_CASE("a bad catalogue is an error where it stands") {

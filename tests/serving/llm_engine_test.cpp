@@ -152,8 +152,10 @@ TEST_CASE("jumps end at the same nanosecond as single iterations") {
   Case c = GENERATE(Case{"light", 30000, 256, 8192, 2, 0}, Case{"busy", 30000, 256, 2048, 25, 0.1},
                     Case{"few sequences", 30000, 8, 8192, 10, 0.1}, Case{"short of memory", 400, 256, 2048, 20, 0.3},
                     Case{"small budget", 3000, 64, 128, 10, 0.2});
-  const std::string how = GENERATE("", "asynchronous scheduling", "no prefix caching", "offload");
+  const std::string how = GENERATE("", "asynchronous scheduling", "prompts first", "no prefix caching", "offload",
+                                   "prompts first, offload");
   INFO(c.name << ", " << how);
+  const bool offload = how.ends_with("offload");
   const bool async = how == "asynchronous scheduling";
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     auto sent = random_load(seed, 400, c.rate, c.aborts);
@@ -161,7 +163,8 @@ TEST_CASE("jumps end at the same nanosecond as single iterations") {
     model.async_scheduling = model.scheduler_reserve_full_isl = async;
     model.prefix_caching = how != "no prefix caching";
     model.llm.layers = 32, model.llm.kv_heads = 8, model.llm.head_dim = 128;  // 2 MiB per block
-    if (how == "offload") model.kv_offload = {{"dram", 1ll << 30, 2e9, 1_us}, {"nvme4", 8ll << 30, 1e9, 80_us}};
+    if (offload) model.kv_offload = {{"dram", 1ll << 30, 2e9, 1_us}, {"nvme4", 8ll << 30, 1e9, 80_us}};
+    model.profile.prefill_first = how.starts_with("prompts first");
     Bench jumping(model, cost_of(c.blocks));
     model.jump = false;
     Bench stepping(model, cost_of(c.blocks));
@@ -179,7 +182,7 @@ TEST_CASE("jumps end at the same nanosecond as single iterations") {
     jumping.engine.check();
     CHECK(jumping.state.kv.free_blocks() == c.blocks);
     CHECK((jumping.state.prefix_hits > 0) == model.prefix_caching);
-    if (c.blocks == 400 || how != "offload") CHECK((jumping.state.tier_hits > 0) == (how == "offload"));
+    if (c.blocks == 400 || !offload) CHECK((jumping.state.tier_hits > 0) == offload);
     CHECK(jumping.state.prefix_hits == stepping.state.prefix_hits);
     CHECK(jumping.state.prefix_hits <= jumping.state.prefix_queries);
     CHECK(jumping.state.kv.cached_blocks() == stepping.state.kv.cached_blocks());
@@ -259,6 +262,33 @@ TEST_CASE("with asynchronous scheduling who comes during a step is in the one af
   CHECK(b[1].scheduled == a[1].scheduled);
   int64_t decode = late.cost.step_ps + late.cost.per_sequence_ps + 110 * late.cost.per_kv_token_ps;
   CHECK(static_cast<double>((b[1].first_token - a[1].first_token).ns) == Approx(decode / 1000).epsilon(0.01));
+}
+
+TEST_CASE("where prompts come first, who decodes waits for them") {
+  std::vector<Sent> sent{{Time{0}, 100, 50}, {Time{} + Duration::seconds(0.1), 4000, 2}};
+  LlmEngineModel model;
+  Bench mixed(model, cost_of(1000));
+  model.profile.prefill_first = true;
+  Bench first(model, cost_of(1000));
+  auto a = mixed.run(sent), b = first.run(sent);
+  // The prompt of 4000 is one step in both; only in the first does the other get a token from it.
+  CHECK(first.state.steps == mixed.state.steps + 1);
+  CHECK(b[1].first_token < a[1].first_token);
+  CHECK(b[0].finished > a[0].finished);
+  const LlmCost& c = first.cost;
+  const double alone = static_cast<double>(c.step_ps + c.per_sequence_ps + 130 * c.per_kv_token_ps);
+  CHECK(static_cast<double>((b[0].finished - a[0].finished).ns) == Approx(alone / 1000).epsilon(0.03));
+  CHECK(b[0].generated == 50);
+}
+
+TEST_CASE("where prompts come first and memory is short, everybody gets there all the same") {
+  LlmEngineModel model;
+  model.profile.prefill_first = true;
+  Bench bench(model, cost_of(20));
+  auto results = bench.run({{Time{0}, 100, 120}, {Time{0}, 100, 120}, {Time{0}, 150, 20}});
+  CHECK(bench.state.preemptions >= 1);
+  for (const Result& r : results) CHECK(r.generated >= 20);
+  CHECK(bench.state.kv.free_blocks() == 20);
 }
 
 TEST_CASE("a prompt whose blocks must all be free waits for them, and chunks keep to their threshold") {
@@ -390,6 +420,75 @@ TEST_CASE("costs follow the published decode fit") {
 
   on.memory_bytes = 16ll << 30;
   CHECK(llm_cost(model, gpu, on).kv_blocks < 0);
+}
+
+TEST_CASE("experts are read as far as the tokens of an iteration need them") {
+  // Mixtral 8x7B: with one token 2 of 8 experts of a layer, with many all of them.
+  LlmEngineModel model;
+  model.llm = {"mixtral-8x7b", 46.7e9, 32, 4096, 32, 8, 128};
+  model.llm.experts = {8, 2, 14336, 32};
+  CHECK(model.llm.expert_parameters() == Approx(45.1e9).epsilon(1e-3));
+  CHECK(model.llm.active_parameters() == Approx(12.9e9).epsilon(5e-3));
+  CHECK(model.llm.experts.share_read(1) == Approx(0.25));
+  CHECK(model.llm.experts.share_read(2) == Approx(1 - 0.75 * 0.75));
+  CHECK(model.llm.experts.share_read(1000) == Approx(1));
+  GpuModel gpu;
+  gpu.fp16_tflops = 989;
+  gpu.bandwidth_gbs = 3350;
+  Accelerator on;
+  on.memory_bytes = 160ll << 30;
+  model.tensor_parallel = 2;
+  const LlmCost cost = llm_cost(model, gpu, on);
+  StepWork one, many;
+  one.decoding = 1;
+  many.decoding = 1000;
+  const double each = static_cast<double>(cost.line(one).first_ps), all = static_cast<double>(cost.line(many).first_ps);
+  CHECK((all - each) * 1e-12 == Approx(0.75 * 2 * 45.1e9 / 6.7e12).epsilon(2e-3));
+  CHECK(static_cast<double>(cost.per_prefill_token_ps) * 1e-12 == Approx(2 * 12.9e9 / (2 * 989e12)).epsilon(5e-3));
+
+  // Copies of the attention read their weights each; the experts are there once.
+  model.tensor_parallel = 1;
+  model.data_parallel = 2;
+  const LlmCost copies = llm_cost(model, gpu, on);
+  const double dense = model.llm.dense_bytes();
+  CHECK(static_cast<double>(copies.step_ps - cost.step_ps) * 1e-12 == Approx(dense / 6.7e12).epsilon(1e-4));
+  CHECK(copies.experts_ps == cost.experts_ps);
+  CHECK(copies.kv_blocks < cost.kv_blocks);
+}
+
+TEST_CASE("what a token adds to the KV cache follows the kind of attention") {
+  LlmModel deepseek{"deepseek-v3", 671e9, 61, 7168, 128, 128, 128};
+  deepseek.latent_rank = 512;
+  deepseek.latent_rope = 64;
+  CHECK(deepseek.kv_bytes_per_token() == 61 * 576 * 2);
+  CHECK(deepseek.kv_copies(8) == 8);
+  LlmModel oss{"gpt-oss-20b", 20.9e9, 24, 2880, 64, 8, 64};
+  oss.window = 128;
+  oss.window_layers = 12;
+  CHECK(oss.kv_bytes_per_token() == 12 * 2 * 8 * 64 * 2);
+  CHECK(oss.fixed_bytes_read_per_sequence() == 12 * 128 * 2 * 8 * 64 * 2);
+  CHECK(oss.kv_copies(8) == 1);
+  CHECK(oss.kv_copies(16) == 2);
+  LlmModel linear{"qwen3-next", 80e9, 48, 2048, 16, 2, 256};
+  linear.linear_layers = 36;
+  linear.state_bytes = 1e6;
+  CHECK(linear.kv_bytes_per_token() == 12 * 2 * 2 * 256 * 2);
+  CHECK(linear.fixed_bytes_read_per_sequence() == 2e6);
+}
+
+TEST_CASE("weights of 8 and 4 bits compute at their own peak, where the GPU has it") {
+  LlmEngineModel model;
+  model.llm = {"llama-3.1-8b", 8e9, 32, 4096, 32, 8, 128, 1};
+  model.profile.prefill_mfu = 0.5;
+  model.profile.prefill_mfu_fp8 = 0.4;
+  GpuModel gpu;
+  gpu.fp16_tflops = 100;
+  gpu.bandwidth_gbs = 1000;
+  Accelerator on;
+  on.memory_bytes = 80ll << 30;
+  CHECK(llm_cost(model, gpu, on).per_prefill_token_ps == Approx(16e9 / 50e12 * 1e12));
+  gpu.fp8_tflops = 200;
+  CHECK(llm_cost(model, gpu, on).per_prefill_token_ps == Approx(16e9 / 80e12 * 1e12));
 }
 
 TEST_CASE("neighbours stretch what is left of a step, to the nanosecond") {
