@@ -185,8 +185,10 @@ Arrival Traffic::next_request(uint32_t source) {
   if (m.session.on) return request_of_user(source, open_session(source));
   Arrival arrival{source, s.ordinal++};
   draw_sizes(m, arrival);
-  add_prefix(m, arrival.ordinal, arrival);
-  if (m.pattern != SourceModel::Pattern::Trace) return arrival;
+  if (m.pattern != SourceModel::Pattern::Trace) {
+    add_prefix(m, arrival.ordinal, arrival);
+    return arrival;
+  }
   const TraceColumns& trace = *m.trace;
   if (!trace.first_id.empty()) {
     const uint32_t *first = &trace.first_id[s.row - 1], *id = trace.ids.data() + first[0];
