@@ -307,8 +307,8 @@ void LlmEngine::begin_step(Time now) {
   state_.step_iterations = 1;
   if (!model_.profile.prefill_first)
     preempted = plan_mixed(now);
-  else if (!plan_prefill(now))
-    preempted = plan_decoding();
+  else if (!plan_prefill(now, preempted))
+    preempted = plan_decoding() || preempted;
   if (state_.running.empty()) {
     state_.stepping = false;
     state_.step_remainder_fs = 0;
@@ -355,10 +355,11 @@ bool LlmEngine::plan_mixed(Time now) {
 }
 
 // Chunks of prompts alone, as SGLang schedules. False: there are none to compute.
-bool LlmEngine::plan_prefill(Time now) {
+bool LlmEngine::plan_prefill(Time now, bool& preempted) {
   int64_t budget = model_.max_num_batched_tokens;
   state_.stepping = state_.step_stalls = true;
-  if (!grow_chunks(budget) || state_.running.empty()) admit(When::Now, budget, now);
+  preempted = grow_chunks(budget);
+  if (!preempted || state_.running.empty()) admit(When::Now, budget, now);
   state_.chunks.swap(state_.next_chunks);
   state_.stepping = state_.step_stalls = !state_.chunks.empty();
   return state_.stepping;

@@ -141,7 +141,7 @@ class LlmEngine {
   void end_step(Time now);
   bool plan_decoding();
   bool plan_mixed(Time now);
-  bool plan_prefill(Time now);
+  bool plan_prefill(Time now, bool& preempted);
   // A step is put together when it begins, or, with asynchronous scheduling, when the one before it begins.
   enum class When : uint8_t { Now, Next };
   bool plan_chunks(When when, bool preempted, Time now);
