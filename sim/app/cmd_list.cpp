@@ -27,6 +27,9 @@ constexpr SeriesDoc kSeries[] = {
     {"kisim_pods{workload,phase}", "1", "pods that are starting, pending or terminating"},
     {"kisim_requests_waiting{service}", "1", "requests in queues"},
     {"kisim_requests_running{service}", "1", "requests in batches"},
+    {"kisim_prefix_cache_hit_rate{service}", "1",
+     "share of prompt tokens found in prefix caches and behind them, since "
+     "the replicas' start"},
     {"kisim_kv_cache_usage{service}", "1", "share of KV blocks in use, mean over replicas"},
     {"kisim_nodes", "1", "nodes of the cluster, ready or not"},
     {"kisim_nodes_ready", "1", "nodes that are ready"},

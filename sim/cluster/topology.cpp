@@ -30,8 +30,6 @@ using Graph = boost::adjacency_list<boost::vecS, boost::vecS, boost::undirectedS
 using Vertex = Graph::vertex_descriptor;
 using Edge = Graph::edge_descriptor;
 
-double pcie_gbs(int32_t gen) { return gen == 0 ? 0 : 8.0 * (1 << (gen - 3)) * 16 * 128 / 130 / 8; }
-
 double socket_gbs(int32_t gen) { return gen <= 3 ? 10 : gen == 4 ? 16 : 22; }
 
 // Links between the GPUs of a hybrid cube mesh, as `nvidia-smi topo -m` shows them on a DGX-1 with V100.
@@ -174,6 +172,8 @@ void for_each_subset(GpuSet of, uint32_t count, GpuSet chosen, const Callback& c
 }
 
 }  // namespace
+
+double pcie_gbs(int32_t gen) { return gen == 0 ? 0 : 8.0 * (1 << (gen - 3)) * 16 * 128 / 130 / 8; }
 
 std::optional<NvlinkFabric> nvlink_fabric(std::string_view name) {
   auto at = std::find(kNvlinkFabrics.begin(), kNvlinkFabrics.end(), name);

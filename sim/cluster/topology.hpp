@@ -33,6 +33,9 @@ namespace kisim {
 inline constexpr std::array<std::string_view, 5> kNvlinkFabrics{"none", "bridge", "cube-mesh", "direct", "nvswitch"};
 std::optional<NvlinkFabric> nvlink_fabric(std::string_view name);
 
+// One way through a slot of 16 lanes; 0: the generation is not said.
+double pcie_gbs(int32_t gen);
+
 struct PcieLayout {
   uint32_t gpus_per_switch = 2, switches_per_bridge = 1, bridges_per_socket = 2;
   auto operator<=>(const PcieLayout&) const = default;

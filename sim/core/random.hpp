@@ -34,6 +34,8 @@ enum class Purpose : uint32_t {
   ClientTurn = 20,
   Task = 21,
   Users = 22,
+  Prefix = 23,
+  Turns = 24,
   Resampling = 40,
 };
 

@@ -47,6 +47,8 @@ struct TraceFormat {
   std::string name = "auto";                                        // auto, azure, csv, jsonl
   std::string time = "time", prompt = "prompt", output = "output";  // column names
   std::string time_unit = "s";                                      // s, ms, us, ns, or "datetime"
+  std::string ids;                                                  // JSON Lines: lists of block ids; empty: none
+  int32_t id_tokens = 512;                                          // of a block
 };
 // Plain or gzip. Throws InputError with file:line:column on a bad row, IoError if it cannot be read. Rows are sorted by
 // time (stably) and the first row is time 0.

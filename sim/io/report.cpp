@@ -91,6 +91,7 @@ class Charts {
     power();
     nodes();
     kv_cache();
+    prefix_cache();
   }
   const std::vector<Chart>& all() const { return charts_; }
 
@@ -167,6 +168,12 @@ class Charts {
   void kv_cache() {
     Chart chart{"KV cache in use", "mean over the replicas of a service", "share"};
     add(chart, "kisim_kv_cache_usage", "service", {"used", "c3", "", false, true}, ever_positive);
+    keep(std::move(chart));
+  }
+
+  void prefix_cache() {
+    Chart chart{"Prefix cache", "prompt tokens found, since the replicas' start", "share"};
+    add(chart, "kisim_prefix_cache_hit_rate", "service", {"found", "c2", "", false, true}, ever_positive);
     keep(std::move(chart));
   }
 

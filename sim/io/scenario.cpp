@@ -192,6 +192,10 @@ class ScenarioBuilder {
       check_name(below("model"), model.model, names_of(scenario_.llms));
     if (model.latency && model.detail != "linear")
       warn(below("latency"), fmt::format("has no effect at detail {}, which computes its own times", model.detail));
+    if (!model.kv_offload.empty() && !model.prefix_caching)
+      error(below("kvOffload"), "found beside prefixCaching: false, allowed: with prefix caching only");
+    if (!model.kv_offload.empty() && model.detail == "linear")
+      error(below("kvOffload"), "found at detail linear, allowed: at detail iteration or tables");
     check_tokens(model, *engine);
   }
 
@@ -241,8 +245,11 @@ class ScenarioBuilder {
         source.diurnal_peak < source.diurnal_mean)
       error({"traffic", source.name, "pattern", "diurnal", "peak"},
             "found less than the mean, allowed: at least the mean");
+    const bool trace = source.pattern == TrafficSpec::Pattern::Trace;
+    if (trace && source.session.on)
+      error(below("session"), "found beside a trace, allowed: with arrivals or users: a trace has its own requests");
     finish_users(places_, source, draft.users, scenario_.duration, scenario_.seed);
-    if (source.pattern == TrafficSpec::Pattern::Trace) return finish_trace(source, draft);
+    if (trace) return finish_trace(source, draft);
     for (const char* field : {"timeScale", "rateScale"})
       if (given(below(field))) warn(below(field), "has no effect without a trace");
     if (source.pattern == TrafficSpec::Pattern::Users && given(below("arrivals")))

@@ -119,6 +119,22 @@ Fields declare(ModelSpec& model) {
   f.add("kvMemoryUtilization", &model.kv_memory_utilization, "LLM: share of GPU memory for weights and KV cache")
       .above(0)
       .max(1);
+  f.add("prefixCaching", &model.prefix_caching, "LLM: KV blocks are kept and shared by prompts that begin alike");
+  f.add("kvOffload",
+        Nested{Shape::List,
+               [&model](const std::string&, const SourceMark&) {
+                 ModelSpec::KvTier& tier = model.kv_offload.emplace_back();
+                 Fields item;
+                 item.add("tier", &tier.name, "what it is").one_of({"dram", "nvme4", "nvme3", "sata", "s3"});
+                 item.add("size", &tier.bytes, "per replica").in(Unit::Bytes).required();
+                 item.add("readMBs", &tier.read_mbs, "megabytes read per second; left out, what is usual of it")
+                     .above(0)
+                     .no_distribution();
+                 item.add("latency", &tier.latency, "of a read; left out, what is usual of it");
+                 return item;
+               },
+               ""},
+        "LLM: memory behind the prefix cache that keeps copies of its blocks, the first is asked first");
   declare_batch_model(model, f);
   f.add("serves", by_name([&model](const std::string& name, const SourceMark& mark) {
           BatchModelSpec& served = model.served.emplace_back();
@@ -138,15 +154,19 @@ Fields declare(ModelSpec& model) {
 Fields declare_trace(SourceDraft& draft) {
   Fields f;
   f.add("file", &draft.trace_file, "CSV or JSON lines, plain or gzip; relative to the file that names it");
-  f.add("format", &draft.trace_format.name, "how the file is written").one_of({"auto", "azure", "csv", "jsonl"});
+  f.add("format", &draft.trace_format.name, "how the file is written")
+      .one_of({"auto", "azure", "csv", "jsonl", "mooncake"});
   f.add("columns", one([&draft] {
           Fields columns;
           columns.add("time", &draft.trace_format.time, "column of the arrival time");
           columns.add("prompt", &draft.trace_format.prompt, "column of the prompt's tokens");
           columns.add("output", &draft.trace_format.output, "column of the answer's tokens");
+          columns.add("ids", &draft.trace_format.ids,
+                      "JSON lines: list of the ids of the prompt's blocks, each standing for all before it, too");
           return columns;
         }),
         "names of the columns");
+  f.add("idTokens", &draft.trace_format.id_tokens, "tokens of a block that has an id").min(1).max(1e6);
   f.add("timeUnit", &draft.trace_format.time_unit, "unit of the time column")
       .one_of({"s", "ms", "us", "ns", "datetime"});
   return f;
@@ -319,6 +339,14 @@ Fields declare_request(TrafficSpec& source) {
   Fields f;
   f.add("prompt", &source.prompt, "prompt tokens").min(0).max(kMaxTokens);
   f.add("output", &source.output, "answer tokens").min(1).max(kMaxTokens);
+  f.add("prefix", one([&source] {
+          Fields prefix;
+          prefix.add("tokens", &source.prefix.tokens, "in front of the prompt").min(1).max(kMaxTokens).required();
+          prefix.add("groups", &source.prefix.groups, "how many different ones there are").min(1).max(1e6);
+          prefix.add("zipf", &source.prefix.zipf, "the k-th is as frequent as k^-zipf; 0: all alike").min(0).max(100);
+          return prefix;
+        }),
+        "tokens that prompts have in common: a system prompt, a document, examples");
   return f;
 }
 
@@ -332,6 +360,18 @@ Fields declare_source(TrafficSpec& source, SourceDraft& draft) {
   f.add("rateScale", &source.rate_scale, "of a trace: copies of each request, or the share kept").above(0).max(1e6);
   f.add("arrivals", &draft.arrivals, "how requests scatter around the rate").one_of({"poisson", "constant"});
   f.add("request", one([&source] { return declare_request(source); }), "sizes; a trace has its own");
+  f.add(
+      "session", one([&source] {
+        source.session.on = true;
+        Fields session;
+        session.add("turns", &source.session.turns, "requests of a session").min(1).max(1024).required();
+        session.add("think", &source.session.think, "from an answer to the session's next request").in(Unit::Seconds);
+        session.add("maxTokens", &source.session.max_tokens,
+                    "a session ends before a request whose prompt and answer are longer; 0 = no limit");
+        return session;
+      }),
+      "what arrives, or what a user of a closed loop begins, is a session: each request's prompt is all that was said "
+      "before and `request.prompt` new tokens");
   f.add("timeout", &source.timeout, "of one attempt; 0 = none");
   f.add("retries", &source.retries, "attempts after the first has timed out, failed or been dropped").max(1000);
   f.add("retryBackoff", &source.retry_backoff, "wait before each retry");

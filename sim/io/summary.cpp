@@ -204,9 +204,12 @@ class SummaryTable {
       cells.push_back(human_number(s_.slo->goodput_per_s) + "/s");
     }
     if (s_.tokens) {
-      headers.insert(headers.end(), {"TOK/S", "PROMPT", "GENERATED"});
+      headers.insert(headers.end(), {"TOK/S", "PROMPT", "CACHED", "GENERATED"});
       cells.push_back(human_number(s_.tokens->per_s));
       cells.push_back(human_number(static_cast<double>(s_.tokens->prompt)));
+      cells.push_back(s_.tokens->prompt == 0 ? "-"
+                                             : human_percent(static_cast<double>(s_.tokens->cached) /
+                                                             static_cast<double>(s_.tokens->prompt)));
       cells.push_back(human_number(static_cast<double>(s_.tokens->generated)));
     }
     TextTable part = section("THROUGHPUT", headers);

@@ -55,15 +55,13 @@ void DaemonSetController::collect(WorkloadId workload) {
 
 void DaemonSetController::sync(WorkloadId workload) {
   WorkloadControl& control = plane_.control(workload);
-  int32_t failures = control.backoff.failures;
   collect(workload);
   if (!manage(workload)) return;
   if (plane_.object<DaemonSet>(workload).update == DaemonSet::Update::RollingUpdate) {
     collect(workload);
-    roll(workload);
+    if (!roll(workload)) return;
   }
-  bool refused = control.backoff.failures > failures;
-  if (!refused) plane_.went_well(control, control.backoff);
+  plane_.went_well(control, control.backoff);
 }
 
 bool DaemonSetController::remove(WorkloadId workload, PodId pod) {
@@ -143,7 +141,7 @@ bool DaemonSetController::available(WorkloadId workload, PodId id) const {
 
 // update.go: as many nodes without an available pod as maxUnavailable says; with maxSurge, new pods beside old ones
 // first.
-void DaemonSetController::roll(WorkloadId workload) {
+bool DaemonSetController::roll(WorkloadId workload) {
   const auto& object = plane_.object<DaemonSet>(workload);
   const auto& pods = plane_.cluster.state.pods;
   TemplateId newest = plane_.control(workload).pod_template;
@@ -171,11 +169,12 @@ void DaemonSetController::roll(WorkloadId workload) {
     (available(workload, old_pod) ? old_up : old_down).push_back(old_pod);
   }
   for (PodId id : old_down)
-    if (!remove(workload, id)) return;
+    if (!remove(workload, id)) return false;
   for (size_t i = 0; i < old_up.size() && may_be_down > 0; ++i, --may_be_down)
-    if (!remove(workload, old_up[i])) return;
+    if (!remove(workload, old_up[i])) return false;
   for (size_t i = 0; i < to_surge.size() && may_surge > 0; ++i, --may_surge)
-    if (!create(workload, to_surge[i])) return;
+    if (!create(workload, to_surge[i])) return false;
+  return true;
 }
 
 }  // namespace kisim

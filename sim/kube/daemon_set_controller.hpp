@@ -23,9 +23,9 @@ class DaemonSetController {
   using Verdict = DaemonVerdict;
 
   void collect(WorkloadId workload);
-  // False: a refusal or the client's limit stopped it.
+  // False: a refusal or the client's limit stopped it, so the sync did not go well.
   bool manage(WorkloadId workload);
-  void roll(WorkloadId workload);
+  bool roll(WorkloadId workload);
   bool create(WorkloadId workload, NodeId node);
   bool remove(WorkloadId workload, PodId pod);
   // Whether the back-off after the failures there lets it go now; if not, asks for a turn.

@@ -33,6 +33,10 @@ Value completed(const Target& t) { return static_cast<double>(t.gauges.completed
 Value preemptions(const Target& t) { return static_cast<double>(t.gauges.preemptions); }
 Value prompt_tokens(const Target& t) { return static_cast<double>(t.gauges.prompt_tokens); }
 Value generated_tokens(const Target& t) { return static_cast<double>(t.gauges.generated_tokens); }
+Value prefix_queries(const Target& t) { return static_cast<double>(t.gauges.prefix_queries); }
+Value prefix_hits(const Target& t) { return static_cast<double>(t.gauges.prefix_hits); }
+Value tier_queries(const Target& t) { return static_cast<double>(t.gauges.tier_queries); }
+Value tier_hits(const Target& t) { return static_cast<double>(t.gauges.tier_hits); }
 Value busy_ns(const Target& t) { return static_cast<double>(t.gauges.busy_ns); }
 
 // Of the pod's devices.
@@ -79,6 +83,24 @@ constexpr Metric kMetrics[] = {
      Exporter::Llm,
      Reading::Rate,
      preemptions},
+    {{"vllm:prefix_cache_queries_total", "1/s", "rate of tokens looked up in the prefix cache over the window", kVllm},
+     Exporter::Llm,
+     Reading::Rate,
+     prefix_queries},
+    {{"vllm:prefix_cache_hits_total", "1/s", "rate of tokens found in the prefix cache over the window", kVllm},
+     Exporter::Llm,
+     Reading::Rate,
+     prefix_hits},
+    {{"vllm:external_prefix_cache_queries_total", "1/s",
+      "rate of tokens that the prefix cache did not have, looked up behind it (kvOffload) over the window", kVllm},
+     Exporter::Llm,
+     Reading::Rate,
+     tier_queries},
+    {{"vllm:external_prefix_cache_hits_total", "1/s",
+      "rate of tokens found behind the prefix cache (kvOffload) over the window", kVllm},
+     Exporter::Llm,
+     Reading::Rate,
+     tier_hits},
     {{"nv_inference_pending_request_count", "1", "requests waiting at the batch server", kTriton},
      Exporter::Batch,
      Reading::Gauge,

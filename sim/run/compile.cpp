@@ -8,6 +8,7 @@
 #include "serving/memory_fit.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <set>
 
 namespace kisim {
@@ -249,6 +250,24 @@ class Compiler {
     return law;
   }
 
+  // Read bandwidths and latencies where the scenario does not say: serving.md section 1.1, BLIS' device classes.
+  static KvTierModel kv_tier(const ModelSpec::KvTier& spec) {
+    struct Usual {
+      const char* name;
+      double read_mbs;
+      Duration latency;
+    };
+    constexpr Usual kUsual[] = {{"dram", 20000, 1_us},
+                                {"nvme4", 7000, 80_us},
+                                {"nvme3", 3500, 100_us},
+                                {"sata", 550, 150_us},
+                                {"s3", 1000, 30_ms}};
+    const Usual& usual =
+        *std::find_if(std::begin(kUsual), std::end(kUsual), [&](const Usual& u) { return u.name == spec.name; });
+    return {spec.name, static_cast<int64_t>(spec.bytes), (spec.read_mbs > 0 ? spec.read_mbs : usual.read_mbs) * 1e6,
+            spec.latency.value_or(usual.latency)};
+  }
+
   void llm(const ModelSpec& spec, const EngineProfile& engine, ServingModelModel& m) {
     const LlmModel* llm = find(scenario_.llms, spec.model);
     KISIM_INVARIANT(llm, "model {} was accepted and is not in the catalogue", spec.model);
@@ -267,6 +286,8 @@ class Compiler {
     m.engine.profile = engine;
     m.engine.memory_utilization = spec.kv_memory_utilization;
     m.engine.tensor_parallel = spec.tensor_parallel;
+    m.engine.prefix_caching = spec.prefix_caching;
+    for (const ModelSpec::KvTier& tier : spec.kv_offload) m.engine.kv_offload.push_back(kv_tier(tier));
     m.engine.data_parallel = spec.data_parallel;
     if (!spec.latency) return;
     if (!spec.latency->base.is_constant() || !spec.latency->per_item.is_constant())
@@ -501,7 +522,7 @@ class Compiler {
       client.timeout = t.timeout;
       client.retries = t.retries;
       client.retry_backoff = t.retry_backoff;
-      client.closed_loop = t.pattern == TrafficSpec::Pattern::Users;
+      client.closed_loop = t.pattern == TrafficSpec::Pattern::Users || t.session.on;
       client.process = t.client != "concurrent";
       client.event_loop = t.client == "event-loop";
       client.network_out = t.network_out;
@@ -597,6 +618,11 @@ class Compiler {
     s.think = t.think;
     s.prompt = t.prompt;
     s.output = t.output;
+    if (t.prefix.tokens > 0) {
+      s.prefix = {std::vector<uint32_t>(static_cast<size_t>(t.prefix.groups)), t.prefix.tokens, t.prefix.zipf};
+      std::iota(s.prefix.groups.begin(), s.prefix.groups.end(), 0u);
+    }
+    s.session = {t.session.on, t.session.turns, t.session.think, t.session.max_tokens};
     return s;
   }
 

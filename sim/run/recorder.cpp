@@ -58,12 +58,15 @@ void Recorder::sample(const World& world) {
     ServiceId service{i};
     uint32_t waiting = state.serving.services[service].held.size, running = 0, replicas = 0;
     double kv = 0;
+    uint64_t queries = 0, hits = 0;
     bool llm = false;
     for (ReplicaId id : state.serving.services[service].endpoints) {
       ReplicaGauges g = world.replica_gauges(id);
       waiting += g.waiting;
       running += g.running;
       kv += g.kv_usage;
+      queries += g.prefix_queries;
+      hits += g.prefix_hits + g.tier_hits;
       llm |= model.serving.models[state.serving.replicas[id].model].llm;
       ++replicas;
     }
@@ -71,6 +74,9 @@ void Recorder::sample(const World& world) {
     point("kisim_requests_waiting", "1", labels, now, waiting);
     point("kisim_requests_running", "1", labels, now, running);
     if (llm) point("kisim_kv_cache_usage", "1", labels, now, replicas > 0 ? kv / replicas : 0.0);
+    if (llm)
+      point("kisim_prefix_cache_hit_rate", "1", labels, now,
+            queries > 0 ? static_cast<double>(hits) / static_cast<double>(queries) : 0.0);
   }
 
   // pods, by workload

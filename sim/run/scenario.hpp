@@ -73,6 +73,14 @@ struct ModelSpec : BatchModelSpec {
   // LLM engines; 0 = the engine's default
   int32_t max_num_seqs = 0, max_num_batched_tokens = 0, block_size = 0;
   double kv_memory_utilization = 0.9;
+  bool prefix_caching = true;
+  struct KvTier {
+    std::string name = "dram";
+    double bytes = 0;
+    double read_mbs = 0;              // 0: what is usual
+    std::optional<Duration> latency;  // none: what is usual
+  };
+  std::vector<KvTier> kv_offload;
   int32_t long_prefill_token_threshold = 0, max_model_len = 0;
   std::optional<bool> async_scheduling, scheduler_reserve_full_isl;  // none: the engine's default
   std::string operator_profile;                                      // directory; detail: tables
@@ -133,6 +141,16 @@ struct TrafficSpec {
   Distribution think;                // seconds between an answer and the user's next request
 
   Arrivals arrivals = Arrivals::Poisson;
+
+  struct Prefix {
+    int32_t groups = 1, tokens = 0;
+    double zipf = 0;
+  } prefix;
+  struct Session {
+    bool on = false;
+    Distribution turns = Distribution::constant(1), think = Distribution::constant(0);
+    int32_t max_tokens = 0;  // 0 = no limit
+  } session;
 
   Distribution prompt = Distribution::constant(0), output = Distribution::constant(1);  // tokens; a trace has its own
   Duration timeout;                                                                     // 0 = none; of one attempt

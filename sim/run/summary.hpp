@@ -37,6 +37,7 @@ struct Summary {
   } latency_s;
   struct Tokens {
     uint64_t prompt = 0, generated = 0;
+    uint64_t cached = 0;  // of the prompts: found in a prefix cache, or in memory behind it
     double per_s = 0;
   };
   std::optional<Tokens> tokens;  // after warm-up; empty without an LLM
@@ -111,6 +112,7 @@ void for_each_field(T& l, Visit&& visit) {
 template <PartOf<Summary::Tokens> T, class Visit>
 void for_each_field(T& t, Visit&& visit) {
   visit("prompt", t.prompt);
+  visit("cached", t.cached);
   visit("generated", t.generated);
   visit("per_s", t.per_s);
 }

@@ -98,7 +98,7 @@ void World::dispatch(const Event& event) {
       break;
   }
   // Users of closed loops think again once their request has left, however it did.
-  for (const Completion& c : state_.serving.completions) traffic_.completed(c.source, c.user);
+  for (const Completion& c : state_.serving.completions) traffic_.completed(c);
   state_.serving.completions.clear();
 }
 
@@ -164,6 +164,7 @@ Summary World::summary() const {
     ttft.merge(c.ttft);
     tpot.merge(c.tpot);
     tokens.prompt += c.prompt_tokens;
+    tokens.cached += c.cached_tokens;
     tokens.generated += c.generated_tokens;
     if (!model_->serving.clients[i].has_slo) continue;
     has_slo = true;

@@ -49,7 +49,7 @@ struct ClientModel {
   std::optional<Duration> slo_ttft, slo_tpot, slo_e2e;
   double slo_target = 0;  // share of requests
   bool has_slo = false;
-  bool closed_loop = false;  // its completions are told to traffic
+  bool closed_loop = false;  // its completions are told to traffic; sessions, too
 
   std::vector<TaskModel> tasks{TaskModel()};
   // One thread for all its users and requests; else every one has its own, and turns cost nothing.
@@ -76,7 +76,7 @@ struct ClientProcessState {
 struct ClientState {
   uint64_t arrived = 0, admitted = 0, completed = 0, failed = 0, dropped = 0, timed_out = 0, retried = 0;
   // Of requests that arrived (slo) or completed (the rest) after warm-up.
-  uint64_t slo_eligible = 0, slo_met = 0, prompt_tokens = 0, generated_tokens = 0;
+  uint64_t slo_eligible = 0, slo_met = 0, prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
   Histogram e2e, queue, ttft, tpot;  // ns
   DeadlineList deadlines;            // of running attempts, earliest first
   EventHandle deadline_timer;

@@ -1,5 +1,7 @@
 #include "serving/llm_engine.hpp"
 
+#include "core/error.hpp"
+
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -15,7 +17,9 @@ bool later(const LlmEngineState::Finish& a, const LlmEngineState::Finish& b) { r
 
 void LlmEngine::start() {
   state_ = {};
-  state_.free_blocks = cost_.kv_blocks;
+  state_.kv = KvCache(cost_.kv_blocks);
+  for (const KvTierModel& tier : model_.kv_offload)
+    state_.tiers.push_back({KvCache(static_cast<int64_t>(static_cast<double>(tier.bytes) / model_.block_bytes())), {}});
   state_.phase.assign(model_.block_size, 0);
   state_.finish.reserve(model_.max_num_seqs);
   state_.finished.reserve(model_.max_num_seqs);
@@ -34,7 +38,8 @@ void LlmEngine::enqueue(RequestId id, Time now) {
   request.place = Request::Place::Waiting;
   request.queued = now;
   request.prefill_target = std::max(1, request.prompt_tokens);
-  request.prefilled = request.generated = request.blocks = 0;
+  request.prefilled = request.generated = request.blocks = request.known = 0;
+  state_.to_prefill += request.prefill_target;
   state_.waiting.push_back(requests_, id);
   if (model_.detail == LlmEngineModel::Detail::Linear) return linear_admit(now);
   if (!state_.stepping) return begin_step(now);
@@ -45,13 +50,20 @@ void LlmEngine::enqueue(RequestId id, Time now) {
 
 void LlmEngine::on_timer(Time now) {
   if (model_.detail == LlmEngineModel::Detail::Linear) return linear_on_timer(now);
-  end_step(now);
-  begin_step(now);
+  if (state_.stepping && step_end() <= now) {
+    end_step(now);
+    begin_step(now);
+  }
+  if (!state_.loading.empty() && requests_[state_.loading.front()].loaded <= now) finish_loads(now);
 }
 
 Time LlmEngine::timer() const {
   if (model_.detail == LlmEngineModel::Detail::Linear) return linear_timer();
-  if (!state_.stepping) return Time::max();
+  Time loaded = state_.loading.empty() ? Time::max() : requests_[state_.loading.front()].loaded;
+  return state_.stepping ? std::min(loaded, step_end()) : loaded;
+}
+
+Time LlmEngine::step_end() const {
   __int128 left_fs = state_.step_remainder_fs + static_cast<__int128>(duration_ps(state_.step_iterations)) * 1000;
   return state_.step_start + Duration{static_cast<int64_t>(left_fs / state_.speed)};
 }
@@ -87,10 +99,18 @@ GpuDemand LlmEngine::demand(Time now) const {
   return {std::min(1.0, computing), std::min(1.0, reading)};
 }
 
-double LlmEngine::kv_usage(Time now) const {
-  int64_t used = cost_.kv_blocks - state_.free_blocks;
+int64_t LlmEngine::kv_blocks_used(Time now) const {
+  int64_t used = cost_.kv_blocks - state_.kv.free_blocks();
   if (state_.stepping) used += std::max<int64_t>(0, growth(decoded(now)) - state_.step_reserved);
-  return static_cast<double>(used) / static_cast<double>(cost_.kv_blocks);
+  return used;
+}
+
+double LlmEngine::kv_usage(Time now) const {
+  return static_cast<double>(kv_blocks_used(now)) / static_cast<double>(cost_.kv_blocks);
+}
+
+int64_t LlmEngine::cached_tokens(const Request& request) const {
+  return find(request, std::max(1, request.prompt_tokens)).blocks * model_.block_size;
 }
 
 uint64_t LlmEngine::generated_tokens(Time now) const {
@@ -100,6 +120,128 @@ uint64_t LlmEngine::generated_tokens(Time now) const {
 int32_t LlmEngine::generated(const Request& request) const {
   if (!request.decoding) return request.generated;
   return request.generated + static_cast<int32_t>(state_.iteration - request.decode_start);
+}
+
+// ---- KV memory ----
+
+KvCache::Found LlmEngine::find(const Request& request, int64_t tokens) const {
+  return caches(request) ? state_.kv.find(path_of(request), most_cached(tokens)) : KvCache::Found{};
+}
+
+// Blocks that follow those in the cache and are in memory behind it.
+int64_t LlmEngine::behind(const Request& request, int64_t cached) const {
+  int64_t most = cached;
+  if (!caches(request)) return 0;
+  for (const LlmEngineState::Tier& tier : state_.tiers)
+    most = std::max(most, tier.cache.find(path_of(request), most_cached(request.prefill_target)).blocks);
+  return most - cached;
+}
+
+// What is there of the prompt, and room for what is behind. A preempted request is looked up again, but not counted.
+void LlmEngine::hold_cached(Request& request, int64_t blocks, int64_t behind) {
+  const int64_t tokens = blocks * model_.block_size;
+  if (caches(request) && request.scheduled == Time::max()) {
+    state_.prefix_queries += request.prefill_target;
+    state_.prefix_hits += tokens;
+    request.cached = static_cast<int32_t>(tokens + behind * model_.block_size);
+    if (!state_.tiers.empty()) state_.tier_queries += request.prefill_target - tokens;
+    state_.tier_hits += behind * model_.block_size;
+  }
+  state_.kv.hold(path_of(request), 0, blocks);
+  state_.kv.take(behind);
+  request.known = static_cast<int32_t>(blocks);
+  request.blocks = static_cast<int32_t>(blocks + behind);
+  request.prefilled = static_cast<int32_t>(tokens);
+  state_.to_prefill -= tokens;
+}
+
+// The full blocks of its first `tokens`, which are computed.
+void LlmEngine::make_known(Request& request, int64_t tokens) {
+  int64_t full = tokens / model_.block_size;
+  if (!caches(request) || full <= request.known) return;
+  state_.kv.store(path_of(request), request.known, full);
+  request.known = static_cast<int32_t>(full);
+}
+
+// Gives back the blocks that it holds. Its first `tokens` are computed.
+void LlmEngine::free_blocks(Request& request, int64_t blocks, int64_t tokens) {
+  make_known(request, tokens);
+  for (LlmEngineState::Tier& tier : state_.tiers) tier.cache.keep(path_of(request), request.known);
+  state_.kv.give(blocks - request.known);
+  state_.kv.release(path_of(request), request.known);
+  request.blocks = request.known = 0;
+}
+
+// Reads what is behind the cache, from each tier what those before it do not have.
+void LlmEngine::start_load(RequestId id, Time now) {
+  Request& request = requests_[id];
+  const int64_t most = most_cached(request.prefill_target);
+  int64_t here = request.known;
+  request.loaded = now;
+  for (size_t t = 0; t < state_.tiers.size(); ++t) {
+    LlmEngineState::Tier& tier = state_.tiers[t];
+    const int64_t there = tier.cache.find(path_of(request), most).blocks;
+    if (there <= here) continue;
+    const KvTierModel& memory = model_.kv_offload[t];
+    const double rate =
+        cost_.host_bytes_per_s > 0 ? std::min(memory.bytes_per_s, cost_.host_bytes_per_s) : memory.bytes_per_s;
+    const double seconds = static_cast<double>(there - here) * model_.block_bytes() / rate;
+    tier.idle_at = after(std::max(now, tier.idle_at) + memory.latency, seconds);
+    request.loaded = std::max(request.loaded, tier.idle_at);
+    here = there;
+  }
+  request.place = Request::Place::Loading;
+  auto later = [this](Time loaded, RequestId other) { return loaded < requests_[other].loaded; };
+  state_.loading.insert(std::upper_bound(state_.loading.begin(), state_.loading.end(), request.loaded, later), id);
+}
+
+// Those whose KV is there go to the head of the queue.
+void LlmEngine::finish_loads(Time now) {
+  if (state_.stepping) take_growth(now);
+  auto due = [&](RequestId id) { return requests_[id].loaded <= now; };
+  auto end = std::partition_point(state_.loading.begin(), state_.loading.end(), due);
+  for (auto at = end; at != state_.loading.begin();) {
+    Request& request = requests_[*--at];
+    make_known(request, int64_t{request.blocks} * model_.block_size);
+    state_.to_prefill -= int64_t{request.known} * model_.block_size - request.prefilled;
+    request.prefilled = request.known * model_.block_size;
+    request.place = Request::Place::Waiting;
+    state_.waiting.push_front(requests_, *at);
+  }
+  state_.loading.erase(state_.loading.begin(), end);
+  reconsider(now);
+}
+
+// A request that does not run yet gives its blocks back.
+void LlmEngine::stop_load(Request& request) {
+  free_blocks(request, request.blocks, 0);
+  state_.to_prefill += request.prefilled;
+  request.prefilled = 0;
+}
+
+// Nothing runs, and the first in the queue does not fit: the last of those behind it that hold blocks.
+bool LlmEngine::give_up_loaded() {
+  for (RequestId id = state_.waiting.back(); id != state_.waiting.front(); id = requests_[id].previous()) {
+    if (requests_[id].blocks == 0) continue;
+    stop_load(requests_[id]);
+    return true;
+  }
+  return false;
+}
+
+void LlmEngine::check() const {
+  state_.kv.check();
+  for (const LlmEngineState::Tier& tier : state_.tiers) tier.cache.check();
+  int64_t to_prefill = 0;
+  auto count = [&](RequestId id) { to_prefill += requests_[id].prefill_target - requests_[id].prefilled; };
+  for (RequestId id = state_.waiting.front(); id.valid(); id = requests_[id].next()) count(id);
+  for (RequestId id : state_.loading) count(id);
+  for (RequestId id : state_.prefilling) count(id);
+  KISIM_INVARIANT(to_prefill == state_.to_prefill, "{} tokens are to be computed, of requests {}", state_.to_prefill,
+                  to_prefill);
+  const bool empty = !busy() && state_.waiting.empty() && state_.loading.empty();
+  KISIM_INVARIANT(!empty || state_.kv.free_blocks() == cost_.kv_blocks,
+                  "nobody is here, and {} of {} KV blocks are free", state_.kv.free_blocks(), cost_.kv_blocks);
 }
 
 // ---- the iteration level ----
@@ -127,7 +269,7 @@ int64_t LlmEngine::growth(int64_t iterations) const {
 }
 
 int64_t LlmEngine::iterations_before_shortage() const {
-  int64_t blocks = state_.free_blocks + state_.step_reserved;
+  int64_t blocks = state_.kv.free_blocks() + state_.step_reserved;
   int64_t rounds = blocks / state_.decoding, rest = blocks % state_.decoding;
   int64_t iterations = rounds * model_.block_size;
   for (int64_t j = 0; j < model_.block_size; ++j) {
@@ -162,6 +304,7 @@ GpuLoad LlmEngine::planned_load(const StepWork& work) const {
 
 void LlmEngine::begin_step(Time now) {
   bool preempted = false;
+  state_.step_iterations = 1;
   if (!model_.profile.prefill_first)
     preempted = plan_mixed(now);
   else if (!plan_prefill(now, preempted))
@@ -176,7 +319,6 @@ void LlmEngine::begin_step(Time now) {
   state_.step_start = now;
   state_.step_first_ps = line.first_ps;
   state_.step_growth_ps = line.growth_ps;
-  state_.step_iterations = 1;
   const bool ahead = model_.async_scheduling && !model_.profile.prefill_first;
   if (ahead) preempted = plan_chunks(When::Next, preempted, now);
   // With nothing to prefill, whoever waits cannot enter before someone ends: jump.
@@ -192,12 +334,12 @@ void LlmEngine::begin_step(Time now) {
 // Running requests first. Blocks for the next token of each; the latest make room. True: some had to.
 bool LlmEngine::plan_decoding() {
   bool preempted = false;
-  while (state_.decoding > 0 && growth(1) > state_.free_blocks) {
+  while (state_.decoding > 0 && growth(1) > state_.kv.free_blocks()) {
     preempt_last();
     preempted = true;
   }
   state_.step_reserved = growth(1);
-  state_.free_blocks -= state_.step_reserved;
+  state_.kv.take(state_.step_reserved);
   state_.stepping = true;
   return preempted;
 }
@@ -268,8 +410,8 @@ int64_t LlmEngine::decoding(When when) const {
   return count;
 }
 
-int64_t LlmEngine::chunk_of(const Request& request, int64_t budget) const {
-  int64_t tokens = std::min<int64_t>(request.prefill_target - request.prefilled, budget);
+int64_t LlmEngine::chunk_of(const Request& request, int64_t context, int64_t budget) const {
+  int64_t tokens = std::min<int64_t>(request.prefill_target - context, budget);
   int64_t most = model_.long_prefill_token_threshold;
   return most > 0 ? std::min(tokens, most) : tokens;
 }
@@ -277,11 +419,13 @@ int64_t LlmEngine::chunk_of(const Request& request, int64_t budget) const {
 void LlmEngine::add_chunk(RequestId id, int64_t tokens, int64_t& budget) {
   Request& request = requests_[id];
   int64_t blocks = blocks_for(request.prefilled + tokens);
-  state_.free_blocks -= blocks - request.blocks;
+  state_.kv.take(blocks - request.blocks);
   request.blocks = static_cast<int32_t>(blocks);
   PrefillChunk chunk{id, static_cast<int32_t>(tokens), request.prefilled};
   request.prefilled += chunk.tokens;
   chunk.last = request.prefilled == request.prefill_target;
+  state_.to_prefill -= tokens;
+  make_known(request, request.prefilled);
   state_.next_chunks.push_back(chunk);
   budget -= tokens;
 }
@@ -292,11 +436,11 @@ bool LlmEngine::grow_chunks(int64_t& budget) {
   for (size_t i = 0; i < state_.prefilling.size() && budget > 0; ++i) {
     RequestId id = state_.prefilling[i];
     const Request& request = requests_[id];
-    int64_t tokens = chunk_of(request, budget);
+    int64_t tokens = chunk_of(request, request.prefilled, budget);
     if (tokens == 0) continue;
     int64_t need = blocks_for(request.prefilled + tokens) - request.blocks;
     bool stays = true;
-    while (need > state_.free_blocks && stays) {
+    while (need > state_.kv.free_blocks() && stays) {
       stays = state_.running.back() != id;
       preempt_last();
       preempted = true;
@@ -307,7 +451,9 @@ bool LlmEngine::grow_chunks(int64_t& budget) {
   return preempted;
 }
 
-// First come, first served; stops at the first that does not fit.
+// First come, first served; stops at the first that does not fit. Cached blocks that nobody uses are free until then.
+// What is behind the cache is read when there is room for it and the chunk after it, so that whoever does not fit will
+// not because the cache loses of his prompt what memory behind it has.
 void LlmEngine::admit(When when, int64_t& budget, Time now) {
   int64_t kept = when == When::Next ? growth(2) - growth(1) : 0;
   // Whom a prompt makes wait has room for its next block, or the two would take turns in pushing each other out.
@@ -315,10 +461,22 @@ void LlmEngine::admit(When when, int64_t& budget, Time now) {
   while (!state_.waiting.empty() && budget > 0 && state_.running.size < static_cast<uint32_t>(model_.max_num_seqs)) {
     RequestId id = state_.waiting.front();
     Request& request = requests_[id];
-    int64_t tokens = chunk_of(request, budget);
-    int64_t need = blocks_for(model_.scheduler_reserve_full_isl ? request.prefill_target : tokens);
-    if (need + kept > state_.free_blocks) return;
+    const bool loaded = request.blocks > 0;
+    const KvCache::Found cached = loaded ? KvCache::Found{request.blocks, 0} : find(request, request.prefill_target);
+    const int64_t missing = loaded ? 0 : behind(request, cached.blocks);
+    int64_t context = (cached.blocks + missing) * model_.block_size;
+    int64_t tokens = chunk_of(request, context, budget);
+    int64_t need = blocks_for(model_.scheduler_reserve_full_isl ? request.prefill_target : context + tokens);
+    if (need - cached.blocks + cached.unused + kept > state_.kv.free_blocks()) {
+      if (state_.running.empty() && give_up_loaded()) continue;
+      return;
+    }
+    if (!loaded) hold_cached(request, cached.blocks, missing);
     state_.waiting.pop_front(requests_);
+    if (missing > 0) {
+      start_load(id, now);
+      continue;
+    }
     state_.running.push_back(requests_, id);
     state_.prefilling.push_back(id);
     request.place = Request::Place::Running;
@@ -330,13 +488,15 @@ void LlmEngine::admit(When when, int64_t& budget, Time now) {
 // It is in no further step; the one under way goes on as it is.
 void LlmEngine::leave_prefilling(RequestId id) {
   auto its = [&](const PrefillChunk& chunk) { return chunk.request == id; };
-  state_.free_blocks += requests_[id].blocks;
+  Request& request = requests_[id];
+  state_.to_prefill -= request.prefill_target - request.prefilled;
+  free_blocks(request, request.blocks, request.prefilled);
   std::erase(state_.prefilling, id);
   std::erase_if(state_.chunks, its);
   std::erase_if(state_.next_chunks, its);
 }
 
-// The latest of the running goes back to the head of the queue and will compute everything again.
+// The latest of the running goes back to the head of the queue and will compute again what the cache loses of it.
 void LlmEngine::preempt_last() {
   RequestId id = state_.running.back();
   Request& request = requests_[id];
@@ -348,22 +508,32 @@ void LlmEngine::preempt_last() {
     leave_prefilling(id);
   }
   request.place = Request::Place::Waiting;
-  request.prefilled = request.blocks = 0;
+  request.prefilled = 0;
   request.prefill_target = std::max(1, request.prompt_tokens) + request.generated;
+  state_.to_prefill += request.prefill_target;
   state_.waiting.push_front(requests_, id);
   ++state_.preemptions;
 }
 
-// Settles what it was sent and gives its blocks back, the one reserved for the step under way included.
-void LlmEngine::leave_decoding(Request& request) {
+// The blocks of the step's iterations that have begun, for whoever looks at the KV memory before the step ends.
+void LlmEngine::take_growth(Time now) {
+  if (state_.step_stalls) return;
+  const int64_t begun = growth(std::min(iterations_done(now) + 1, state_.step_iterations));
+  state_.kv.take(begun - state_.step_reserved);
+  state_.step_reserved = begun;
+}
+
+// Settles what it was sent and gives its blocks back, those for the iterations of the step that have begun included;
+// `done` of them have ended.
+void LlmEngine::leave_decoding(Request& request, int64_t done) {
   int64_t context = context_of(request);
-  request.generated = generated(request);
+  const bool decodes = state_.stepping && !state_.step_stalls;
+  int64_t begun = decodes ? std::min(done + 1, state_.step_iterations) : 0;
+  int64_t held = blocks_for(context + begun);
+  request.generated = generated(request) + static_cast<int32_t>(done);
   request.decoding = false;
-  state_.free_blocks += blocks_for(context);
-  if (state_.stepping && !state_.step_stalls && context % model_.block_size == 0) {
-    ++state_.free_blocks;
-    --state_.step_reserved;
-  }
+  state_.step_reserved -= held - blocks_for(context);
+  free_blocks(request, held, context + done);
   --state_.phase[phase_of(context)];
   --state_.decoding;
   state_.context -= context;
@@ -372,7 +542,7 @@ void LlmEngine::leave_decoding(Request& request) {
 void LlmEngine::end_step(Time now) {
   int64_t k = state_.step_iterations, decoded = state_.step_stalls ? 0 : k;
   state_.step_remainder_fs = (state_.step_remainder_fs + static_cast<__int128>(duration_ps(k)) * 1000) % state_.speed;
-  state_.free_blocks -= growth(decoded) - state_.step_reserved;
+  state_.kv.take(growth(decoded) - state_.step_reserved);
   state_.stepping = state_.step_stalls = false;
   state_.step_reserved = 0;
   state_.iteration += decoded;
@@ -400,7 +570,7 @@ void LlmEngine::prefill_done(RequestId id, Time now) {
   ++state_.generated_tokens;
   if (request.first_token == Time::max()) request.first_token = now;
   if (request.generated >= request.output_tokens) {
-    state_.free_blocks += request.blocks;
+    free_blocks(request, request.blocks, request.prefill_target);
     state_.running.remove(requests_, id);
     state_.finished.push_back(id);
     return;
@@ -436,16 +606,23 @@ void LlmEngine::cut_step(Time now) {
   if (state_.step_iterations > 1) state_.step_iterations = std::min(state_.step_iterations, iterations_done(now) + 1);
 }
 
+// The next in the queue may fit where the one before it did not.
+void LlmEngine::reconsider(Time now) {
+  if (model_.detail == LlmEngineModel::Detail::Linear) return linear_admit(now);
+  state_.stepping ? cut_step(now) : begin_step(now);
+}
+
 void LlmEngine::abort(RequestId id, Time now) {
   Request& request = requests_[id];
-  if (request.place == Request::Place::Waiting) {
-    bool head = state_.waiting.front() == id;
-    state_.waiting.remove(requests_, id);
-    if (!head) return;
-    // The next in the queue may fit where this one did not.
-    if (model_.detail == LlmEngineModel::Detail::Linear) return linear_admit(now);
-    if (state_.stepping) cut_step(now);
-    return;
+  if (request.place == Request::Place::Waiting || request.place == Request::Place::Loading) {
+    bool head = !state_.waiting.empty() && state_.waiting.front() == id, held = request.blocks > 0;
+    if (request.place == Request::Place::Loading)
+      std::erase(state_.loading, id);
+    else
+      state_.waiting.remove(requests_, id);
+    stop_load(request);
+    state_.to_prefill -= request.prefill_target;
+    return head || held ? reconsider(now) : void();
   }
   if (model_.detail == LlmEngineModel::Detail::Linear) {
     linear_settle(now);
@@ -455,20 +632,20 @@ void LlmEngine::abort(RequestId id, Time now) {
       state_.generated_tokens += request.generated;
     }
     state_.running.remove(requests_, id);
-    state_.free_blocks += request.blocks;
+    free_blocks(request, request.blocks, request.prompt_tokens + std::max(0, request.generated - 1));
     erase_finish(id);
     return linear_admit(now);
   }
   int64_t done = 0;
   if (state_.stepping) {
     done = decoded(now);
+    take_growth(now);
     cut_step(now);
   }
   state_.running.remove(requests_, id);
   if (!request.decoding) return leave_prefilling(id);
-  leave_decoding(request);
+  leave_decoding(request, done);
   erase_finish(id);
-  request.generated += static_cast<int32_t>(done);
   state_.generated_tokens += done;
 }
 
@@ -501,18 +678,23 @@ void LlmEngine::linear_admit(Time now) {
   while (!state_.waiting.empty() && state_.running.size < static_cast<uint32_t>(model_.max_num_seqs)) {
     RequestId id = state_.waiting.front();
     Request& request = requests_[id];
-    int64_t need = blocks_for(static_cast<int64_t>(request.prompt_tokens) + request.output_tokens);
-    if (need > state_.free_blocks) return;
+    const KvCache::Found cached = find(request, request.prefill_target);
+    int64_t need = blocks_for(static_cast<int64_t>(request.prompt_tokens) + request.output_tokens) - cached.blocks;
+    if (need + cached.unused > state_.kv.free_blocks()) return;
+    hold_cached(request, cached.blocks, 0);
+    state_.kv.take(need);
+    request.blocks += static_cast<int32_t>(need);
+    const int32_t tokens = request.prompt_tokens - request.prefilled;
+    state_.to_prefill -= request.prefill_target - request.prefilled;
+    make_known(request, request.prompt_tokens);
     state_.waiting.pop_front(requests_);
     state_.running.push_back(requests_, id);
-    state_.free_blocks -= need;
-    request.blocks = static_cast<int32_t>(need);
     request.place = Request::Place::Running;
     request.scheduled = std::max(now, state_.stalled_until);
-    double prefill = cost_.linear.prefill_base + cost_.linear.prefill_per_token * request.prompt_tokens;
+    double prefill = cost_.linear.prefill_base + cost_.linear.prefill_per_token * tokens;
     state_.stalled_until = after(request.scheduled, prefill / speed());
     request.first_token = state_.stalled_until;
-    state_.prefilled_tokens += request.prompt_tokens;
+    state_.prefilled_tokens += tokens;
     // Progress is never negative, so its bits order as the number does.
     push_finish(std::bit_cast<uint64_t>(state_.progress + std::max(0, request.output_tokens - 1)), id);
   }
@@ -550,7 +732,7 @@ void LlmEngine::linear_on_timer(Time now) {
     Request& request = requests_[id];
     request.generated = request.output_tokens;
     state_.generated_tokens += request.output_tokens;
-    state_.free_blocks += request.blocks;
+    free_blocks(request, request.blocks, request.prompt_tokens + request.output_tokens - 1);
     state_.running.remove(requests_, id);
     state_.finished.push_back(id);
   }

@@ -1,7 +1,9 @@
 #pragma once
 // An LLM engine with continuous batching, as vLLM V1 schedules: one queue, running requests first, then admissions
-// first come first served within the token and sequence budgets, chunked prefill, paged KV memory, preemption of the
-// latest by recomputation.
+// first come first served within the token and sequence budgets, chunked prefill, paged KV memory with prefix caching
+// (kv_cache.hpp), preemption of the latest by recomputation. What a prompt has in the cache is looked up when it is
+// admitted, at most all tokens but the last; it is not computed, only read as context. Tokens generated become known to
+// the cache when their request leaves its blocks.
 //
 // Two levels of detail behind one interface:
 //
@@ -17,6 +19,7 @@
 
 #include "cluster/power.hpp"
 #include "policy/interference.hpp"
+#include "serving/kv_cache.hpp"
 #include "serving/request.hpp"
 #include "serving/step_cost.hpp"
 
@@ -34,13 +37,20 @@ struct LlmEngineState {
   };
 
   RequestList waiting, running;
+  std::vector<RequestId> loading;     // in order of Request::loaded
   std::vector<RequestId> prefilling;  // of the running, in order of admission: prompts that are not computed yet
   // Of the step under way, and, where scheduling is asynchronous, of the next one.
   std::vector<PrefillChunk> chunks, next_chunks;
   std::vector<Finish> finish;       // binary heap, earliest first
   std::vector<RequestId> finished;  // for the caller, after each step
   uint64_t joined = 0;
-  int64_t free_blocks = 0;
+  KvCache kv;
+  struct Tier {
+    KvCache cache;
+    Time idle_at;  // when it has read all that was asked for
+  };
+  std::vector<Tier> tiers;
+  int64_t to_prefill = 0;  // Σ tokens of prompts here that are not computed
 
   // the decoding set, all as of iteration `iteration`
   uint64_t iteration = 0;
@@ -58,7 +68,7 @@ struct LlmEngineState {
   int64_t step_first_ps = 0;    // work of its first iteration
   int64_t step_growth_ps = 0;   // each next iteration is longer by this
   int64_t step_iterations = 0;  // planned
-  int64_t step_reserved = 0;    // KV blocks already taken for its first iteration
+  int64_t step_reserved = 0;    // KV blocks already taken for it, at first those of its first iteration
   bool step_stalls = false;     // it computes prompts while those that decode wait
   GpuLoad step_load;            // its mean at full speed, as planned
 
@@ -68,6 +78,8 @@ struct LlmEngineState {
 
   // counters since the start of the replica
   uint64_t preemptions = 0, generated_tokens = 0, prefilled_tokens = 0, steps = 0;
+  // Tokens that were looked up at first admissions, and those found; in the cache, and behind it the rest.
+  uint64_t prefix_queries = 0, prefix_hits = 0, tier_queries = 0, tier_hits = 0;
 };
 
 class LlmEngine {
@@ -94,14 +106,36 @@ class LlmEngine {
   // What it asks of what it has, alone there: the bandwidth that it reads with, and of the SMs those that computing
   // keeps busy, all of them during a prefill.
   GpuDemand demand(Time now) const;
-  // Share of the KV blocks in use.
+  // KV blocks in use, and their share. What nobody uses is free, in the cache or not.
+  int64_t kv_blocks_used(Time now) const;
   double kv_usage(Time now) const;
+  // Tokens of its prompt that are in the cache as of the last step.
+  int64_t cached_tokens(const Request& request) const;
   // Tokens sent since the start, those of the step under way included. Linear level: counted when a request ends.
   uint64_t generated_tokens(Time now) const;
   // Sent to a request that is here, as of the last step.
   int32_t generated(const Request& request) const;
+  // Who is here holds all KV blocks that are not free, and the prompts that are not computed. Throws InvariantError.
+  void check() const;
 
  private:
+  // KV memory
+  KvPath path_of(const Request& request) const {
+    return KvPath(request.identity, request.prompt_tokens, model_.block_size);
+  }
+  bool caches(const Request& request) const { return model_.prefix_caching && request.identity.own != 0; }
+  // The longest that a prompt of so many tokens may have in the cache, in blocks: the last token is always computed.
+  int64_t most_cached(int64_t tokens) const { return (tokens - 1) / model_.block_size; }
+  KvCache::Found find(const Request& request, int64_t tokens) const;
+  int64_t behind(const Request& request, int64_t cached) const;
+  void hold_cached(Request& request, int64_t blocks, int64_t behind);
+  void make_known(Request& request, int64_t tokens);
+  void free_blocks(Request& request, int64_t blocks, int64_t tokens);
+  void start_load(RequestId id, Time now);
+  void finish_loads(Time now);
+  void stop_load(Request& request);
+  bool give_up_loaded();
+
   // iteration level
   void begin_step(Time now);
   void end_step(Time now);
@@ -114,14 +148,17 @@ class LlmEngine {
   bool grow_chunks(int64_t& budget);
   void admit(When when, int64_t& budget, Time now);
   void add_chunk(RequestId id, int64_t tokens, int64_t& budget);
-  int64_t chunk_of(const Request& request, int64_t budget) const;
+  int64_t chunk_of(const Request& request, int64_t context, int64_t budget) const;
   int64_t decoding(When when) const;
   StepWork step_work() const;
   void leave_prefilling(RequestId id);
   void preempt_last();
   void prefill_done(RequestId id, Time now);
-  void leave_decoding(Request& request);
+  void take_growth(Time now);
+  void leave_decoding(Request& request, int64_t done = 0);
   void cut_step(Time now);
+  void reconsider(Time now);
+  Time step_end() const;
   int64_t iterations_done(Time now) const;
   int64_t decoded(Time now) const;
   int64_t iterations_before_shortage() const;

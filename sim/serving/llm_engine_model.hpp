@@ -2,18 +2,31 @@
 // How the replicas of a language model serve it: the engine's settings, and what follows from them and the model's
 // architecture before it is known on which GPUs they run.
 
+#include "core/time.hpp"
 #include "serving/catalog.hpp"
 
 #include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 namespace kisim {
 
 // ITL = base + per_sequence·batch; a prompt takes prefill_base + prefill_per_token·tokens. Seconds.
 struct LinearLaw {
   double base = 0, per_sequence = 0, prefill_base = 0, prefill_per_token = 0;
+};
+
+// Memory behind the KV cache of a replica, as vLLM's KV offloading and LMCache use it: it is given a copy of every full
+// block, forgets those longest not asked for, and what it has of a prompt beyond the cache is read back before the
+// request is scheduled. Writing to it disturbs nobody.
+struct KvTierModel {
+  std::string name;
+  int64_t bytes = 0;
+  double bytes_per_s = 0;  // read; one request after the other
+  Duration latency;        // of each read
 };
 
 struct OperatorTables;
@@ -26,6 +39,8 @@ struct LlmEngineModel {
   // its blocks are free, not only those of its first chunk. long_prefill_token_threshold: no chunk is longer; 0: none.
   bool async_scheduling = false, scheduler_reserve_full_isl = false;
   int32_t long_prefill_token_threshold = 0;
+  bool prefix_caching = true;
+  std::vector<KvTierModel> kv_offload;  // the first is asked first
   int32_t max_model_len = 0;  // tokens of a prompt and its answer together, at most; 0: no limit
   bool jump = true;           // off: every iteration is an event; only to show that jumps change nothing
 

@@ -25,6 +25,7 @@ struct Request {
     Held,        // at the service: no endpoint is ready
     Travelling,  // API and tokeniser of the replica, before its queue
     Waiting,     // in the replica's queue
+    Loading,     // there, while KV of its prompt is read from DRAM or disk
     Formed,      // in a batch that waits for an instance
     Running,     // in a batch
     Backoff,     // at the client, before the next attempt
@@ -79,6 +80,10 @@ struct Request {
   uint64_t decode_start = 0;   // engine iteration at which it joined the decoding
   bool decoding = false;
   int32_t blocks = 0;  // KV blocks held, while prefilling (linear level: for good)
+  int32_t known = 0;   // of them, the first ones that the prefix cache knows
+  int32_t cached = 0;  // tokens of its prompt that this attempt did not compute at first, from the cache or behind it
+  Time loaded;         // when what is read for it from behind the cache is there
+  PromptIdentity identity;
 
   struct Links {
     uint32_t previous = RequestId::kNone, next = RequestId::kNone;
@@ -86,6 +91,7 @@ struct Request {
   std::array<Links, 2> links;
 
   RequestId next() const { return RequestId(links[static_cast<int>(Link::Place)].next); }
+  RequestId previous() const { return RequestId(links[static_cast<int>(Link::Place)].previous); }
 };
 
 class RequestSlab {

@@ -88,10 +88,44 @@ void Serving::route(RequestId id) {
   s.held.push_back(state.requests, id);
 }
 
+// The endpoints of a Service, as its router sees them.
+class Serving::View final : public EndpointView {
+ public:
+  View(const Serving& serving, ServiceId service, const Request& request)
+      : serving_(serving), endpoints_(serving.state.services[service].endpoints), request_(request) {}
+
+  int64_t cached_tokens(uint32_t e) const override { return llm(e) ? engine(e).cached_tokens(request_) : 0; }
+  int64_t prefill_tokens(uint32_t e) const override {
+    int64_t tokens = replica(e).engine.to_prefill;
+    const RequestSlab& requests = serving_.state.requests;
+    for (RequestId r = replica(e).travelling.front(); r.valid(); r = requests[r].next())
+      tokens += requests[r].prompt_tokens;
+    return llm(e) ? tokens : 0;
+  }
+  int64_t kv_tokens(uint32_t e) const override {
+    if (!llm(e)) return 0;
+    return engine(e).kv_blocks_used(serving_.engine_.now()) * serving_.model.models[replica(e).model].engine.block_size;
+  }
+  double kv_usage(uint32_t e) const override { return llm(e) ? engine(e).kv_usage(serving_.engine_.now()) : 0; }
+  uint32_t waiting(uint32_t e) const override { return serving_.waiting(replica(e)); }
+  uint64_t name(uint32_t e) const override { return replica(e).entity; }
+
+ private:
+  ReplicaState& replica(uint32_t e) const { return serving_.state.replicas[endpoints_[e]]; }
+  bool llm(uint32_t e) const { return serving_.model.models[replica(e).model].llm; }
+  LlmEngine engine(uint32_t e) const { return serving_.engine(replica(e)); }
+
+  const Serving& serving_;
+  const std::vector<ReplicaId>& endpoints_;
+  const Request& request_;
+};
+
 void Serving::route_to_endpoint(RequestId id, ServiceId service) {
   ServiceState& s = state.services[service];
   const Request& request = state.requests[id];
-  uint32_t endpoint = model.services[service].router->pick({s.outstanding}, s.memory, s.stream);
+  const View view(*this, service, request);
+  uint32_t endpoint = model.services[service].router->pick(
+      {s.outstanding, &view, request.prompt_tokens, request.identity.own}, s.memory, s.stream);
   // A second request to where the first one is would not be one.
   if (request.second && endpoint < s.endpoints.size() && s.endpoints[endpoint] == state.requests[request.twin].replica)
     endpoint = endpoint + 1 == s.endpoints.size() ? 0 : endpoint + 1;
@@ -118,9 +152,7 @@ void Serving::send(RequestId id, ServiceId service, uint32_t endpoint) {
     return replica.travelling.push_back(state.requests, id);
   }
   const std::optional<Distribution>& frontend = task_of(id).frontend;
-  auto queued = [&] {
-    return replica.travelling.size + (m.llm ? replica.engine.waiting.size : batch(replica).waiting());
-  };
+  auto queued = [&] { return replica.travelling.size + waiting(replica); };
   if (!frontend && m.max_queue_size > 0 && queued() >= static_cast<uint32_t>(m.max_queue_size))
     return attempt_failed(id, Outcome::Dropped);
   if (!request.admitted) {
@@ -301,6 +333,7 @@ void Serving::leave(RequestId id, Outcome outcome) {
       c.ttft.add(ttft.ns);
       if (request.output_tokens > 1) c.tpot.add(tpot.ns);
       c.prompt_tokens += request.prompt_tokens;
+      c.cached_tokens += request.cached;
       c.generated_tokens += request.output_tokens;
     }
     bool met = (!client.slo_e2e || e2e <= *client.slo_e2e) && (!client.slo_ttft || ttft <= *client.slo_ttft) &&
@@ -324,7 +357,7 @@ void Serving::leave(RequestId id, Outcome outcome) {
     r.e2e_s = e2e.to_seconds();
     sink->record(r);
   }
-  if (client.closed_loop) state.completions.push_back({request.source, request.user});
+  if (client.closed_loop) state.completions.push_back({request.source, request.user, outcome == Outcome::Completed});
   state.requests.give_back(id);
 }
 
@@ -519,6 +552,7 @@ ReplicaId Serving::add_replica(ServingModelId model_id, ServiceId service, PodId
   replica.pod = pod;
   const ServingModelModel& m = model.models[model_id];
   replica.accelerator = cluster_.accelerator(pod, m.gpu);
+  replica.entity = cluster_.pod_entity(pod);
   replica.since = engine_.now();
   replica.busy.reset(engine_.now());
   if (m.llm) {
@@ -592,6 +626,7 @@ void Serving::take_all(ReplicaState& replica, Take take) {
     take(request);
   };
   while (!replica.travelling.empty()) take_out(replica.travelling.front());
+  while (!replica.engine.loading.empty()) take_out(replica.engine.loading.back());
   while (!replica.engine.waiting.empty()) take_out(replica.engine.waiting.back());
   while (!replica.engine.running.empty()) take_out(replica.engine.running.back());
   for (BatchModelState& m : replica.batch.models) {
@@ -622,21 +657,30 @@ void Serving::stop_server(ReplicaId id) {
 
 // ---- what others read ----
 
+// In its queue; those whose KV is being read count as waiting, as in vLLM.
+uint32_t Serving::waiting(ReplicaState& replica) const {
+  if (!model.models[replica.model].llm) return batch(replica).waiting();
+  return replica.engine.waiting.size + static_cast<uint32_t>(replica.engine.loading.size());
+}
+
 ReplicaGauges Serving::gauges(ReplicaId id) const {
   ReplicaState& replica = state.replicas[id];
   ReplicaGauges g;
   g.completed = replica.completed;
+  g.waiting = waiting(replica);
   g.busy_ns = replica.busy.integral(engine_.now());
   if (model.models[replica.model].llm) {
     g.running = replica.engine.running.size;
-    g.waiting = replica.engine.waiting.size;
     g.preemptions = replica.engine.preemptions;
     g.kv_usage = engine(replica).kv_usage(engine_.now());
     g.prompt_tokens = replica.engine.prefilled_tokens;
     g.generated_tokens = engine(replica).generated_tokens(engine_.now());
+    g.prefix_queries = replica.engine.prefix_queries;
+    g.prefix_hits = replica.engine.prefix_hits;
+    g.tier_queries = replica.engine.tier_queries;
+    g.tier_hits = replica.engine.tier_hits;
   } else {
     g.running = batch(replica).running();
-    g.waiting = batch(replica).waiting();
   }
   return g;
 }
@@ -710,13 +754,15 @@ void Serving::check_replica(ReplicaId id) const {
   KISIM_INVARIANT(replica.busy.integral(now) <= (now - replica.since).ns,
                   "replica {} was busy for longer than it lives", id.value);
   const ServingModelModel& m = model.models[replica.model];
-  if (!m.llm) batch(replica).check();
-  if (!m.llm || m.engine.detail == LlmEngineModel::Detail::Linear) return;
+  if (!m.llm) return batch(replica).check();
+  engine(replica).check();
+  if (m.engine.detail == LlmEngineModel::Detail::Linear) return;
   // Every token that the engine made was sent to a request that left or is still there.
   uint64_t sent = replica.tokens_left;
   for (const RequestList* list : {&replica.engine.waiting, &replica.engine.running})
     for (uint32_t r = list->head; r != RequestId::kNone; r = state.requests[RequestId(r)].links[0].next)
       sent += engine(replica).generated(state.requests[RequestId(r)]);
+  for (RequestId r : replica.engine.loading) sent += state.requests[r].generated;
   KISIM_INVARIANT(sent == replica.engine.generated_tokens, "replica {} made {} tokens and sent {}", id.value,
                   replica.engine.generated_tokens, sent);
 }

@@ -56,6 +56,8 @@ struct ReplicaGauges {
   double kv_usage = 0;  // share of KV blocks in use; 0 for batch servers
   // counters since its start; tokens as the engine computes and sends them, recomputed prompts included
   uint64_t completed = 0, prompt_tokens = 0, generated_tokens = 0, preemptions = 0;
+  // tokens of admitted prompts that were looked up in the prefix cache and found there, and behind it
+  uint64_t prefix_queries = 0, prefix_hits = 0, tier_queries = 0, tier_hits = 0;
   __int128 busy_ns = 0;  // ∫ busy dt
 };
 
@@ -64,6 +66,7 @@ struct ReplicaState {
   ServingModelId model;
   ServiceId service;
   PodId pod;
+  uint64_t entity = 0;    // its pod's
   uint32_t endpoint = 0;  // its place among the service's endpoints while Ready
   bool lost = false;      // nobody answers there; requests hang, as if travelling
   Accelerator accelerator;
@@ -200,6 +203,7 @@ class Serving {
   // attempts
   void route(RequestId id);
   void route_to_endpoint(RequestId id, ServiceId service);
+  class View;
   void release(ServiceId service);
   void send(RequestId id, ServiceId service, uint32_t endpoint);
   void enqueue(RequestId id);
@@ -227,6 +231,7 @@ class Serving {
   void stop_server(ReplicaId id);
   template <class Take>
   void take_all(ReplicaState& replica, Take take);
+  uint32_t waiting(ReplicaState& replica) const;
   void check_replica(ReplicaId id) const;
 
   Cluster& cluster_;

@@ -20,6 +20,8 @@ void Serving::submit(const Arrival& arrival) {
   request.entity = hash_combine(client.entity, arrival.ordinal);
   request.prompt_tokens = arrival.prompt_tokens;
   request.output_tokens = std::max(1, arrival.output_tokens);
+  request.identity = arrival.identity;
+  if (request.identity.own == 0) request.identity.own = request.entity;
   request.samples = task.samples;
   request.priority = task.priority;
   request.queue_timeout = task.queue_timeout;
@@ -52,6 +54,7 @@ void Serving::attempt(RequestId id) {
   request.replica = {};
   request.answered = false;
   request.step = 0;
+  request.cached = 0;
   if (client.timeout.ns > 0) {
     request.deadline = engine_.now() + client.timeout;
     c.deadlines.push_back(state.requests, id);
@@ -257,6 +260,7 @@ void Serving::hedge(RequestId first_id) {
   second.task = first.task;
   second.prompt_tokens = first.prompt_tokens;
   second.output_tokens = first.output_tokens;
+  second.identity = first.identity;
   second.samples = first.samples;
   second.priority = first.priority;
   second.queue_timeout = first.queue_timeout;
@@ -294,6 +298,7 @@ RequestId Serving::first_answer(RequestId id) {
   first.replica = answered.replica;
   first.scheduled = answered.scheduled;
   first.first_token = answered.first_token;
+  first.cached = answered.cached;
   first.twin = {};
   ++state.clients[first.source].hedges_won;
   state.requests.give_back(id);

@@ -95,7 +95,7 @@ bool ServingRig::step(Time until) {
   } else if (auto arrival = traffic_.on_event(event)) {
     serving_.submit(*arrival);
   }
-  for (const Completion& c : serving_state_.completions) traffic_.completed(c.source, c.user);
+  for (const Completion& c : serving_state_.completions) traffic_.completed(c);
   serving_state_.completions.clear();
   return true;
 }

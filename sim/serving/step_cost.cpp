@@ -1,5 +1,6 @@
 #include "serving/step_cost.hpp"
 
+#include "cluster/topology.hpp"
 #include "serving/operator_tables.hpp"
 
 #include <cmath>
@@ -60,6 +61,8 @@ LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Acceler
 
   double room = static_cast<double>(accelerator.memory_bytes) * model.memory_utilization - model.fixed_bytes(gpus);
   cost.kv_blocks = static_cast<int64_t>(std::floor(room / model.block_bytes()));
+
+  cost.host_bytes_per_s = pcie_gbs(gpu.pcie_gen) * 1e9 * gpus;
 
   double decoding = per_sequence + engine.kv_factor * kv_token / bandwidth * LlmCost::kNominalContext;
   // A prompt of some length reads about all experts, a small batch about none beyond those of its sequences.

@@ -60,7 +60,8 @@ struct LlmCost {
   int64_t per_kv_token_ps = 0;
   int64_t per_prefill_token_ps = 0;
   double per_attention_ps = 0;
-  int64_t kv_blocks = 0;  // that fit beside the weights
+  int64_t kv_blocks = 0;        // that fit beside the weights
+  double host_bytes_per_s = 0;  // over PCIe, from the host's memory to all its GPUs; 0: not said
   LinearLaw linear;
   std::shared_ptr<const OperatorTables> tables;
 

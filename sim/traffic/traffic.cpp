@@ -27,6 +27,13 @@ int32_t to_tokens(double value, int32_t least) {
   return static_cast<int32_t>(std::clamp<double>(value + 0.5, least, INT32_MAX));
 }
 
+int32_t sum(int32_t tokens, int64_t more) { return static_cast<int32_t>(std::min<int64_t>(tokens + more, INT32_MAX)); }
+
+uint64_t id_space(const SourceModel& source) { return hash_combine(source.entity, hash_text("ids")); }
+
+// The ordinal of the first request of a source's n-th session.
+uint64_t first_turn(uint64_t session) { return session * SessionModel::kMostTurns; }
+
 }  // namespace
 
 Traffic::Traffic(const TrafficModel& model, TrafficState& state, Engine& engine)
@@ -69,10 +76,16 @@ std::optional<Arrival> Traffic::on_event(const Event& event) {
   return arrival;
 }
 
-void Traffic::completed(uint32_t source, uint32_t user) {
-  UserState& u = state.sources[source].users[user];
+void Traffic::completed(const Completion& completion) {
+  const SourceModel& m = model.sources[completion.source];
+  SourceState& s = state.sources[completion.source];
+  UserState& u = s.users[completion.user];
   u.waiting = false;
-  if (u.here) schedule_user(source, user);
+  if (m.session.on && !(completion.answered && goes_on(m, u.session))) u.session.turns = u.session.turn;
+  if (m.pattern != SourceModel::Pattern::Users && u.session.turn == u.session.turns)
+    s.free_users.push_back(completion.user);
+  else if (u.here)
+    schedule_user(completion.source, completion.user);
 }
 
 void Traffic::schedule_next(uint32_t source) {
@@ -137,7 +150,9 @@ uint64_t Traffic::copies_of(const SourceModel& source, uint64_t row) const {
 
 void Traffic::schedule_user(uint32_t source, uint32_t user) {
   UserState& u = state.sources[source].users[user];
-  double think = model.sources[source].think.draw(u.think);
+  const SourceModel& m = model.sources[source];
+  const bool in_session = u.session.turn < u.session.turns;
+  double think = (in_session ? m.session.think : m.think).draw(u.think);
   if (auto at = later(engine_.now(), think))
     u.thinking = engine_.schedule(*at, Priority::Arrival, kUserReady, source, user);
 }
@@ -154,6 +169,7 @@ void Traffic::set_users(uint32_t source, int32_t users) {
   for (; s.present > users; --s.present) {
     UserState& u = s.users[s.present - 1];
     u.here = false;
+    u.session.turns = u.session.turn;
     engine_.cancel(u.thinking);
   }
   for (; s.present < users; ++s.present) {
@@ -166,10 +182,18 @@ void Traffic::set_users(uint32_t source, int32_t users) {
 Arrival Traffic::next_request(uint32_t source) {
   const SourceModel& m = model.sources[source];
   SourceState& s = state.sources[source];
+  if (m.session.on) return request_of_user(source, open_session(source));
   Arrival arrival{source, s.ordinal++};
   draw_sizes(m, arrival);
-  if (m.pattern != SourceModel::Pattern::Trace) return arrival;
+  if (m.pattern != SourceModel::Pattern::Trace) {
+    add_prefix(m, arrival.ordinal, arrival);
+    return arrival;
+  }
   const TraceColumns& trace = *m.trace;
+  if (!trace.first_id.empty()) {
+    const uint32_t *first = &trace.first_id[s.row - 1], *id = trace.ids.data() + first[0];
+    arrival.identity = {id, first[1] - first[0], trace.id_tokens, id_space(m)};
+  }
   if (!trace.prompt_tokens.empty()) arrival.prompt_tokens = std::max(0, trace.prompt_tokens[s.row - 1]);
   if (!trace.output_tokens.empty()) arrival.output_tokens = std::max(1, trace.output_tokens[s.row - 1]);
   --s.copies;
@@ -179,13 +203,78 @@ Arrival Traffic::next_request(uint32_t source) {
 Arrival Traffic::request_of_user(uint32_t source, uint32_t user) {
   const SourceModel& m = model.sources[source];
   SourceState& s = state.sources[source];
-  ++s.ordinal;
-  s.users[user].waiting = true;
-  s.users[user].thinking = {};
-  Arrival arrival{source, s.users[user].sent++ * static_cast<uint64_t>(m.users) + user};
+  UserState& u = s.users[user];
+  u.waiting = true;
+  u.thinking = {};
+  if (m.pattern == SourceModel::Pattern::Users) ++s.ordinal;
+  Arrival arrival{source};
   arrival.user = user;
-  draw_sizes(m, arrival);
+  const bool over = u.session.turn == u.session.turns;
+  if (over) arrival.ordinal = u.sent++ * static_cast<uint64_t>(m.users) + user;
+  if (!m.session.on) {
+    draw_sizes(m, arrival);
+    add_prefix(m, arrival.ordinal, arrival);
+    return arrival;
+  }
+  if (over) u.session = new_session(m, arrival.ordinal);
+  u.session.history += draw_turn(m, u.session, arrival);
+  ++u.session.turn;
   return arrival;
+}
+
+uint32_t Traffic::open_session(uint32_t source) {
+  const SourceModel& m = model.sources[source];
+  SourceState& s = state.sources[source];
+  if (s.free_users.empty()) {
+    s.free_users.push_back(static_cast<uint32_t>(s.users.size()));
+    s.users.emplace_back();
+  }
+  const uint32_t user = s.free_users.back();
+  s.free_users.pop_back();
+  const uint64_t ordinal = s.ordinal++;
+  s.users[user] = {stream_of(model, m, first_turn(ordinal), Purpose::Think)};
+  s.users[user].session = new_session(m, ordinal);
+  s.users[user].here = true;
+  return user;
+}
+
+SessionState Traffic::new_session(const SourceModel& source, uint64_t ordinal) const {
+  Stream stream = stream_of(model, source, first_turn(ordinal), Purpose::Turns);
+  const auto most = static_cast<int32_t>(SessionModel::kMostTurns);
+  return {ordinal, 0, std::min(to_tokens(source.session.turns.draw(stream), 1), most), 0};
+}
+
+// The session's next request. Returns the tokens that it adds to what was said: its own and those of its answer.
+int64_t Traffic::draw_turn(const SourceModel& source, const SessionState& session, Arrival& arrival) const {
+  const uint64_t first = first_turn(session.ordinal);
+  arrival.ordinal = first + static_cast<uint64_t>(session.turn);
+  draw_sizes(source, arrival);
+  const int64_t more = int64_t{arrival.prompt_tokens} + arrival.output_tokens;
+  arrival.prompt_tokens = sum(arrival.prompt_tokens, session.history);
+  add_prefix(source, first, arrival);
+  arrival.identity.own = hash_combine(source.entity, first);
+  return more;
+}
+
+bool Traffic::goes_on(const SourceModel& source, const SessionState& session) const {
+  if (session.turn == session.turns) return false;
+  if (source.session.max_tokens == 0) return true;
+  Arrival next;
+  draw_turn(source, session, next);
+  return int64_t{next.prompt_tokens} + next.output_tokens <= source.session.max_tokens;
+}
+
+// What its group has in front of the prompt. `ordinal`: of the request, or of its session's first.
+void Traffic::add_prefix(const SourceModel& source, uint64_t ordinal, Arrival& arrival) const {
+  const PrefixModel& prefix = source.prefix;
+  if (prefix.groups.empty()) return;
+  Stream stream = stream_of(model, source, ordinal, Purpose::Prefix);
+  const int64_t group = draw_zipf(stream, static_cast<int64_t>(prefix.groups.size()), prefix.zipf) - 1;
+  arrival.identity.id = &prefix.groups[static_cast<size_t>(group)];
+  arrival.identity.ids = 1;
+  arrival.identity.id_tokens = prefix.tokens;
+  arrival.identity.id_space = id_space(source);
+  arrival.prompt_tokens = sum(arrival.prompt_tokens, prefix.tokens);
 }
 
 void Traffic::draw_sizes(const SourceModel& source, Arrival& arrival) const {

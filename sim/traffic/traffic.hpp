@@ -2,6 +2,10 @@
 // Traffic: when requests arrive and what they ask for. Knows nothing of who serves them.
 //
 // The n-th request of a source has sizes drawn from (seed, source, n): two policies on one seed see the same requests.
+//
+// With sessions, what arrives (or what a user of a closed loop begins) is a session of several turns. A turn's prompt
+// is all that was said before, prompts and answers, and new tokens; after its answer the next one is thought about. A
+// session ends early with a turn that got no answer, or whose successor would be too long.
 
 #include "core/distribution.hpp"
 #include "core/engine.hpp"
@@ -19,12 +23,30 @@ namespace kisim {
 struct TraceColumns {
   std::vector<int64_t> time_ns;
   std::vector<int32_t> prompt_tokens, output_tokens;
+  // Ids of the prompts' blocks of id_tokens tokens, each standing for all that is before it, too; those of row r are
+  // ids[first_id[r]] to ids[first_id[r + 1]]. Without any: empty.
+  std::vector<uint32_t> ids, first_id;
+  int32_t id_tokens = 0;
 };
 
 // From `at` on there are that many users.
 struct UserStep {
   Time at;
   int32_t users = 0;
+};
+
+// Tokens in front of every prompt that are the same for all of a group.
+struct PrefixModel {
+  std::vector<uint32_t> groups;  // their ids; empty: no such tokens
+  int32_t tokens = 0;
+  double zipf = 0;  // the k-th group is taken with a probability as k^-zipf; 0: all alike
+};
+
+struct SessionModel {
+  static constexpr uint64_t kMostTurns = 1024;
+  bool on = false;
+  Distribution turns, think;  // think: seconds from an answer to the next turn
+  int32_t max_tokens = 0;     // of a turn's prompt and answer; 0: no limit
 };
 
 struct SourceModel {
@@ -42,6 +64,8 @@ struct SourceModel {
   std::vector<UserStep> steps;       // in order of time; empty: `users` all the time
   std::vector<double> task_weights;  // cumulative, by kind of request; empty: there is one kind
   Distribution think, prompt, output;
+  PrefixModel prefix;
+  SessionModel session;
 };
 
 struct TrafficModel {
@@ -49,21 +73,32 @@ struct TrafficModel {
   uint64_t seed = 0;
 };
 
+// The n-th session of a source; in a closed loop counted as requests are without sessions. Its turn t is the request of
+// ordinal n · kMostTurns + t.
+struct SessionState {
+  uint64_t ordinal = 0;
+  int32_t turn = 0, turns = 0;
+  int64_t history = 0;  // tokens said, the turn under way and its answer included
+};
+
+// A user of a closed loop, or an open source's session.
 struct UserState {
   Stream think;
-  uint64_t sent = 0;
+  uint64_t sent = 0;  // requests, or sessions
+  SessionState session;
   bool here = false;     // or gone, once its request has left
   bool waiting = false;  // for an answer
   EventHandle thinking;
 };
 
 struct SourceState {
-  Stream arrivals;               // of the arrival process
-  uint64_t ordinal = 0;          // requests made so far
-  uint64_t row = 0;              // trace: rows opened so far
-  uint64_t copies = 0;           // trace: copies of the last of them still to send
-  std::vector<UserState> users;  // closed loop
-  int32_t present = 0;           // of them: the first
+  Stream arrivals;                   // of the arrival process
+  uint64_t ordinal = 0;              // requests made so far
+  uint64_t row = 0;                  // trace: rows opened so far
+  uint64_t copies = 0;               // trace: copies of the last of them still to send
+  std::vector<UserState> users;      // closed loop, or sessions
+  int32_t present = 0;               // of them: the first
+  std::vector<uint32_t> free_users;  // of sessions that are over
 };
 
 struct TrafficState {
@@ -81,8 +116,8 @@ class Traffic {
   // The request that arrives with this event; also schedules the source's next event. Empty if the event only moved
   // the process on (a long row of thinned arrivals).
   std::optional<Arrival> on_event(const Event& event);
-  // A closed-loop user's request has left: the user thinks, then sends again, or goes.
-  void completed(uint32_t source, uint32_t user);
+  // A request of a closed loop or a session has left: its user thinks, then sends again, or goes.
+  void completed(const Completion& completion);
 
   const TrafficModel& model;
   TrafficState& state;
@@ -101,6 +136,11 @@ class Traffic {
   Arrival next_request(uint32_t source);
   Arrival request_of_user(uint32_t source, uint32_t user);
   void draw_sizes(const SourceModel& source, Arrival& arrival) const;
+  void add_prefix(const SourceModel& source, uint64_t ordinal, Arrival& arrival) const;
+  uint32_t open_session(uint32_t source);
+  SessionState new_session(const SourceModel& source, uint64_t ordinal) const;
+  int64_t draw_turn(const SourceModel& source, const SessionState& session, Arrival& arrival) const;
+  bool goes_on(const SourceModel& source, const SessionState& session) const;
 
   Engine& engine_;
   std::vector<DiurnalRate> diurnal_;  // by source

@@ -146,7 +146,7 @@ TEST_CASE("summary: JSON has the contract's fields in its order") {
                                                            "timed_out", "in_flight", "retried"});
   CHECK(keys(json["latency_s"]) == std::vector<std::string>{"e2e", "queue", "ttft", "tpot"});
   CHECK(keys(json["latency_s"]["e2e"]) == std::vector<std::string>{"mean", "p50", "p90", "p95", "p99", "max"});
-  CHECK(keys(json["tokens"]) == std::vector<std::string>{"prompt", "generated", "per_s"});
+  CHECK(keys(json["tokens"]) == std::vector<std::string>{"prompt", "cached", "generated", "per_s"});
   CHECK(keys(json["slo"]) == std::vector<std::string>{"attainment", "goodput_per_s"});
   CHECK(keys(json["gpu"]) == std::vector<std::string>{"hours_allocated", "hours_busy", "utilization"});
   CHECK(keys(json["replicas"]["default/llama"]) == std::vector<std::string>{"mean", "max", "scale_ups", "scale_downs"});

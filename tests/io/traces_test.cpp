@@ -1,6 +1,7 @@
 #include "core/error.hpp"
 #include "io/decimal_time.hpp"
 #include "io/input.hpp"
+#include "serving/kv_cache.hpp"
 #include "shared_data.hpp"
 
 #include <zlib.h>
@@ -212,7 +213,7 @@ TEST_CASE("a bad trace is refused with file, line and column") {
     CHECK_THROWS_WITH(parse(row.text), Contains(row.message));
   }
   CHECK_THROWS_WITH(parse(head + "1,2,3\n", {"xml"}),
-                    "scenario.yaml:3:5: format: found 'xml', allowed: auto, azure, csv, jsonl");
+                    "scenario.yaml:3:5: format: found 'xml', allowed: auto, azure, csv, jsonl, mooncake");
   CHECK_THROWS_WITH(parse(head + "1,2,3\n", with_unit("min")),
                     "scenario.yaml:3:5: timeUnit: found 'min', allowed: s, ms, us, ns, datetime");
 }
@@ -301,4 +302,60 @@ TEST_CASE("the Azure conversation trace is read whole") {
   TraceFormat azure;
   azure.name = "azure";
   CHECK(read_trace(path, azure, {})->time_ns == trace->time_ns);
+}
+
+TEST_CASE("a Mooncake trace is told by its members, with the ids of its blocks", "[traces]") {
+  const std::string text =
+      "{\"timestamp\": 3000, \"input_length\": 700, \"output_length\": 7, \"hash_ids\": [5, 9]}\n"
+      "{\"timestamp\": 1000, \"input_length\": 512, \"output_length\": 8, \"hash_ids\": [5]}\n"
+      "{\"timestamp\": 2000, \"input_length\": 3, \"output_length\": 9, \"hash_ids\": []}\n";
+  auto trace = parse(text, {}, "t.jsonl");
+  CHECK(trace->time_ns == std::vector<int64_t>{0, 1'000'000'000, 2'000'000'000});
+  CHECK(trace->prompt_tokens == std::vector<int32_t>{512, 3, 700});
+  CHECK(trace->ids == std::vector<uint32_t>{5, 5, 9});
+  CHECK(trace->first_id == std::vector<uint32_t>{0, 1, 1, 3});
+  CHECK(trace->id_tokens == 512);
+
+  TraceFormat plain{"jsonl", "timestamp", "input_length", "output_length", "ms"};
+  CHECK(parse(text, plain, "t.jsonl")->first_id.empty());
+  plain.ids = "hash_ids";
+  plain.id_tokens = 128;
+  CHECK_THROWS_WITH(parse("{\"timestamp\": 0, \"input_length\": 129, \"output_length\": 1, \"hash_ids\": [1, 2, 3]}",
+                          plain, "t.jsonl"),
+                    Contains("t.jsonl:1:73: hash_ids: found 3 ids of 128 tokens for a prompt of 129"));
+  for (const char* bad : {"7", "[-1]", "[1, \"a\"]", "[[1]]", "[4294967296]", "null"})
+    CHECK_THROWS_WITH(
+        parse("{\"timestamp\": 0, \"input_length\": 900, \"output_length\": 1, \"hash_ids\": " + std::string(bad) + "}",
+              plain, "t.jsonl"),
+        Contains("hash_ids: found no list of block ids"));
+}
+
+// The known bound of the conversation trace: 182,790 of 288,500 blocks come for the first time.
+TEST_CASE("an infinite cache of the Mooncake trace gives its reuse, smaller ones less and less", "[traces]") {
+  const std::string path = shared_file("data/traces/mooncake/conversation_trace.jsonl.gz");
+  if (path.empty()) return;
+  auto trace = read_trace(path, {}, {});
+  REQUIRE(trace->time_ns.size() == 12031);
+  CHECK(trace->ids.size() == 288500);
+  auto hits = [&](int64_t blocks) {
+    KvCache cache(blocks);
+    int64_t found = 0;
+    for (size_t row = 0; row < trace->time_ns.size(); ++row) {
+      const uint32_t first = trace->first_id[row], count = trace->first_id[row + 1] - first;
+      const PromptIdentity identity{trace->ids.data() + first, count, trace->id_tokens, 0, row + 1};
+      const KvPath blocks_of(identity, int64_t{count} * trace->id_tokens,
+                             trace->id_tokens);  // partial last blocks count, too
+      found += cache.find(blocks_of, count).blocks;
+      cache.keep(blocks_of, count);
+    }
+    return found;
+  };
+  CHECK(hits(288500) == 288500 - 182790);
+  int64_t before = 0;
+  for (int64_t blocks : {300, 1000, 3000, 10000, 30000, 100000}) {
+    const int64_t found = hits(blocks);
+    CHECK(found > before);
+    before = found;
+  }
+  CHECK(before < 288500 - 182790);
 }

@@ -60,8 +60,8 @@ TEST_CASE("compiling names what does not fit together") {
 
   s = base();
   s.routers = {{"llama", {"fastest", {}, {}}}};
-  CHECK_THAT(complaint(s),
-             Catch::Contains("found 'fastest', allowed: least-requests, power-of-two, random, round-robin"));
+  CHECK_THAT(complaint(s), Catch::Contains("found 'fastest', allowed: kv-usage-aware, least-requests, power-of-two, "
+                                           "prefix-aware, random, round-robin, session-affinity"));
 
   s = base();
   s.autoscalers = {{"lama", {"hpa", {}, {}}}};

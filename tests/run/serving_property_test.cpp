@@ -51,12 +51,14 @@ class Dice {
 // --- a scenario as lines that can be left out one by one
 
 struct Document {
-  std::string head;
-  std::vector<std::string> models, traffic, faults, actions, manifests;
+  std::string head, policies;
+  std::vector<std::string> models, routers, traffic, faults, actions, manifests;
 
   std::vector<std::vector<std::string>*> lists() { return {&actions, &faults, &traffic, &manifests}; }
   std::string text() const {
     std::string out = document(head);
+    if (!policies.empty() || !routers.empty()) out += "  policies:\n" + policies;
+    if (!routers.empty()) out += fmt::format("    router: {{{}}}\n", fmt::join(routers, ", "));
     auto section = [&](const char* name, const std::vector<std::string>& lines) {
       if (!lines.empty()) out += fmt::format("  {}:\n", name);
       for (const std::string& line : lines) out += "    " + line + "\n";
@@ -106,10 +108,9 @@ class Author {
                             dice_.one_in(3) ? dice_.number(1, 60) : 0, seed);
     out_.head += fmt::format(kFixed, dice_.pick({"none", "none", "upstream"}));
     bool shares_ignore_each_other = dice_.one_in(2);
-    if (policy_ || shares_ignore_each_other) out_.head += "  policies:\n";
-    if (shares_ignore_each_other) out_.head += "    interference: {gpu-milli: {name: none}}\n";
+    if (shares_ignore_each_other) out_.policies += "    interference: {gpu-milli: {name: none}}\n";
     if (policy_)
-      out_.head += fmt::format(
+      out_.policies += fmt::format(
           "    mig: {{name: repartition, configs: [balanced, half, all-1g.10gb, all-disabled], nodeSelector: "
           "{{cuttable: \"yes\"}}, interval: {}s, takes: {}s, delay: {}s, coolDown: {}s, maxEvictions: {}, timeout: "
           "60s}}\n",
@@ -206,6 +207,10 @@ class Author {
     deployment(app, pool, tensor_parallel, tenths, dice_.number(1, pool.devices), "");
     out_.manifests.push_back(fmt::format(
         "{{apiVersion: v1, kind: Service, metadata: {{name: {0}}}, spec: {{selector: {{app: {0}}}}}}}", app));
+    if (dice_.one_in(2))
+      out_.routers.push_back(fmt::format("{}: {{name: {}}}", app,
+                                         dice_.pick({"least-requests", "prefix-aware", "kv-usage-aware",
+                                                     "session-affinity", "session-affinity, maxLoad: 1.2"})));
     std::string start =
         fmt::format("startup: {{container: {}, weights: {}GiB}}", random_seconds(100, 5000), dice_.number(0, 16));
     bool ahead = dice_.one_in(3);  // batches formed before an instance is free, which no queue policy may reorder
@@ -227,6 +232,11 @@ class Author {
         "{:.3f}, maxQueueSize: {}, {}",
         app, llm.name, tensor_parallel, dice_.number(2, 64), utilization, dice_.one_in(2) ? dice_.number(1, 40) : 0,
         start);
+    if (dice_.one_in(4))
+      common += ", prefixCaching: false";
+    else if (dice_.one_in(3))
+      return fmt::format("{}: {{{}, kvOffload: [{{tier: dram, size: {}MiB}}, {{tier: nvme4, size: {}GiB}}]}}", app,
+                         common, dice_.number(1, 2000), dice_.number(1, 8));
     if (dice_.one_in(2)) return fmt::format("{}: {{{}}}", app, common);
     if (dice_.one_in(3)) return fmt::format("{}: {{{}, detail: linear}}", app, common);
     return fmt::format("{0}: {{{1}, detail: linear, latency: {{base: {2}, perItem: {3}, prefillBase: {3}}}}}", app,
@@ -261,9 +271,16 @@ class Author {
                                                         random_seconds(500, 4000))
                                           : fmt::format("{{constant: {{rate: {}/s}}}}", rate);
     std::string line = fmt::format("{}: {{service: {}, pattern: {}", name, app, pattern);
-    if (llm)
-      line += ", request: {prompt: {lognormal: {median: 500, sigma: 0.9}}, output: {geometric: {mean: 150}}}";
-    else
+    if (llm) {
+      std::string prefix = fmt::format(", prefix: {{tokens: {}, groups: {}, zipf: 0.{}}}", dice_.number(1, 600),
+                                       dice_.number(1, 8), dice_.number(0, 9));
+      line += fmt::format(
+          ", request: {{prompt: {{lognormal: {{median: 500, sigma: 0.9}}}}, output: {{geometric: {{mean: 150}}}}{}}}",
+          dice_.one_in(2) ? prefix : "");
+      if (dice_.one_in(3))
+        line += fmt::format(", session: {{turns: {{geometric: {{mean: {}}}}}, think: {}, maxTokens: {}}}",
+                            dice_.number(1, 5), random_seconds(100, 9000), dice_.number(0, 4000));
+    } else
       line += fmt::format(", tasks: {{a: {{weight: 3, samples: 1}}, b: {{priority: {}, queueTimeout: {}}}}}",
                           dice_.number(0, levels), dice_.one_in(2) ? seconds(5, 2000) : "0s");
     if (!dice_.one_in(4)) line += fmt::format(", timeout: {}", seconds(200, 20'000));
@@ -557,8 +574,10 @@ class Onlooker {
   // Of the memory that it has, the share that it may use holds the weights, what else the engine takes, and all KV.
   void memory_suffices(size_t r, const ReplicaState& replica, const LlmEngineModel& engine) {
     const LlmCost& cost = replica.cost;
-    int64_t held = cost.kv_blocks - replica.engine.free_blocks;
+    int64_t held = cost.kv_blocks - replica.engine.kv.free_blocks();
     if (held < 0 || held > cost.kv_blocks) complain("replica {} holds {} KV blocks of {}", r, held, cost.kv_blocks);
+    if (replica.engine.prefix_hits > replica.engine.prefix_queries)
+      complain("replica {} found {} tokens of {}", r, replica.engine.prefix_hits, replica.engine.prefix_queries);
     bool empty = replica.engine.running.empty() && !replica.engine.stepping && replica.timer_at == Time::max();
     if (empty && !replica.lost && held != 0) complain("replica {} is empty and holds {} KV blocks", r, held);
     auto llm = std::find_if(kLlms.begin(), kLlms.end(), [&](const Llm& l) { return engine.llm.name == l.name; });

@@ -27,6 +27,7 @@ struct Sent {
   Time at;
   int32_t prompt, output;
   Time abort = Time::max();
+  PromptIdentity identity = {};
 };
 
 struct Result {
@@ -85,6 +86,7 @@ struct Bench {
           slab[id].prompt_tokens = sent[i].prompt;
           slab[id].output_tokens = sent[i].output;
           slab[id].scheduled = slab[id].first_token = Time::max();
+          slab[id].identity = sent[i].identity;
           index[id] = i;
           engine.enqueue(id, outer);
         } else {
@@ -112,6 +114,13 @@ std::vector<Sent> random_load(uint64_t seed, int n, double rate, double abort_sh
     Sent s{Time{} + Duration::seconds(t), static_cast<int32_t>(stream.below(1500)) + 1,
            static_cast<int32_t>(stream.below(300)) + 1};
     if (stream.uniform() < abort_share) s.abort = s.at + Duration::seconds(draw_exponential(stream, 1.0));
+    // Three of four begin with the 250 tokens of a group; every tenth is a question that was asked before.
+    static constexpr uint32_t kGroups[] = {0, 1, 2};
+    const uint32_t group = stream.below(4);
+    if (group < 3) s.identity = {&kGroups[group], 1, 250, 5};
+    const bool again = i >= 10 && stream.below(10) == 0;
+    if (again) s.prompt = sent[sent.size() - 10].prompt, s.identity = sent[sent.size() - 10].identity;
+    if (!again) s.identity.own = 100 + static_cast<uint64_t>(i);
     sent.push_back(s);
   }
   return sent;
@@ -143,15 +152,19 @@ TEST_CASE("jumps end at the same nanosecond as single iterations") {
   Case c = GENERATE(Case{"light", 30000, 256, 8192, 2, 0}, Case{"busy", 30000, 256, 2048, 25, 0.1},
                     Case{"few sequences", 30000, 8, 8192, 10, 0.1}, Case{"short of memory", 400, 256, 2048, 20, 0.3},
                     Case{"small budget", 3000, 64, 128, 10, 0.2});
-  enum class How { Mixed, Async, PrefillFirst };
-  How how = GENERATE(How::Mixed, How::Async, How::PrefillFirst);
-  bool async = how == How::Async;
-  INFO(c.name << (async ? ", asynchronous scheduling" : how == How::Mixed ? "" : ", prompts first"));
+  const std::string how = GENERATE("", "asynchronous scheduling", "prompts first", "no prefix caching", "offload",
+                                   "prompts first, offload");
+  INFO(c.name << ", " << how);
+  const bool offload = how.ends_with("offload");
+  const bool async = how == "asynchronous scheduling";
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     auto sent = random_load(seed, 400, c.rate, c.aborts);
     LlmEngineModel model{LlmEngineModel::Detail::Iteration, c.seqs, c.tokens, 16, true};
     model.async_scheduling = model.scheduler_reserve_full_isl = async;
-    model.profile.prefill_first = how == How::PrefillFirst;
+    model.prefix_caching = how != "no prefix caching";
+    model.llm.layers = 32, model.llm.kv_heads = 8, model.llm.head_dim = 128;  // 2 MiB per block
+    if (offload) model.kv_offload = {{"dram", 1ll << 30, 2e9, 1_us}, {"nvme4", 8ll << 30, 1e9, 80_us}};
+    model.profile.prefill_first = how.starts_with("prompts first");
     Bench jumping(model, cost_of(c.blocks));
     model.jump = false;
     Bench stepping(model, cost_of(c.blocks));
@@ -166,11 +179,75 @@ TEST_CASE("jumps end at the same nanosecond as single iterations") {
     uint64_t sent_tokens = 0;
     for (const Result& r : a) sent_tokens += r.generated;
     CHECK(sent_tokens == jumping.state.generated_tokens);
-    CHECK(jumping.state.free_blocks == c.blocks);
+    jumping.engine.check();
+    CHECK(jumping.state.kv.free_blocks() == c.blocks);
+    CHECK((jumping.state.prefix_hits > 0) == model.prefix_caching);
+    if (c.blocks == 400 || !offload) CHECK((jumping.state.tier_hits > 0) == offload);
+    CHECK(jumping.state.prefix_hits == stepping.state.prefix_hits);
+    CHECK(jumping.state.prefix_hits <= jumping.state.prefix_queries);
+    CHECK(jumping.state.kv.cached_blocks() == stepping.state.kv.cached_blocks());
     CHECK(jumping.state.context == 0);
     CHECK(jumping.state.decoding == 0);
     CHECK(std::all_of(jumping.state.phase.begin(), jumping.state.phase.end(), [](int32_t n) { return n == 0; }));
   }
+}
+
+TEST_CASE("what a prompt has in the cache is not computed again, only read") {
+  Bench bench({}, cost_of(1000));
+  const LlmCost& c = bench.cost;
+  PromptIdentity same{nullptr, 0, 0, 0, 7};
+  // A session: the second prompt is the first one, its answer of 33 tokens and 67 new ones.
+  auto results = bench.run({{Time{0}, 400, 33, Time::max(), same}, {Time{} + 10_s, 500, 1, Time::max(), same}});
+  const int64_t hit = 432;  // 400 and 32 tokens of the answer are full blocks; the KV of the last one was never there
+  CHECK(bench.state.prefix_hits == hit);
+  CHECK(bench.state.prefix_queries == 900);
+  CHECK(bench.state.prefilled_tokens == 400 + 68);
+  const int64_t p = 500 - hit;
+  const int64_t prefill = c.step_ps + c.per_sequence_ps + p * c.per_prefill_token_ps + hit * c.per_kv_token_ps +
+                          static_cast<int64_t>(std::nearbyint(c.per_attention_ps * (p * (hit + 0.5 * p))));
+  CHECK((results[1].first_token - (Time{} + 10_s)).ns == prefill / 1000);
+}
+
+TEST_CASE("of a prompt that is known whole, the last block is computed") {
+  Bench bench({}, cost_of(1000));
+  PromptIdentity same{nullptr, 0, 0, 0, 7};
+  bench.run({{Time{0}, 320, 1, Time::max(), same}, {Time{} + 10_s, 320, 1, Time::max(), same}});
+  CHECK(bench.state.prefix_hits == 304);
+  CHECK(bench.state.kv.cached_blocks() == 20);
+}
+
+TEST_CASE("a preempted request finds what the cache still has of it") {
+  LlmEngineModel model;
+  std::vector<Sent> sent{{Time{0}, 80, 200, Time::max(), {nullptr, 0, 0, 0, 1}},
+                         {Time{0}, 80, 200, Time::max(), {nullptr, 0, 0, 0, 2}}};
+  Bench caching(model, cost_of(20));
+  model.prefix_caching = false;
+  Bench computing(model, cost_of(20));
+  auto a = caching.run(sent), b = computing.run(sent);
+  CHECK(caching.state.preemptions == 1);
+  CHECK(computing.state.preemptions == 1);
+  CHECK(caching.state.prefilled_tokens < computing.state.prefilled_tokens);
+  CHECK(a[1].finished < b[1].finished);
+  CHECK(caching.state.prefix_hits == 0);  // of first admissions
+}
+
+TEST_CASE("what was evicted is read back from the tier that has it") {
+  LlmEngineModel model;
+  model.llm.layers = 32, model.llm.kv_heads = 8, model.llm.head_dim = 128;
+  model.kv_offload = {{"dram", 1ll << 30, 1e9, 5_us}};
+  PromptIdentity first{nullptr, 0, 0, 0, 1}, other{nullptr, 0, 0, 0, 2};
+  Bench bench(model, cost_of(20));
+  bench.cost.host_bytes_per_s = 0.5e9;  // slower than the tier
+  auto results = bench.run({{Time{0}, 300, 1, Time::max(), first},
+                            {Time{} + 1_s, 300, 1, Time::max(), other},
+                            {Time{} + 2_s, 300, 1, Time::max(), first}});
+  // Of the 18 full blocks that the first left, the other one took 17: it needs 19, and two held nothing.
+  const int64_t kept = 1, loaded = 17;
+  CHECK(bench.state.prefix_hits == static_cast<uint64_t>(kept * 16));
+  CHECK(bench.state.tier_hits == static_cast<uint64_t>(loaded * 16));
+  CHECK(bench.state.prefilled_tokens == 300 + 300 + 300 - 18 * 16);
+  const double read = static_cast<double>(loaded) * model.block_bytes() / 0.5e9 + 5e-6;
+  CHECK((results[2].scheduled - (Time{} + 2_s)).to_seconds() == Approx(read));
 }
 
 TEST_CASE("with asynchronous scheduling who comes during a step is in the one after the next") {
@@ -211,7 +288,7 @@ TEST_CASE("where prompts come first and memory is short, everybody gets there al
   auto results = bench.run({{Time{0}, 100, 120}, {Time{0}, 100, 120}, {Time{0}, 150, 20}});
   CHECK(bench.state.preemptions >= 1);
   for (const Result& r : results) CHECK(r.generated >= 20);
-  CHECK(bench.state.free_blocks == 20);
+  CHECK(bench.state.kv.free_blocks() == 20);
 }
 
 TEST_CASE("a prompt whose blocks must all be free waits for them, and chunks keep to their threshold") {
@@ -285,7 +362,7 @@ TEST_CASE("linear level: a batch of n decodes at base + n·slope and a prompt st
   auto two = pair.run({{Time{0}, 1000, 101}, {Time{0}, 1000, 101}});
   CHECK(two[1].first_token.to_seconds() == Approx(2 * (6.7e-3 + 27e-3)));
   CHECK(two[0].finished.to_seconds() == Approx(2 * (6.7e-3 + 27e-3) + 100 * 6.9e-3));
-  CHECK(pair.state.free_blocks == 30000);
+  CHECK(pair.state.kv.free_blocks() == 30000);
 }
 
 TEST_CASE("linear level: one timer per change of the batch") {
@@ -296,7 +373,7 @@ TEST_CASE("linear level: one timer per change of the batch") {
     auto sent = random_load(seed, 500, 20, 0.1);
     auto results = bench.run(sent);
     CHECK(bench.calls <= sent.size());
-    CHECK(bench.state.free_blocks == 2000);
+    CHECK(bench.state.kv.free_blocks() == 2000);
     for (size_t i = 0; i < sent.size(); ++i)
       if (sent[i].abort == Time::max()) CHECK(results[i].generated == sent[i].output);
   }
@@ -449,7 +526,7 @@ TEST_CASE("a jump ends at the nanosecond of its single steps at any speed", "[pr
     Bench bench(model, cost_of(2000));
     bench.speeds = speeds;
     auto out = bench.run(random_load(seed, 200, 10, 0.1));
-    CHECK(bench.state.free_blocks == 2000);
+    CHECK(bench.state.kv.free_blocks() == 2000);
     return out;
   };
   CHECK(results(true) == results(false));

@@ -80,13 +80,14 @@ class Sender {
     std::vector<Seen> seen;
     for (Event e; engine.pop(until, e);) {
       if (e.kind == kAnswered) {
-        room().completed(static_cast<uint32_t>(e.payload), e.target);
+        room().completed({static_cast<uint32_t>(e.payload), e.target});
         continue;
       }
       auto arrival = room().on_event(e);
       if (!arrival) continue;
       seen.push_back({e.time, *arrival});
-      if (model_.sources[arrival->source].pattern != Pattern::Users) continue;
+      const SourceModel& source = model_.sources[arrival->source];
+      if (source.pattern != Pattern::Users && !source.session.on) continue;
       engine.schedule(e.time + service, Priority::Completion, kAnswered, arrival->user, arrival->source);
     }
     return seen;
@@ -407,4 +408,76 @@ TEST_CASE("thinning a long night is bounded work per event", "[traffic]") {
   CHECK(seen.empty());
   CHECK(sender.engine.events() > 3);
   CHECK(sender.run(Time{100 * kSecond}).size() > 60);
+}
+
+TEST_CASE("a session's prompts are all that was said before and new tokens, on one stream", "[traffic]") {
+  SourceModel source;
+  source.name = "chat";
+  source.entity = hash_text("Traffic/chat");
+  source.rate = 2;
+  source.prompt = Distribution::uniform(10, 50);
+  source.output = Distribution::uniform(5, 90);
+  source.prefix = {{0, 1, 2}, 100, 0.5};
+  source.session = {true, Distribution::geometric(4), Distribution::constant(3), 0};
+  const bool closed = GENERATE(false, true);
+  if (closed) {
+    source.pattern = Pattern::Users;
+    source.users = 5;
+    source.think = Distribution::constant(20);
+  }
+  Sender sender({source});
+  struct Last {
+    uint64_t turns = 0;
+    int32_t said = 0;
+    Time at;
+    const uint32_t* group = nullptr;
+  };
+  std::map<uint64_t, Last> sessions;  // by stream
+  std::map<uint32_t, uint64_t> groups;
+  for (const Seen& seen : sender.run_closed(Time{} + 2000_s, 1_s)) {
+    const Arrival& a = seen.arrival;
+    Last& last = sessions[a.identity.own];
+    CHECK(a.ordinal % SessionModel::kMostTurns == last.turns);
+    CHECK(a.identity.own == hash_combine(source.entity, a.ordinal - last.turns));
+    const int32_t fresh = a.prompt_tokens - (last.turns == 0 ? 100 : last.said);
+    CHECK(fresh >= 10);
+    CHECK(fresh <= 50);
+    REQUIRE(a.identity.ids == 1);
+    CHECK(a.identity.id_tokens == 100);
+    if (last.turns == 0)
+      ++groups[*a.identity.id];
+    else
+      CHECK((a.identity.id == last.group && seen.at == last.at + 4_s));
+    last = {last.turns + 1, a.prompt_tokens + a.output_tokens, seen.at, a.identity.id};
+  }
+  double turns = 0;
+  for (const auto& [stream, last] : sessions)
+    turns += static_cast<double>(last.turns) / static_cast<double>(sessions.size());
+  CHECK(turns == Approx(4).epsilon(0.15));
+  CHECK(groups.size() == 3);
+  CHECK(groups[0] > groups[2]);
+}
+
+TEST_CASE("a session ends with a turn without an answer, and before one that would be too long", "[traffic]") {
+  SourceModel source;
+  source.entity = 1;
+  source.arrivals = SourceModel::Arrivals::Constant;
+  source.rate = 0.01;
+  source.prompt = Distribution::constant(60);
+  source.output = Distribution::constant(40);
+  source.session = {true, Distribution::constant(100), Distribution::constant(1), 450};
+  Sender sender({source});
+  CHECK(sender.run_closed(Time{} + 199_s, 1_s).size() == 4);  // 100, 200, 300, 400 tokens
+  CHECK(sender.state().sources[0].free_users.size() == 1);
+
+  TrafficModel model{{source}, 1};
+  TrafficState state;
+  Engine engine;
+  Traffic traffic(model, state, engine);
+  traffic.start();
+  Event event;
+  REQUIRE(engine.pop(Time{} + 150_s, event));
+  REQUIRE(traffic.on_event(event));
+  traffic.completed({0, 0, false});
+  CHECK_FALSE(engine.pop(Time{} + 150_s, event));
 }
