@@ -14,6 +14,8 @@ std::vector<GpuModel> parse_gpu_catalogue(const std::string& text, const std::st
 // Fills GpuModel::mig of those that it names.
 void parse_mig_catalogue(const std::string& text, const std::string& file, std::vector<GpuModel>& gpus);
 std::vector<LlmModel> parse_llm_catalogue(const std::string& text, const std::string& file);
-std::vector<EngineProfile> parse_engine_catalogue(const std::string& text, const std::string& file);
+// An engine is measured on GPUs of the catalogue.
+std::vector<EngineProfile> parse_engine_catalogue(const std::string& text, const std::string& file,
+                                                  const std::vector<GpuModel>& gpus);
 
 }  // namespace kisim

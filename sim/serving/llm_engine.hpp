@@ -60,13 +60,14 @@ struct LlmEngineState {
   int64_t step_iterations = 0;  // planned
   int64_t step_reserved = 0;    // KV blocks already taken for its first iteration
   GpuLoad step_load;            // its mean at full speed, as planned
+  bool step_outside = false;    // the range that its cost was fitted on
 
   // linear level
   double progress = 0;  // virtual tokens since the engine was last idle
   Time progress_at, stalled_until;
 
   // counters since the start of the replica
-  uint64_t preemptions = 0, generated_tokens = 0, prefilled_tokens = 0, steps = 0;
+  uint64_t preemptions = 0, generated_tokens = 0, prefilled_tokens = 0, steps = 0, steps_outside = 0;
 };
 
 class LlmEngine {

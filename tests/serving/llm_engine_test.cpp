@@ -272,49 +272,6 @@ TEST_CASE("linear level: one timer per change of the batch") {
   }
 }
 
-TEST_CASE("costs follow the published decode fit") {
-  // serving.md 2.2: ITL ms = 0.68 + 1.26 Tw + 1.27 Tkv + 0.0644 B at 3.35 TB/s.
-  LlmEngineModel model;
-  model.llm = {"llama-3.1-8b", 8.03e9, 32, 4096, 32, 8, 128};
-  CHECK(model.llm.kv_bytes_per_token() == 128 * 1024);
-  EngineProfile& engine = model.profile;
-  engine.step_ms = 0.68;
-  engine.weight_factor = 1.26;
-  engine.kv_factor = 1.27;
-  engine.per_sequence_ms = 0.0644;
-  engine.prefill_mfu = 0.6;
-  engine.activation_gib = 5.5;
-  engine.non_torch_gib = 0.15;
-  GpuModel gpu;
-  gpu.fp16_tflops = 989;
-  gpu.bandwidth_gbs = 3350;
-  Accelerator on;
-  on.memory_bytes = 80ll << 30;
-  LlmCost cost = llm_cost(model, gpu, on);
-  double itl_ms = (cost.step_ps + 8 * cost.per_sequence_ps + 8 * 300 * cost.per_kv_token_ps) * 1e-9;
-  CHECK(itl_ms == Approx(0.68 + 1.26 * 16.06 / 3.35 + 1.27 * 8 * 300 * 131072e-9 / 3.35 + 8 * 0.0644).epsilon(1e-3));
-  // Measured by ML.ENERGY at batch 8: 7.3 ms.
-  CHECK(itl_ms == Approx(7.3).epsilon(0.1));
-  // 72 GiB − weights − activations, in blocks of 2 MiB.
-  CHECK(cost.kv_blocks == static_cast<int64_t>((72.0 - 16.06e9 / (1 << 30) - 5.65) * 1024 / 2));
-
-  // On 3g.40gb of it: 60 of 132 SMs, half the memory slices, 39.5 GiB. The host is as fast as ever.
-  on.compute_share = 60.0 / 132;
-  on.bandwidth_share = 0.5;
-  on.memory_bytes = (79ll << 30) / 2;
-  LlmCost part = llm_cost(model, gpu, on);
-  CHECK(part.step_ps - cost.step_ps == Approx(1.26 * 16.06 / 3.35 * 1e9).epsilon(1e-6));
-  CHECK(part.per_sequence_ps == cost.per_sequence_ps);
-  CHECK(part.per_kv_token_ps == Approx(2.0 * cost.per_kv_token_ps).epsilon(1e-4));
-  CHECK(part.per_prefill_token_ps == Approx(2.2 * cost.per_prefill_token_ps).epsilon(1e-6));
-  CHECK(part.per_attention_ps == Approx(2.2 * cost.per_attention_ps));
-  CHECK(part.kv_blocks == static_cast<int64_t>((0.9 * 39.5 - 16.06e9 / (1 << 30) - 5.65) * 1024 / 2));
-  CHECK(part.ideal.weights == cost.ideal.weights);
-
-  on.memory_bytes = 16ll << 30;
-  CHECK(llm_cost(model, gpu, on).kv_blocks < 0);
-}
-
 TEST_CASE("neighbours stretch what is left of a step, to the nanosecond") {
   // One token of prompt and ten more: each iteration takes a millisecond.
   LlmCost cost;
