@@ -27,6 +27,7 @@ const std::vector<Verb>& verbs() {
       {"explain", "Tell why a pod is where it is, or why it waits", cmd_explain},
       {"conformance", "Compare with records of the real Kubernetes code", cmd_conformance},
       {"fidelity", "Compare with what others have measured", cmd_fidelity},
+      {"plan", "Find the cheapest GPUs that serve a model within its SLO", cmd_plan},
       {"calibrate", "Fit coefficients to measurements", cmd_calibrate},
       {"list", "List policies, models, gpus, engines or metrics", cmd_list},
       {"describe", "Show one of these in detail, or the scenario's parameters", cmd_describe},

@@ -35,6 +35,7 @@ int cmd_describe(const Arguments& arguments);
 int cmd_explain(const Arguments& arguments);
 int cmd_fidelity(const Arguments& arguments);
 int cmd_list(const Arguments& arguments);
+int cmd_plan(const Arguments& arguments);
 int cmd_run(const Arguments& arguments);
 int cmd_schema(const Arguments& arguments);
 int cmd_validate(const Arguments& arguments);

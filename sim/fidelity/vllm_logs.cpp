@@ -2,6 +2,7 @@
 #include "core/error.hpp"
 #include "fidelity/comparisons.hpp"
 #include "fidelity/json_file.hpp"
+#include "io/catalogue.hpp"
 #include "io/csv.hpp"
 #include "io/data_table.hpp"
 #include "io/decimal_time.hpp"
@@ -42,21 +43,6 @@ std::vector<fs::path> directories_in(const fs::path& path) {
       if (entry.is_directory()) out.push_back(entry.path());
   std::sort(out.begin(), out.end());
   return out;
-}
-
-// Lower-case letters and digits of a name: "RTX PRO 6000", "RTXPRO6000" and "rtx-pro-6000" are one GPU.
-std::string letters(const std::string& name) {
-  std::string out;
-  for (char c : name)
-    if (std::isalnum(static_cast<unsigned char>(c))) out += static_cast<char>(std::tolower(c));
-  return out;
-}
-
-template <class Entry>
-const Entry* find_named(const std::vector<Entry>& entries, const std::string& name) {
-  for (const Entry& entry : entries)
-    if (letters(entry.name) == letters(name)) return &entry;
-  return nullptr;
 }
 
 int32_t whole(const Json& object, const char* key, int32_t otherwise) {
@@ -252,8 +238,8 @@ void compare_vllm_logs(const FidelityData& data, Scoreboard& board) {
   std::array<ScoreRow, kRows> rows = empty_rows();
   for (VllmRun run : runs) {
     data.progress("vLLM log, " + run.label);
-    const GpuModel* gpu = find_named(gpus, run.hardware);
-    const LlmModel* llm = find_named(llms, fs::path(run.model).filename().string());
+    const GpuModel* gpu = find_alike(gpus, run.hardware);
+    const LlmModel* llm = find_alike(llms, fs::path(run.model).filename().string());
     const std::string profile = profile_of(run, sources);
     std::string why;
     if (!gpu) why = "no GPU of that name in the catalogue: " + run.hardware;
@@ -264,7 +250,7 @@ void compare_vllm_logs(const FidelityData& data, Scoreboard& board) {
       continue;
     }
     run.engine.llm = *llm;
-    run.engine.tables = read_operator_profile(profile, run.engine.tensor_parallel, *llm, *gpu);
+    run.engine.tables = read_operator_profile(profile, run.engine.tensor_parallel, *llm, gpus);
     Accelerator whole_gpu;
     whole_gpu.gpus = static_cast<uint32_t>(run.engine.tensor_parallel);
     // What the driver leaves of a nominal GB: 24,081 of 24,576 MiB of an RTX 4090.

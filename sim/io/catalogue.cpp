@@ -340,6 +340,8 @@ std::vector<EngineProfile> parse_engine_catalogue(const std::string& text, const
       entry.whole("blockSize", entry.figure("blockSize"), engine.block_size);
       entry.whole("maxNumSeqs", entry.figure("maxNumSeqs"), engine.max_num_seqs);
       entry.whole("maxNumBatchedTokens", entry.figure("maxNumBatchedTokens"), engine.max_num_batched_tokens);
+      engine.async_scheduling = entry.figure("asyncScheduling", true) == 1;
+      engine.scheduler_reserve_full_isl = entry.figure("schedulerReserveFullIsl", true) == 1;
       engine.source = entry.used_sources();
     } else if (engine.kind == "batch") {
       engine.source = entry.text("source");
@@ -349,6 +351,17 @@ std::vector<EngineProfile> parse_engine_catalogue(const std::string& text, const
     out.push_back(std::move(engine));
   });
   return out;
+}
+
+bool alike(const std::string& a, const std::string& b) {
+  auto letters = [](const std::string& name) {
+    std::string out;
+    for (char c : name)
+      if (std::isalnum(static_cast<unsigned char>(c)))
+        out += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    return out;
+  };
+  return letters(a) == letters(b);
 }
 
 std::vector<GpuModel> read_gpu_catalogue() {

@@ -13,7 +13,8 @@ std::string kind_text(const Field& field) {
     return unit_text(field.base).example;
   if (std::holds_alternative<Value*>(field.target)) return field.mapping ? "a file name or a mapping" : "a file name";
   if (std::holds_alternative<std::map<std::string, bool>*>(field.target)) return "true, false";
-  if (std::holds_alternative<bool*>(field.target)) return "true, false";
+  if (std::holds_alternative<bool*>(field.target) || std::holds_alternative<std::optional<bool>*>(field.target))
+    return "true, false";
   if (std::holds_alternative<std::vector<Value>*>(field.target))
     return field.mapping ? "file names or objects" : "a list of file names";
   if (std::holds_alternative<Labels*>(field.target)) return "a mapping of labels";

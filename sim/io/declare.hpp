@@ -37,7 +37,9 @@ struct Nested {
 };
 
 using Target =
-    std::variant<int32_t*, uint64_t*, double*, bool*, Duration*,
+    std::variant<int32_t*, uint64_t*, double*, bool*,
+                 std::optional<bool>*,  // none: left out
+                 Duration*,
                  std::optional<Duration>*,  // none: left out, or the field's only choice as a word
                  Distribution*,
                  std::optional<Distribution>*,  // none: left out

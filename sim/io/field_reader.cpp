@@ -92,6 +92,10 @@ void FieldReader::fill(bool* target, const Value& value, const std::string& path
   if (auto x = boolean(value, path, field)) *target = *x;
 }
 
+void FieldReader::fill(std::optional<bool>* target, const Value& value, const std::string& path, const Field& field) {
+  if (auto flag = boolean(value, path, field)) *target = flag;
+}
+
 void FieldReader::fill(Duration* target, const Value& value, const std::string& path, const Field& field) {
   if (auto x = number(value, path, field)) *target = Duration::seconds(*x);
 }

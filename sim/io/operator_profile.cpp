@@ -1,6 +1,7 @@
 #include "io/operator_profile.hpp"
 
 #include "core/math.hpp"
+#include "io/catalogue.hpp"
 #include "io/data_table.hpp"
 #include "io/value.hpp"
 #include "serving/collectives.hpp"
@@ -194,17 +195,40 @@ SkewTable skew_table(const std::string& path, double otherwise) {
   return out;
 }
 
+const Value& member_of(const Value& meta, const char* key, const std::string& directory) {
+  if (const Value* value = meta.find(key)) return *value;
+  refuse({directory + "/meta.yaml", 1, 1}, key, "missing");
+}
+
+const GpuModel& gpu_of(const Value& meta, const std::vector<GpuModel>& gpus, const std::string& directory) {
+  const Value& hardware = member_of(meta, "hardware", directory);
+  if (const GpuModel* gpu = find_alike(gpus, hardware.text)) return *gpu;
+  refuse(hardware.mark(), "hardware",
+         fmt::format("found '{}', allowed: a GPU of the catalogue, see `kisim list gpus`", hardware.text));
+}
+
+void check_model(const Value& meta, const LlmModel& llm) {
+  const Value* model = meta.find("model");
+  if (!model) return;
+  std::string name = model->text.substr(model->text.rfind('/') + 1);
+  if (alike(name, llm.name)) return;
+  refuse(model->mark(), "model", fmt::format("found a profile of {}, allowed: one of {}", model->text, llm.name));
+}
+
 }  // namespace
 
 std::shared_ptr<const OperatorTables> read_operator_profile(const std::string& directory, int32_t tensor_parallel,
-                                                            const LlmModel& llm, const GpuModel& gpu) {
+                                                            const LlmModel& llm, const std::vector<GpuModel>& gpus) {
   const std::string degree = fmt::format("tp{}", tensor_parallel), path = directory + "/" + degree;
   if (!std::filesystem::is_directory(path))
     refuse({directory, 0, 0}, "tensorParallel",
            fmt::format("found no profile {}, allowed: a degree that has one", degree));
   std::vector<Value> documents = read_yaml(directory + "/meta.yaml");
   const Value meta = documents.empty() ? Value{} : documents.front();
+  const GpuModel& gpu = gpu_of(meta, gpus, directory);
+  check_model(meta, llm);
   auto out = std::make_shared<OperatorTables>();
+  out->gpu = gpu.name;
   out->source = directory;
   out->layers = llm.layers;
   out->tokens = sum_of_layers(csv_of(path, "dense"), "tokens", llm.layers);

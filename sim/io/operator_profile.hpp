@@ -13,13 +13,14 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace kisim {
 
-// All-reduces follow from the links of `gpu`: a profile is of one GPU at a time. Throws InputError with file:line where
-// a file is not what its place says, the attention grid has holes or this degree of tensor parallelism was not
-// profiled, IoError.
+// The profile's GPU must be in the catalogue: all-reduces follow from its links. Throws InputError with file:line where
+// a file is not what its place says, the attention grid has holes, the profile is of another model or this degree of
+// tensor parallelism was not profiled, IoError.
 std::shared_ptr<const OperatorTables> read_operator_profile(const std::string& directory, int32_t tensor_parallel,
-                                                            const LlmModel& llm, const GpuModel& gpu);
+                                                            const LlmModel& llm, const std::vector<GpuModel>& gpus);
 
 }  // namespace kisim

@@ -3,6 +3,7 @@
 #include "io/gpu_configs.hpp"
 #include "io/h5.hpp"
 #include "io/input.hpp"
+#include "io/operator_profile.hpp"
 #include "io/scenario_coefficients.hpp"
 #include "io/scenario_document.hpp"
 #include "io/scenario_fields.hpp"
@@ -66,7 +67,10 @@ class ScenarioBuilder {
     check_times();
     check_feature_gates();
     check_latencies(places_, scenario_.latencies);
-    for (const ModelSpec& model : scenario_.models) check_model(model);
+    for (ModelSpec& model : scenario_.models) {
+      check_model(model);
+      read_profile(model);
+    }
     for (size_t i = 0; i < scenario_.traffic.size(); i++) finish_source(scenario_.traffic[i], draft_.sources[i]);
     for (const SloSpec& slo : scenario_.slo) check_slo(slo);
     for (auto& [gpu, price] : scenario_.prices) {
@@ -186,8 +190,39 @@ class ScenarioBuilder {
       error(below("model"), fmt::format("missing, needed: one of {}", fmt::join(names_of(scenario_.llms), ", ")));
     else
       check_name(below("model"), model.model, names_of(scenario_.llms));
-    if (model.latency && model.detail == "iteration")
-      warn(below("latency"), "has no effect at detail iteration, which computes its own times");
+    if (model.latency && model.detail != "linear")
+      warn(below("latency"), fmt::format("has no effect at detail {}, which computes its own times", model.detail));
+    check_tokens(model, *engine);
+  }
+
+  void check_tokens(const ModelSpec& model, const EngineProfile& engine) {
+    int32_t budget = model.max_num_batched_tokens > 0 ? model.max_num_batched_tokens : engine.max_num_batched_tokens;
+    int32_t sequences = model.max_num_seqs > 0 ? model.max_num_seqs : engine.max_num_seqs;
+    if (model.long_prefill_token_threshold > budget)
+      error({"models", model.name, "longPrefillTokenThreshold"},
+            fmt::format("found {}, allowed: at most maxNumBatchedTokens ({})", model.long_prefill_token_threshold,
+                        budget));
+    // vLLM refuses to start so: each sequence that decodes takes a token of every iteration.
+    if (sequences > budget)
+      error({"models", model.name, model.max_num_batched_tokens > 0 ? "maxNumBatchedTokens" : "maxNumSeqs"},
+            fmt::format("found {} tokens for {} sequences, allowed: maxNumBatchedTokens at least maxNumSeqs", budget,
+                        sequences));
+  }
+
+  void read_profile(ModelSpec& model) {
+    const SpecPath path{"models", model.name, "operatorProfile"};
+    const std::string field = fmt::format("spec.models.{}.operatorProfile", model.name);
+    if (model.detail != "tables") {
+      if (given(path)) warn(path, fmt::format("has no effect at detail {}", model.detail));
+      return;
+    }
+    if (!given(path)) return error(path, "missing, needed: the directory of a profile with detail tables");
+    auto llm = std::find_if(scenario_.llms.begin(), scenario_.llms.end(),
+                            [&](const LlmModel& m) { return m.name == model.model; });
+    if (!options_.files || llm == scenario_.llms.end()) return;
+    auto directory = existing(places_.at(path), field);
+    if (directory)
+      collect([&] { model.tables = read_operator_profile(*directory, model.tensor_parallel, *llm, scenario_.gpus); });
   }
 
   void check_batch_model(const ModelSpec& model) {

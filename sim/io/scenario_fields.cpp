@@ -112,14 +112,24 @@ Fields declare(ModelSpec& model) {
   f.add("model", &model.model, "language model, see `kisim list models`; none for batch engines");
   f.add("gpu", &model.gpu, "GPU model, see `kisim list gpus`");
   f.add("detail", &model.detail, "how closely an LLM engine is followed")
-      .one_of({"linear", "iteration"})
-      .later({"fluid", "tables"});
+      .one_of({"linear", "iteration", "tables"})
+      .later({"fluid"});
+  f.add("operatorProfile", &model.operator_profile,
+        "LLM, detail tables: directory of an operator profile of the model on the GPU that it runs on");
   f.add("tensorParallel", &model.tensor_parallel, "GPUs that one replica splits the model over").min(1).max(1024);
   f.add("iterations", one([&model] { return declare(*(model.iterations = ModelSpec::Iterations())); }),
         "LLM: coefficients of an iteration's time, instead of the catalogue's");
   f.add("maxNumSeqs", &model.max_num_seqs, "LLM: sequences in an iteration; 0 = the engine's default");
   f.add("maxNumBatchedTokens", &model.max_num_batched_tokens, "LLM: tokens in an iteration; 0 = the engine's default");
   f.add("blockSize", &model.block_size, "LLM: tokens in a KV block; 0 = the engine's default");
+  f.add("longPrefillTokenThreshold", &model.long_prefill_token_threshold,
+        "LLM: most tokens of one prompt in an iteration; 0 = as many as fit");
+  f.add("maxModelLen", &model.max_model_len,
+        "LLM: tokens of a prompt and its answer together; longer requests are refused; 0 = what the KV cache holds");
+  f.add("asyncScheduling", &model.async_scheduling,
+        "LLM: an iteration is put together while the one before it runs; by default as the engine does");
+  f.add("schedulerReserveFullIsl", &model.scheduler_reserve_full_isl,
+        "LLM: a prompt is admitted when all its KV blocks are free; by default as the engine does");
   f.add("kvMemoryUtilization", &model.kv_memory_utilization, "LLM: share of GPU memory for weights and KV cache")
       .above(0)
       .max(1);

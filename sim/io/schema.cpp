@@ -64,6 +64,7 @@ struct TargetSchema {
 
   Json operator()(std::string*) const { return text_schema(field); }
   Json operator()(bool*) const { return {{"type", "boolean"}}; }
+  Json operator()(std::optional<bool>*) const { return {{"type", "boolean"}}; }
   Json operator()(std::vector<std::string>*) const {
     return {{"anyOf", {text_schema(field), list_schema(text_schema(field))}}};
   }
@@ -203,7 +204,8 @@ std::string type_name(const Field& field) {
     return unit_text(field.base).name;
   if (std::holds_alternative<std::vector<int32_t>*>(field.target)) return "integers";
   if (std::holds_alternative<std::map<std::string, bool>*>(field.target)) return "boolean";
-  if (std::holds_alternative<bool*>(field.target)) return "boolean";
+  if (std::holds_alternative<bool*>(field.target) || std::holds_alternative<std::optional<bool>*>(field.target))
+    return "boolean";
   if (std::holds_alternative<std::vector<std::string>*>(field.target)) return "texts";
   if (std::holds_alternative<Labels*>(field.target)) return "labels";
   if (std::holds_alternative<Value*>(field.target)) return "file name";

@@ -262,6 +262,11 @@ class Compiler {
     const LlmModel* llm = find(scenario_.llms, spec.model);
     KISIM_INVARIANT(llm, "model {} was accepted and is not in the catalogue", spec.model);
     m.engine.detail = spec.detail == "linear" ? LlmEngineModel::Detail::Linear : LlmEngineModel::Detail::Iteration;
+    m.engine.tables = spec.tables;
+    m.engine.async_scheduling = spec.async_scheduling.value_or(engine.async_scheduling);
+    m.engine.scheduler_reserve_full_isl = spec.scheduler_reserve_full_isl.value_or(engine.scheduler_reserve_full_isl);
+    m.engine.max_model_len = spec.max_model_len;
+    m.engine.long_prefill_token_threshold = spec.long_prefill_token_threshold;
     auto choose = [](int32_t wanted, int32_t otherwise) { return wanted > 0 ? wanted : otherwise; };
     m.engine.max_num_seqs = choose(spec.max_num_seqs, engine.max_num_seqs);
     m.engine.max_num_batched_tokens = choose(spec.max_num_batched_tokens, engine.max_num_batched_tokens);

@@ -62,10 +62,12 @@ struct BatchModelSpec {
 
 // How the pods of a workload serve: one entry of spec.models. What is said of the batch model itself is said of the
 // only one, where `served` names none.
+struct OperatorTables;
+
 struct ModelSpec : BatchModelSpec {
   Labels selector;  // empty: only pods annotated kisim.dev/model: <name>
   std::string engine = "vllm-0.19", model, gpu;
-  std::string detail = "iteration";  // iteration | linear
+  std::string detail = "iteration";  // iteration | linear | tables
   int32_t tensor_parallel = 1;
   // LLM engines: coefficients of their iterations, instead of the catalogue's on any GPU.
   struct Iterations : StepCoefficients {
@@ -76,6 +78,10 @@ struct ModelSpec : BatchModelSpec {
   // LLM engines; 0 = the engine's default
   int32_t max_num_seqs = 0, max_num_batched_tokens = 0, block_size = 0;
   double kv_memory_utilization = 0.9;
+  int32_t long_prefill_token_threshold = 0, max_model_len = 0;
+  std::optional<bool> async_scheduling, scheduler_reserve_full_isl;  // none: the engine's default
+  std::string operator_profile;                                      // directory; detail: tables
+  std::shared_ptr<const OperatorTables> tables;
 
   // batch servers (engine: batch)
   std::vector<BatchModelSpec> served;

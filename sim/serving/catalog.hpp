@@ -65,6 +65,8 @@ struct EngineProfile {
   int32_t block_size = 16;  // tokens per KV block
   int32_t max_num_seqs = 256;
   int32_t max_num_batched_tokens = 8192;
+  // Its defaults of settings that LlmEngineModel explains.
+  bool async_scheduling = false, scheduler_reserve_full_isl = false;
   std::string source;
 };
 

@@ -24,7 +24,9 @@ void LlmEngine::start() {
 }
 
 bool LlmEngine::fits(const Request& request) const {
-  return blocks_for(static_cast<int64_t>(request.prompt_tokens) + request.output_tokens) <= cost_.kv_blocks;
+  int64_t tokens = static_cast<int64_t>(request.prompt_tokens) + request.output_tokens;
+  if (model_.max_model_len > 0 && tokens > model_.max_model_len) return false;
+  return blocks_for(tokens) <= cost_.kv_blocks;
 }
 
 void LlmEngine::enqueue(RequestId id, Time now) {

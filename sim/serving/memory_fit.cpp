@@ -17,7 +17,8 @@ constexpr int32_t kMostGpus = 8;  // of one node, for what would hold an LLM
 // Bytes that it needs on so many GPUs.
 int64_t needed(const ServingModelModel& server, int32_t gpus) {
   if (!server.llm) return server.batch_bytes;
-  return static_cast<int64_t>(std::ceil(server.engine.fixed_bytes(gpus) + server.engine.block_bytes()));
+  const LlmEngineModel& engine = server.engine;
+  return static_cast<int64_t>(std::ceil(engine.fixed_bytes(gpus) + engine.block_bytes() * engine.least_blocks()));
 }
 
 // Of so much memory of all its GPUs together, what it may use.
@@ -28,6 +29,13 @@ int64_t usable(const ServingModelModel& server, int64_t memory_bytes) {
 
 bool fits(const ServingModelModel& server, int64_t memory_bytes, int32_t gpus) {
   return needed(server, gpus) <= usable(server, memory_bytes);
+}
+
+std::string what(const ServingModelModel& server) {
+  if (!server.llm) return "weights and instances";
+  if (server.engine.max_model_len == 0) return "weights, activations and a KV block";
+  return fmt::format("weights, activations and the KV cache of one sequence of maxModelLen ({})",
+                     server.engine.max_model_len);
 }
 
 std::string counted(int32_t gpus, const std::string& name) {
@@ -80,9 +88,8 @@ std::optional<std::string> does_not_fit(const ServingModelModel& server, const C
   if (lacks <= 0) return std::nullopt;
   const std::string share =
       server.llm ? fmt::format(" for it (kvMemoryUtilization {})", server.engine.memory_utilization) : "";
-  return fmt::format("needs {} bytes for {}, {} more than {} has{}; what fits: {}", needed(server, gpus),
-                     server.llm ? "weights, activations and a KV block" : "weights and instances", lacks,
-                     name_of(cluster, on), share, what_fits(server, cluster, cluster.gpu_models[on.gpu_model]));
+  return fmt::format("needs {} bytes for {}, {} more than {} has{}; what fits: {}", needed(server, gpus), what(server),
+                     lacks, name_of(cluster, on), share, what_fits(server, cluster, cluster.gpu_models[on.gpu_model]));
 }
 
 std::optional<std::string> overcommits(const ServingModelModel& server, const ClusterModel& cluster,

@@ -1,8 +1,9 @@
 #pragma once
 // Whether a server fits the memory of what it runs on, and what would hold it. It needs
 //   batch server   the weights of all its models and what each of their instances takes, as far as the scenario says
-//   LLM engine     weights, activations, what else the engine reserves and one KV block, within the share of the memory
-//                  that it may use (kvMemoryUtilization); its ranks are on GPUs of their own
+//   LLM engine     weights, activations, what else the engine reserves and the KV blocks of one sequence of maxModelLen
+//                  (without it one block), within the share of the memory that it may use (kvMemoryUtilization); its
+//                  ranks are on GPUs of their own
 // Ranks cannot talk to each other from MIG instances (NVIDIA MIG User Guide: no GPU to GPU P2P).
 
 #include "cluster/cluster.hpp"

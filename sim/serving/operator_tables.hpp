@@ -55,6 +55,7 @@ struct SkewTable {
 
 struct OperatorTables {
   std::string source;  // directory of the profile
+  std::string gpu;     // of the catalogue; whole ones
   int32_t layers = 0;
   Curve tokens, sequences;  // µs of the whole model by tokens and by sequences
   Curve moe;                // µs per layer by tokens; empty: dense

@@ -82,7 +82,8 @@ LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Acceler
   cost.linear = model.linear.value_or(LinearLaw{step, per_sequence, step, prefill_token});
 
   cost.ideal = t;
-  cost.tables = model.tables;
+  bool whole = accelerator.compute_share == 1 && accelerator.bandwidth_share == 1;
+  if (model.tables && model.tables->gpu == gpu.name && whole) cost.tables = model.tables;
   cost.compute_share = compute;
   cost.bandwidth_share = bandwidth;
   cost.prefill_mfu = engine.prefill_mfu;

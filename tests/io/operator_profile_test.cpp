@@ -20,6 +20,7 @@ struct Profile {
     fs::remove_all(directory);
     fs::create_directories(directory / "tp1");
     write("meta.yaml",
+          "hardware: RTX4090\nmodel: meta-llama/Llama-3.1-8B\n"
           "attention_grid: {chunk_factor: 2.0, kv_factor: 2.0}\n"
           "skew_fit: {enabled: true, per_tp: {1: {alpha_default: 0.25}}}\n");
     write("tp1/dense.csv",
@@ -46,8 +47,10 @@ struct Profile {
     LlmModel llm;
     llm.layers = 10;
     llm.hidden = 64;
+    llm.name = "llama-3.1-8b";
     GpuModel gpu;
-    return read_operator_profile(directory.string(), tensor_parallel, llm, gpu);
+    gpu.name = "rtx-4090";
+    return read_operator_profile(directory.string(), tensor_parallel, llm, {gpu});
   }
   std::string complaint(int32_t tensor_parallel = 1) const {
     try {
@@ -93,4 +96,9 @@ TEST_CASE("an operator profile that is none is refused with what is wrong") {
   CHECK(profile.complaint().find("allowed: a complete grid") != std::string::npos);
   profile.write("tp1/dense.csv", "layer,tokens,time_us\nembedding,1,fast\n");
   CHECK(profile.complaint().find("dense.csv:2") != std::string::npos);
+  profile.write("meta.yaml", "hardware: RTX4090\nmodel: Qwen/Qwen3-32B\n");
+  CHECK(profile.complaint().find("found a profile of Qwen/Qwen3-32B, allowed: one of llama-3.1-8b") !=
+        std::string::npos);
+  profile.write("meta.yaml", "hardware: RTX4091\n");
+  CHECK(profile.complaint().find("found 'RTX4091'") != std::string::npos);
 }
