@@ -1,10 +1,18 @@
 // The fit of iterations and watts finds what made them.
 
 #include "calibration/step_fit.hpp"
+
+#include "calibration/calibrate.hpp"
 #include "calibration/least_squares.hpp"
 #include "core/random.hpp"
+#include "io/input.hpp"
 
+#include <fmt/format.h>
 #include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
 
 using namespace kisim;
 
