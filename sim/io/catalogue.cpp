@@ -123,6 +123,7 @@ class Entry {
       Entry entry(member.value, path_ + "." + key + "." + member.key, sources_, diagnostics_);
       read(member.key, entry);
       entry.finish();
+      used_.insert(entry.used_.begin(), entry.used_.end());
     }
   }
 
@@ -133,7 +134,7 @@ class Entry {
       error(*field, path_ + ".source", "allowed: a key of `sources`");
   }
 
-  // The sources of all figures read so far.
+  // The sources of all figures read so far, those of nested entries included.
   std::string used_sources() const { return fmt::format("{}", fmt::join(used_, "; ")); }
 
   void refuse(const char* key, const std::string& allowed) {
