@@ -90,9 +90,10 @@ inline GpuModel h100() {
   g.bandwidth_gbs = 3350;
   g.tdp_watts = 700;
   g.idle_watts = 95;
-  g.power_base = 449;
-  g.power_bandwidth = 59;
-  g.power_compute = 756;
+  g.power_base = 263;
+  g.power_bandwidth = 218;
+  g.power_compute = 635;
+  g.power_waiting = 64;
   return g;
 }
 
@@ -121,19 +122,24 @@ inline GpuModel h100_with_mig() {
   return gpu;
 }
 
-inline LlmModel llama_8b() { return {"llama-3.1-8b", 8.03e9, 32, 4096, 32, 8, 128}; }
+inline LlmModel llama_8b() { return {"llama-3.1-8b", 8.03e9, 32, 4096, 32, 8, 128, 128256}; }
 
 inline EngineProfile vllm() {
   EngineProfile e;
   e.name = "vllm-0.19";
-  e.step_ms = 0.68;
-  e.weight_factor = 1.26;
-  e.kv_factor = 1.27;
-  e.per_sequence_ms = 0.0644;
+  StepCoefficients& h100 = e.steps.emplace_back();
+  h100.gpu = "h100-80gb";
+  h100.bandwidth_gbs = 3350;
+  h100.step_ms = 1.72;
+  h100.layer_us = 10.9;
+  h100.weight_factor = 1.11;
+  h100.kv_factor = 1.02;
+  h100.compute_factor = 1.11;
+  h100.sampling_us = 0.26;
+  h100.all_reduce_factor = 0.69;
   e.prefill_mfu = 0.6;
   e.request_overhead_ms = 15.563;
-  e.activation_gib = 5.5;
-  e.non_torch_gib = 0.15;
+  e.reserved_gib = 5.65;
   return e;
 }
 

@@ -15,8 +15,10 @@ int cmd_calibrate(const Arguments& arguments) {
       {"calibrate KIND FILE.csv [flags]",
        "Fits coefficients to a table of measurements, prints how well they fit and how well they predict points that "
        "were left out, and writes a coefficient file. KIND: latency (time of a batch by its size), startup (durations "
-       "of a phase), interference (speeds of jobs that share a GPU).",
+       "of a phase), iterations (of an LLM engine, by model, gpu, tensor_parallel, batch and context), interference "
+       "(speeds of jobs that share a GPU).",
        "  kisim calibrate latency bench.csv --size batch --time avg_ms --unit ms --by model,gpu -f coefficients.yaml\n"
+       "  kisim calibrate iterations decode.csv --size batch --time itl_ms -f vllm.yaml\n"
        "  kisim calibrate startup log.csv --time load_s --unit s\n"
        "  kisim calibrate interference pairs.csv\n"});
   std::string by;

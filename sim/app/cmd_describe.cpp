@@ -123,8 +123,9 @@ std::string describe_gpu(const std::string& name, const TextStyle& style) {
   details.add("TDP", g.tdp_watts, "W");
   details.add("Idle power", g.idle_watts, "W");
   if (g.power_base > 0)
-    details.add("Power at work", fmt::format("{} + {} u(bandwidth) + {} u(FLOP/s) W, within {:.1f} % on average",
-                                             g.power_base, g.power_bandwidth, g.power_compute, 100 * g.power_error));
+    details.add("Power at work",
+                fmt::format("{} + {} u(bandwidth) + {} sqrt(u(FLOP/s)) W, {} W less among others, {:.1f} % off",
+                            g.power_base, g.power_bandwidth, g.power_compute, g.power_waiting, 100 * g.power_error));
   details.add("PCIe", g.pcie_gen, "generation");
   details.add("NVLink", g.nvlink_gbs, "GB/s, both directions");
   details.add("NVLinks", g.nvlinks, fmt::format("by {}", kNvlinkFabrics[static_cast<size_t>(g.nvlink_fabric)]));
@@ -176,11 +177,14 @@ std::string describe_engine(const std::string& name, const TextStyle& style) {
   details.add("Name", e.name);
   details.add("Kind", e.kind);
   if (e.kind == "llm") {
-    details.add("Step", e.step_ms, "ms per iteration");
-    details.add("Weight reads", e.weight_factor, "times the ideal time");
-    details.add("KV reads", e.kv_factor, "times the ideal time");
-    details.add("Per sequence", e.per_sequence_ms, "ms");
-    details.add("Tensor parallel", e.tp_layer_ms, "ms per layer and iteration");
+    for (const StepCoefficients& c : e.steps)
+      details.add(
+          "Iterations on " + c.gpu,
+          fmt::format("{:.3g} ms, {:.3g} us per layer, times the ideal: weights {:.3g}, KV {:.3g}, computing "
+                      "{:.3g}, all-reduces {:.3g}; sampling {:.3g} us per 1000 of vocabulary; up to {} sequences, "
+                      "{} tokens of context, tensor parallel {}; {:.0f} % off for another model",
+                      c.step_ms, c.layer_us, c.weight_factor, c.kv_factor, c.compute_factor, c.all_reduce_factor,
+                      c.sampling_us, c.max_sequences, c.max_context, c.max_tensor_parallel, 100 * c.error));
     details.add("Prefill MFU", e.prefill_mfu, "");
     details.add("Prefill MFU, FP8", e.prefill_mfu_fp8, "");
     details.add("Prefill MFU, FP4", e.prefill_mfu_fp4, "");
@@ -188,8 +192,7 @@ std::string describe_engine(const std::string& name, const TextStyle& style) {
     details.add("Expert reads", e.expert_factor, "times the ideal time");
     details.add("Prefill", e.prefill_first ? "before decoding, which waits" : "in one iteration with decoding");
     details.add("Per request", e.request_overhead_ms, "ms before the queue");
-    details.add("Activations", e.activation_gib, "GiB");
-    details.add("Outside PyTorch", e.non_torch_gib, "GiB");
+    details.add("Reserved", e.reserved_gib, "GiB per GPU");
     details.add("Compilation", e.compile_seconds, "s, where a scenario takes the engine's defaults");
     details.add("Graph capture", e.graph_capture_seconds, "s, likewise");
     details.add("Warm-up", e.warmup_seconds, "s, likewise");

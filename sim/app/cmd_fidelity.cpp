@@ -29,7 +29,7 @@ int cmd_fidelity(const Arguments& arguments) {
   CommandLine line({"fidelity --data DIR [flags]",
                     "Predicts what others have measured and prints how far off kisim is, beside a naive predictor. "
                     "Files are found by their place in DIR: triton/*.csv, gavel/*.json, "
-                    "kisim/*/<pattern>_*_{stats,users}.json.",
+                    "kisim/*/<pattern>_*_{stats,users}.json, ml-energy/models/*.json, splitwise/*.csv.",
                     "  kisim fidelity --data ../shared/data/serving\n"
                     "  kisim fidelity --data new --calibration ../shared/data/serving -o json\n"});
   line.flags().add_options()("data", po::value(&data.scored)->value_name("dir"), "measurements to score")(

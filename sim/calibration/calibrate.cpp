@@ -4,7 +4,9 @@
 #include "calibration/latency_fit.hpp"
 #include "calibration/least_squares.hpp"
 #include "calibration/startup_fit.hpp"
+#include "calibration/step_fit.hpp"
 #include "io/data_table.hpp"
+#include "io/input.hpp"
 
 #include <fmt/ranges.h>
 
@@ -71,6 +73,56 @@ Coefficients calibrate_startup(const CalibrationRequest& request, const DataTabl
   return out;
 }
 
+template <class Entry>
+const Entry& named(const DataTable& table, size_t row, const char* what, const std::vector<Entry>& entries,
+                   const std::string& name) {
+  for (const Entry& entry : entries)
+    if (entry.name == name) return entry;
+  throw InputError(Diagnostic{Severity::Error, table.mark(row), what,
+                              fmt::format("found '{}', allowed: see `kisim list {}s`", name, what)});
+}
+
+IterationCoefficients fit_iterations(const std::string& name, const std::vector<StepPoint>& points,
+                                     const GpuModel& gpu) {
+  IterationCoefficients out{name, fit_steps(points, gpu)};
+  std::vector<double> errors;
+  for (const StepPoint& p : points) errors.push_back(std::abs(p.predicted(out.fit, gpu) / p.seconds - 1));
+  out.fit_error = median(errors);
+  out.fit.error = left_out_error(points, gpu);
+  return out;
+}
+
+Coefficients calibrate_iterations(const CalibrationRequest& request, const DataTable& table) {
+  const double unit = seconds_of_unit(request.unit, {table.name(), 1, 1});
+  const size_t model = table.column("model"), gpu = table.column("gpu"), gpus = table.column("tensor_parallel");
+  const size_t size = table.column(request.size), context = table.column("context"), time = table.column(request.time);
+  const std::vector<LlmModel> models = read_llm_catalogue();
+  const std::vector<GpuModel> catalogue = read_gpu_catalogue();
+  Coefficients out;
+  out.provenance.method = "Huber and priors, relative errors; each model left out in turn";
+  std::vector<std::string> by = request.by;
+  by.push_back("gpu");
+  const Groups groups = group_rows(table, by);
+  if (groups.empty()) need_points(0, kLeastStepPoints, request.time, {table.name(), 1, 1});
+  for (const auto& [name, rows] : groups) {
+    std::vector<StepPoint> points;
+    for (size_t row : rows) {
+      StepPoint p;
+      p.llm = named(table, row, "model", models, table.text(row, model));
+      p.tensor_parallel = static_cast<int32_t>(table.positive(row, gpus));
+      p.sequences = table.positive(row, size);
+      p.context = table.positive(row, context);
+      p.window_context = std::min<double>(p.context, p.llm.window);
+      p.seconds = table.positive(row, time) * unit;
+      points.push_back(std::move(p));
+    }
+    need_points(points.size(), kLeastStepPoints, name + ": iterations", start_of(table, rows));
+    out.iterations.push_back(
+        fit_iterations(name, points, named(table, rows[0], "gpu", catalogue, table.text(rows[0], gpu))));
+  }
+  return out;
+}
+
 SharingJob job_of(const DataTable& table, size_t row, size_t family, size_t batch_size, size_t rate) {
   return {table.text(row, family), table.number(row, batch_size).value_or(0), table.positive(row, rate)};
 }
@@ -123,13 +175,14 @@ std::string percent(double share) { return fmt::format("{:.1f} %", 100 * share);
 
 }  // namespace
 
-std::vector<std::string> calibration_kinds() { return {"latency", "startup", "interference"}; }
+std::vector<std::string> calibration_kinds() { return {"latency", "startup", "iterations", "interference"}; }
 
 Coefficients calibrate(const CalibrationRequest& request) {
   const DataTable table = DataTable::read(request.file);
-  Coefficients out = request.kind == "latency"   ? calibrate_latency(request, table)
-                     : request.kind == "startup" ? calibrate_startup(request, table)
-                                                 : calibrate_interference(table);
+  Coefficients out = request.kind == "latency"      ? calibrate_latency(request, table)
+                     : request.kind == "startup"    ? calibrate_startup(request, table)
+                     : request.kind == "iterations" ? calibrate_iterations(request, table)
+                                                    : calibrate_interference(table);
   out.provenance.source = request.file;
   out.provenance.rows = table.rows();
   return out;
@@ -152,6 +205,27 @@ std::string calibration_table(const Coefficients& c, const TextStyle& style) {
       table.row({s.name, fmt::format("{:.4g}", s.fit.median),
                  fmt::format("{:.4g}–{:.4g}", s.fit.median_interval.low, s.fit.median_interval.high),
                  fmt::format("{:.3f}", s.fit.sigma), percent(s.fit.fit_error), percent(s.fit.left_out_error)});
+    out += table.text(style);
+  }
+  if (!c.iterations.empty()) {
+    TextTable table({{"ITERATIONS"},
+                     {"STEP ms", true},
+                     {"LAYER us", true},
+                     {"WEIGHTS", true},
+                     {"KV", true},
+                     {"COMPUTE", true},
+                     {"SAMPLING us", true},
+                     {"ALL-REDUCE", true},
+                     {"FIT", true},
+                     {"LEFT OUT", true}});
+    for (const IterationCoefficients& i : c.iterations) {
+      std::vector<std::string> cells{i.name};
+      for (const IterationFigure& figure : kIterationFigures)
+        cells.push_back(fmt::format("{:.3g}", i.fit.*figure.value));
+      cells.push_back(percent(i.fit_error));
+      cells.push_back(percent(i.fit.error));
+      table.row(cells);
+    }
     out += table.text(style);
   }
   if (!c.interference.empty()) out += fmt::format("{} pairs of jobs\n", c.interference.size());

@@ -17,9 +17,11 @@ struct CalibrationRequest {
   uint64_t seed = 1;            // of the bootstrap
 };
 
-// latency: columns `size` and `time`; startup: column `time`; interference: columns family, batch_size, rate,
-// neighbour_family, neighbour_batch_size, neighbour_rate (steps per second alone; a batch size may be empty) and speed
-// (share of the rate alone that is left): a table of every job beside every neighbour, those that nobody measured too.
+// latency: columns `size` and `time`; startup: column `time`; iterations, of an LLM engine: columns model, gpu,
+// tensor_parallel, `size` (sequences that decode), context (tokens of each, on average) and `time`, a fit per GPU;
+// interference: columns family, batch_size, rate, neighbour_family, neighbour_batch_size, neighbour_rate (steps per
+// second alone; a batch size may be empty) and speed (share of the rate alone that is left): a table of every job
+// beside every neighbour, those that nobody measured too.
 std::vector<std::string> calibration_kinds();
 
 // Throws InputError with file:line (a missing column, a wrong unit, too few points, a number that is none), IoError.

@@ -33,6 +33,8 @@ double mean(std::span<const double> values) {
 
 namespace {
 
+constexpr double kBend = 1.345;  // of Huber's loss, in standard deviations
+
 Eigen::VectorXd weighted(const Eigen::MatrixXd& rows, const Eigen::VectorXd& values, const Eigen::VectorXd& weights) {
   Eigen::VectorXd root = weights.array().sqrt();
   return (root.asDiagonal() * rows).colPivHouseholderQr().solve(root.asDiagonal() * values);
@@ -40,7 +42,7 @@ Eigen::VectorXd weighted(const Eigen::MatrixXd& rows, const Eigen::VectorXd& val
 
 // Where Huber's loss bends, for residuals of this size.
 double bend_of(const Eigen::VectorXd& residuals) {
-  constexpr double kBend = 1.345, kNormal = 1.4826;
+  constexpr double kNormal = 1.4826;
   std::vector<double> sizes(static_cast<size_t>(residuals.size()));
   Eigen::VectorXd::Map(sizes.data(), residuals.size()) = residuals.cwiseAbs();
   return kBend * kNormal * median(sizes);
@@ -68,6 +70,57 @@ std::vector<double> robust_least_squares(const std::vector<std::vector<double>>&
   for (int round = 0; round < kRounds; ++round) {
     Eigen::VectorXd next = weighted(a, b, ((b - a * c) / bend).cwiseAbs().cwiseMax(1).cwiseInverse());
     const bool still = (next - c).norm() <= kStill * (1 + c.norm());
+    c = next;
+    if (still) break;
+  }
+  return {c.data(), c.data() + c.size()};
+}
+
+namespace {
+
+// argmin_{x >= 0} ½ xᵀHx - gᵀx, H positive definite.
+Eigen::VectorXd nonnegative_minimum(const Eigen::MatrixXd& h, const Eigen::VectorXd& g, Eigen::VectorXd x) {
+  constexpr int kRounds = 100'000;
+  constexpr double kStill = 1e-12;
+  for (int round = 0; round < kRounds; ++round) {
+    double moved = 0;
+    for (Eigen::Index j = 0; j < g.size(); ++j) {
+      const double next = std::max(0.0, x[j] + (g[j] - h.row(j).dot(x)) / h(j, j));
+      moved = std::max(moved, std::abs(next - x[j]));
+      x[j] = next;
+    }
+    if (moved <= kStill * (1 + x.cwiseAbs().maxCoeff())) break;
+  }
+  return x;
+}
+
+}  // namespace
+
+std::vector<double> nonnegative_least_squares(const std::vector<std::vector<double>>& rows,
+                                              std::span<const double> values, double spread,
+                                              std::span<const Prior> priors) {
+  constexpr int kRounds = 100;
+  constexpr double kStill = 1e-9;
+  KISIM_INVARIANT(rows.size() == values.size(), "{} rows for {} values", rows.size(), values.size());
+  const auto n = static_cast<Eigen::Index>(rows.size()), k = static_cast<Eigen::Index>(priors.size());
+  Eigen::MatrixXd a(n, k);
+  for (Eigen::Index i = 0; i < n; ++i) a.row(i) = Eigen::VectorXd::Map(rows[static_cast<size_t>(i)].data(), k);
+  Eigen::VectorXd b = Eigen::VectorXd::Map(values.data(), n) / spread, mean(k), precision(k);
+  a /= spread;
+  for (Eigen::Index j = 0; j < k; ++j) {
+    mean[j] = priors[static_cast<size_t>(j)].mean;
+    precision[j] = std::pow(priors[static_cast<size_t>(j)].deviation, -2);
+  }
+  // In units of the deviations: coefficients of all sizes converge alike.
+  const Eigen::VectorXd unit = precision.cwiseSqrt().cwiseInverse();
+  Eigen::VectorXd c = mean;
+  for (int round = 0; round < kRounds; ++round) {
+    const Eigen::VectorXd weights = ((b - a * c) / kBend).cwiseAbs().cwiseMax(1).cwiseInverse();
+    const Eigen::MatrixXd scaled = a * unit.asDiagonal();
+    const Eigen::MatrixXd h = scaled.transpose() * weights.asDiagonal() * scaled + Eigen::MatrixXd::Identity(k, k);
+    const Eigen::VectorXd g = scaled.transpose() * weights.asDiagonal() * b + mean.cwiseQuotient(unit);
+    const Eigen::VectorXd next = nonnegative_minimum(h, g, c.cwiseQuotient(unit)).cwiseProduct(unit);
+    const bool still = (next - c).cwiseQuotient(unit).norm() <= kStill * (1 + c.cwiseQuotient(unit).norm());
     c = next;
     if (still) break;
   }

@@ -22,6 +22,19 @@ double mean(std::span<const double> values);
 // coefficients.
 std::vector<double> robust_least_squares(const std::vector<std::vector<double>>& rows, std::span<const double> values);
 
+// What is known of a coefficient before it is fitted.
+struct Prior {
+  double mean = 0, deviation = 1;
+};
+
+// argmin_{c >= 0} Σ ρ(r_i/s) + ½ Σ ((c_j - mean_j)/deviation_j)², r = values - rows·c, with Huber's ρ as above and a
+// known spread s of the residuals: coefficients that the data cannot tell apart stay near their priors, and none turns
+// a cost into a gain. Iteratively reweighted; coordinate descent within, which converges as the priors make the problem
+// strictly convex. Precondition: a prior per entry of a row, deviations above 0.
+std::vector<double> nonnegative_least_squares(const std::vector<std::vector<double>>& rows,
+                                              std::span<const double> values, double spread,
+                                              std::span<const Prior> priors);
+
 // The middle 95 % of `statistic` over resamples of the points (Efron's percentile bootstrap). It is given the indices
 // of the points drawn, with repetition. Draws come from streams of `seed`: equal calls give equal intervals.
 Interval bootstrap(size_t points, const std::function<double(std::span<const size_t>)>& statistic, uint64_t seed);

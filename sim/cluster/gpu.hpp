@@ -23,8 +23,8 @@ struct GpuModel {
   double tdp_watts = 0;
   double idle_watts = 0;  // 0 = not published
   // Watts while something runs there (cluster/power.hpp); power_base 0 = not measured.
-  double power_base = 0, power_bandwidth = 0, power_compute = 0;
-  double power_error = 0;  // mean absolute error of that fit, a share
+  double power_base = 0, power_bandwidth = 0, power_compute = 0, power_waiting = 0;
+  double power_error = 0;  // median absolute error of that fit for a model that was left out, a share
   int32_t sm = 0;
   double nvlink_gbs = 0;  // both directions together; 0 = no NVLink
   int32_t nvlinks = 0;    // of which that is the sum

@@ -1,6 +1,7 @@
 #include "cluster/power.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace kisim {
 
@@ -18,14 +19,14 @@ int64_t milliwatts(double watts) { return rounded(watts * 1000); }
 
 }  // namespace
 
-GpuLoad GpuLoad::of(double bandwidth, double compute, double awake) {
-  return {millionths(bandwidth), millionths(compute), millionths(awake)};
+GpuLoad GpuLoad::of(double bandwidth, double compute, double awake, double peers) {
+  return {millionths(bandwidth), millionths(compute), millionths(awake), millionths(peers)};
 }
 
 int64_t PowerLaw::at(GpuLoad sum) const {
   auto share = [](int64_t u) { return std::min(1.0, static_cast<double>(u) / kMillionths); };
   double power = share(sum.awake) * (base - static_cast<double>(idle)) + bandwidth * share(sum.bandwidth) +
-                 compute * share(sum.compute);
+                 compute * std::sqrt(share(sum.compute)) - waiting * share(sum.peers);
   return std::clamp(idle + rounded(power), idle, tdp);
 }
 
@@ -40,6 +41,7 @@ PowerLaw power_law(const GpuModel& gpu, const GpuModel* reference) {
   law.base = from->power_base * milliwatts_each;
   law.bandwidth = from->power_bandwidth * milliwatts_each;
   law.compute = from->power_compute * milliwatts_each;
+  law.waiting = from->power_waiting * milliwatts_each;
   return law;
 }
 

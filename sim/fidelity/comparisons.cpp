@@ -26,6 +26,8 @@ Scoreboard score(const FidelityData& data) {
   compare_triton(data, board);
   compare_gavel(data, board);
   compare_locust(data, board);
+  compare_ml_energy(data, board);
+  compare_splitwise(data, board);
   compare_vllm_logs(data, board);
   compare_aiconfigurator(data, board);
   compare_mlperf(data, board);

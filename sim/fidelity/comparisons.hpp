@@ -22,6 +22,10 @@ void compare_triton(const FidelityData& data, Scoreboard& board);
 void compare_gavel(const FidelityData& data, Scoreboard& board);
 // kisim/*/<pattern>_*_{stats,users}.json: runs of a Locust client that saturates itself.
 void compare_locust(const FidelityData& data, Scoreboard& board);
+// ml-energy/models/*.json: iterations and watts of dense language models under steady loads.
+void compare_ml_energy(const FidelityData& data, Scoreboard& board);
+// splitwise/*.csv: prompt and token times by prompt and batch size.
+void compare_splitwise(const FidelityData& data, Scoreboard& board);
 // vllm-logs/<GPU>/<model>/vllm/{requests.jsonl,timeseries.csv,meta.json}: runs of vLLM, by
 // vllm-operator-profiles/perf/<GPU>/<model>/<type>/tp<n>.
 void compare_vllm_logs(const FidelityData& data, Scoreboard& board);

@@ -63,9 +63,11 @@ double decode_seconds(const LlmCost& cost, double sequences, double context) {
 }
 
 double roofline_decode_seconds(const LlmCost& cost, double sequences, double context) {
-  const LlmCost::Ideal& ideal = cost.ideal;
+  const StepTerms& ideal = cost.ideal;
   const double read = ideal.weights + ideal.experts * cost.experts.share_read(sequences);
-  return std::max(read + ideal.kv_token * sequences * context, sequences * (ideal.token + ideal.attention * context));
+  const double near = std::min(context, static_cast<double>(cost.window));
+  const double kv = sequences * (ideal.kv_token * context + ideal.window_token * near + ideal.state);
+  return std::max(read + kv, sequences * (ideal.token + ideal.attention * context));
 }
 
 double prefill_seconds(const LlmCost& cost, double tokens) {

@@ -59,8 +59,8 @@ double ScoreRow::verdict_of(const ErrorStatistics& errors) const {
 }
 
 ScoreRow::Mark ScoreRow::mark() const {
-  if (!pass) return Mark::Reported;
   const double value = verdict_of(errors());
+  if (!pass) return aim && value <= *aim ? Mark::Aim : Mark::Reported;
   if (value > *pass) return Mark::Miss;
   if (most_of_naive > 0 && value > most_of_naive * verdict_of(*naive_errors())) return Mark::Miss;
   return aim && value <= *aim ? Mark::Aim : Mark::Pass;
@@ -93,8 +93,9 @@ bool Scoreboard::passed() const { return !rows.empty() && rows_with(*this, Score
 
 std::string Scoreboard::verdict() const {
   if (rows.empty()) return "fidelity: no data found";
-  const size_t aims = rows_with(*this, ScoreRow::Mark::Aim), passes = aims + rows_with(*this, ScoreRow::Mark::Pass);
-  const size_t judged = passes + rows_with(*this, ScoreRow::Mark::Miss);
+  const size_t aims = rows_with(*this, ScoreRow::Mark::Aim);
+  const auto judged = std::count_if(rows.begin(), rows.end(), [](const ScoreRow& row) { return row.pass.has_value(); });
+  const auto passes = static_cast<size_t>(judged) - rows_with(*this, ScoreRow::Mark::Miss);
   const auto aiming = std::count_if(rows.begin(), rows.end(), [](const ScoreRow& row) { return row.aim.has_value(); });
   return fmt::format("fidelity: {} of {} judged rows pass, {} of {} reach their aim", passes, judged, aims, aiming);
 }

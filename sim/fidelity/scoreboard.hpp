@@ -54,7 +54,8 @@ struct Scoreboard {
 
 // Not wider than 80 columns; `wide`: 160, with splits, marks and the naive predictors by name.
 std::string scoreboard_table(const Scoreboard& board, bool wide, const TextStyle& style);
-// {"rows": [...], "passed": ..., "verdict": "..."}; errors as shares. Ends with a newline.
+// {"rows": [...], "published": [...], "passed": ..., "verdict": "..."}; errors as shares. `published` are errors that
+// others have published, in percent, as below the tables of all formats. Ends with a newline.
 std::string scoreboard_json(const Scoreboard& board);
 // One HTML page that needs nothing beside it: the table, and per row predicted against measured and the residuals.
 std::string scoreboard_page(const Scoreboard& board);

@@ -1,6 +1,7 @@
 // The scoreboard as one HTML page, its plots as SVG.
 
 #include "core/error.hpp"
+#include "fidelity/published.hpp"
 #include "fidelity/scoreboard.hpp"
 #include "io/report.hpp"
 
@@ -119,6 +120,24 @@ std::string table_row(const ScoreRow& row) {
                      escape_html(row.split));
 }
 
+std::string published_section(const Scoreboard& board) {
+  std::string rows;
+  for (const PublishedError& p : published_errors()) {
+    std::string cells;
+    for (const std::string& cell : {std::string(p.simulator), std::string(p.metric)})
+      cells += fmt::format("<td>{}</td>", escape_html(cell));
+    for (const std::string& cell : {std::string(p.percent), our_medians(board, p)})
+      cells += fmt::format("<td class=\"number\">{}</td>", cell.empty() ? "–" : escape_html(cell));
+    rows += fmt::format("<tr>{}<td>{}</td><td class=\"reason\">{}</td></tr>\n", cells, escape_html(p.conditions),
+                        escape_html(p.source));
+  }
+  return fmt::format(
+      "<section class=\"panel\"><div class=\"card\"><table><thead><tr><th>Others</th><th>Metric</th>"
+      "<th class=\"number\">Published %</th><th class=\"number\">Ours, median %</th><th>Conditions</th><th>Source</th>"
+      "</tr></thead><tbody>\n{}</tbody></table></div></section>\n",
+      rows);
+}
+
 }  // namespace
 
 std::string scoreboard_page(const Scoreboard& board) {
@@ -138,8 +157,8 @@ std::string scoreboard_page(const Scoreboard& board) {
       "<meta name=\"color-scheme\" content=\"light dark\">\n<title>kisim fidelity</title>\n<style>\n{}</style>\n"
       "</head>\n<body>\n<main>\n<header><p class=\"eyebrow\"><strong>kisim fidelity</strong></p><h1>{}</h1></header>\n"
       "<section class=\"panel\"><div class=\"card\"><table><thead><tr>{}</tr></thead><tbody>\n{}</tbody></table></div>"
-      "</section>\n<section class=\"panel charts\">\n{}</section>\n</main>\n</body>\n</html>\n",
-      embedded::report_css, escape_html(board.verdict()), head, rows, plots);
+      "</section>\n{}<section class=\"panel charts\">\n{}</section>\n</main>\n</body>\n</html>\n",
+      embedded::report_css, escape_html(board.verdict()), head, rows, published_section(board), plots);
 }
 
 }  // namespace kisim

@@ -1,6 +1,7 @@
 // The scoreboard as tables of text, JSON and Markdown.
 
 #include "core/error.hpp"
+#include "fidelity/published.hpp"
 #include "fidelity/scoreboard.hpp"
 
 #include <nlohmann/json.hpp>
@@ -22,8 +23,8 @@ std::string signed_percent(double share) {
 }
 
 std::string limits(const ScoreRow& row) {
-  if (row.verdict == ScoreRow::Verdict::Exact) return "exact";
-  if (!row.pass) return "";
+  if (row.verdict == ScoreRow::Verdict::Exact && row.pass) return "exact";
+  if (!row.pass) return row.aim ? fmt::format("– / {:g}", 100 * *row.aim) : "";
   std::string out = fmt::format("{:g}", 100 * *row.pass);
   if (row.aim) out += fmt::format(" / {:g}", 100 * *row.aim);
   return out;
@@ -123,6 +124,16 @@ nlohmann::ordered_json json_of(const ScoreRow& row) {
   return out;
 }
 
+std::string or_dash(const std::string& text) { return text.empty() ? "–" : text; }
+
+std::string published_table(const Scoreboard& board, const TextStyle& style) {
+  TextTable table(
+      {{"  SIMULATOR", false, 15}, {"METRIC", false, 6}, {"ERROR", true, 6}, {"OURS", true, 9}, {"CONDITIONS"}});
+  for (const PublishedError& p : published_errors())
+    table.row({std::string("  ") + p.simulator, p.metric, p.percent, or_dash(our_medians(board, p)), p.conditions});
+  return bold("published errors of others, beside the medians of our rows", style) + "\n" + table.text(style);
+}
+
 }  // namespace
 
 std::string scoreboard_table(const Scoreboard& board, bool wide, const TextStyle& style) {
@@ -133,12 +144,22 @@ std::string scoreboard_table(const Scoreboard& board, bool wide, const TextStyle
       rows.push_back(&board.rows[i]);
     out += section(rows, wide, style) + "\n";
   }
+  if (!board.rows.empty()) out += published_table(board, style) + "\n";
   return out + board.verdict() + "\n";
 }
 
 std::string scoreboard_json(const Scoreboard& board) {
   nlohmann::ordered_json out = {{"rows", nlohmann::ordered_json::array()}};
   for (const ScoreRow& row : board.rows) out["rows"].push_back(json_of(row));
+  for (const PublishedError& p : published_errors()) {
+    const std::string ours = our_medians(board, p);
+    out["published"].push_back({{"simulator", p.simulator},
+                                {"metric", p.metric},
+                                {"percent", p.percent},
+                                {"ours", ours.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(ours)},
+                                {"conditions", p.conditions},
+                                {"source", p.source}});
+  }
   out["passed"] = board.passed();
   out["verdict"] = board.verdict();
   return out.dump(2) + "\n";
@@ -155,6 +176,10 @@ std::string scoreboard_markdown(const Scoreboard& board) {
                        percent(e.worst), signed_percent(e.bias), name(row.verdict), percent(row.verdict_of(e)),
                        naive_verdict(row), limits(row), to_string(row.mark()));
   }
+  out += "\n| simulator | metric | published | ours | conditions | source |\n|---|---|--:|--:|---|---|\n";
+  for (const PublishedError& p : published_errors())
+    out += fmt::format("| {} | {} | {} | {} | {} | {} |\n", p.simulator, p.metric, p.percent,
+                       or_dash(our_medians(board, p)), p.conditions, p.source);
   return out;
 }
 

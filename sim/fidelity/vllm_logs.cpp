@@ -66,6 +66,8 @@ void read_settings(const std::string& path, VllmRun& run) {
   engine.async_scheduling = flag("async_scheduling");
   engine.scheduler_reserve_full_isl = flag("scheduler_reserve_full_isl");
   engine.long_prefill_token_threshold = whole(scheduler, "long_prefill_token_threshold", 0);
+  const Json& caching = member(cache, "enable_prefix_caching");
+  engine.prefix_caching = !caching.is_boolean() || caching.get<bool>();
   const Json& utilization = member(cache, "gpu_memory_utilization");
   if (utilization.is_number()) engine.memory_utilization = utilization.get<double>();
   run.kv_blocks = whole(cache, "num_gpu_blocks", 0);
@@ -233,6 +235,9 @@ void compare_vllm_logs(const FidelityData& data, Scoreboard& board) {
   if (runs.empty()) return;
   const std::vector<GpuModel> gpus = read_gpu_catalogue();
   const std::vector<LlmModel> llms = read_llm_catalogue();
+  const std::vector<EngineProfile> engines = read_engine_catalogue();
+  const auto vllm = std::find_if(engines.begin(), engines.end(),
+                                 [](const EngineProfile& engine) { return engine.name.starts_with("vllm-"); });
   std::vector<std::string> sources = {data.scored};
   if (!data.calibrated.empty()) sources.insert(sources.begin(), data.calibrated);
   std::array<ScoreRow, kRows> rows = empty_rows();
@@ -250,6 +255,7 @@ void compare_vllm_logs(const FidelityData& data, Scoreboard& board) {
       continue;
     }
     run.engine.llm = *llm;
+    run.engine.profile = *vllm;
     run.engine.tables = read_operator_profile(profile, run.engine.tensor_parallel, *llm, gpus);
     Accelerator whole_gpu;
     whole_gpu.gpus = static_cast<uint32_t>(run.engine.tensor_parallel);

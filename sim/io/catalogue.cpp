@@ -57,6 +57,20 @@ class Entry {
     return field ? number(*field, path_ + "." + key) : 0;
   }
 
+  // As plain(), but 0 if it is absent.
+  double optional(const char* key) {
+    const Value* field = find(key, true);
+    return field ? number(*field, path_ + "." + key) : 0;
+  }
+
+  // true, false, or absent.
+  bool flag(const char* key) {
+    const Value* field = find(key, true);
+    if (field && field->text != "true" && field->text != "false")
+      error(*field, path_ + "." + key, "allowed: true or false");
+    return field && field->text == "true";
+  }
+
   // As plain(), but may be 0.
   double number_from_zero(const char* key) {
     const Value* field = value_.find(key);
@@ -110,6 +124,7 @@ class Entry {
       Entry entry(member.value, path_ + "." + key + "." + member.key, sources_, diagnostics_);
       read(member.key, entry);
       entry.finish();
+      used_.insert(entry.used_.begin(), entry.used_.end());
     }
   }
 
@@ -130,7 +145,7 @@ class Entry {
       error(*field, path_ + ".source", "allowed: a key of `sources`");
   }
 
-  // The sources of all figures read so far.
+  // The sources of all figures read so far, those of nested entries included.
   std::string used_sources() const { return fmt::format("{}", fmt::join(used_, "; ")); }
 
   void refuse(const char* key, const std::string& allowed) {
@@ -207,6 +222,7 @@ std::vector<GpuModel> parse_gpu_catalogue(const std::string& text, const std::st
     gpu.power_base = entry.figure("powerBaseWatts", true);
     gpu.power_bandwidth = entry.figure("powerBandwidthWatts", true);
     gpu.power_compute = entry.figure("powerComputeWatts", true);
+    gpu.power_waiting = entry.figure("powerWaitingWatts", true);
     gpu.power_error = entry.figure("powerError", true);
     double fit[] = {gpu.power_base, gpu.power_bandwidth, gpu.power_compute, gpu.power_error};
     if (auto given = 4 - std::count(std::begin(fit), std::end(fit), 0.0); given != 0 && given != 4)
@@ -294,6 +310,7 @@ std::vector<LlmModel> parse_llm_catalogue(const std::string& text, const std::st
     entry.whole("kvHeads", entry.plain("kvHeads"), model.kv_heads);
     entry.whole("headDim", entry.plain("headDim"), model.head_dim);
     entry.whole("vocabulary", entry.plain("vocabulary", true), model.vocabulary);
+    model.tied_embeddings = entry.flag("tiedEmbeddings");
     entry.whole("intermediate", entry.plain("intermediate", true), model.intermediate);
     entry.part("experts", [&](Entry& experts) { read_experts(experts, model.experts); });
     entry.part("slidingWindow", [&](Entry& window) {
@@ -319,18 +336,43 @@ std::vector<LlmModel> parse_llm_catalogue(const std::string& text, const std::st
   return out;
 }
 
-std::vector<EngineProfile> parse_engine_catalogue(const std::string& text, const std::string& file) {
+namespace {
+
+StepCoefficients steps_on(const std::string& gpu, Entry& entry, const std::vector<GpuModel>& gpus) {
+  StepCoefficients steps;
+  steps.gpu = gpu;
+  auto measured = std::find_if(gpus.begin(), gpus.end(), [&](const GpuModel& g) { return g.name == gpu; });
+  steps.step_ms = entry.figure("stepMs", true);
+  steps.layer_us = entry.figure("layerUs", true);
+  steps.weight_factor = entry.figure("weightFactor");
+  steps.kv_factor = entry.figure("kvFactor");
+  steps.compute_factor = entry.figure("computeFactor", true);
+  steps.sampling_us = entry.figure("samplingUs", true);
+  steps.all_reduce_factor = entry.figure("allReduceFactor", true);
+  steps.error = entry.figure("error");
+  entry.whole("maxSequences", entry.figure("maxSequences"), steps.max_sequences);
+  entry.whole("maxContext", entry.figure("maxContext"), steps.max_context);
+  entry.whole("maxTensorParallel", entry.figure("maxTensorParallel"), steps.max_tensor_parallel);
+  if (measured == gpus.end())
+    entry.refuse("stepMs", "allowed: under the name of a GPU of the catalogue");
+  else
+    steps.bandwidth_gbs = measured->bandwidth_gbs;
+  return steps;
+}
+
+}  // namespace
+
+std::vector<EngineProfile> parse_engine_catalogue(const std::string& text, const std::string& file,
+                                                  const std::vector<GpuModel>& gpus) {
   std::vector<EngineProfile> out;
   read_entries(text, file, "engines", [&](const std::string& name, Entry& entry) {
     EngineProfile engine;
     engine.name = name;
     engine.kind = entry.text("kind");
     if (engine.kind == "llm") {
-      engine.step_ms = entry.figure("stepMs");
-      engine.weight_factor = entry.figure("weightFactor");
-      engine.kv_factor = entry.figure("kvFactor");
-      engine.per_sequence_ms = entry.figure("perSequenceMs");
-      engine.tp_layer_ms = entry.figure("tpLayerMs");
+      entry.each("steps",
+                 [&](const std::string& gpu, Entry& row) { engine.steps.push_back(steps_on(gpu, row, gpus)); });
+      if (engine.steps.empty()) entry.refuse("steps", "allowed: a mapping of GPUs");
       engine.prefill_mfu = entry.figure("prefillMfu");
       engine.prefill_mfu_fp8 = entry.figure("prefillMfuFp8");
       engine.prefill_mfu_fp4 = entry.figure("prefillMfuFp4");
@@ -340,8 +382,7 @@ std::vector<EngineProfile> parse_engine_catalogue(const std::string& text, const
       if (prefill != "first" && prefill != "mixed") entry.refuse("prefill", "allowed: first, mixed");
       engine.prefill_first = prefill == "first";
       engine.request_overhead_ms = entry.figure("requestOverheadMs");
-      engine.activation_gib = entry.figure("activationGib");
-      engine.non_torch_gib = entry.figure("nonTorchGib");
+      engine.reserved_gib = entry.figure("reservedGib");
       engine.compile_seconds = entry.figure("compileSeconds", true);
       engine.graph_capture_seconds = entry.figure("graphCaptureSeconds", true);
       engine.warmup_seconds = entry.figure("warmupSeconds", true);
@@ -383,7 +424,8 @@ std::vector<LlmModel> read_llm_catalogue() {
 }
 
 std::vector<EngineProfile> read_engine_catalogue() {
-  return parse_engine_catalogue(std::string(embedded::engines_yaml), "sim/serving/catalog/engines.yaml");
+  return parse_engine_catalogue(std::string(embedded::engines_yaml), "sim/serving/catalog/engines.yaml",
+                                read_gpu_catalogue());
 }
 
 }  // namespace kisim

@@ -14,7 +14,9 @@ std::vector<GpuModel> parse_gpu_catalogue(const std::string& text, const std::st
 // Fills GpuModel::mig of those that it names.
 void parse_mig_catalogue(const std::string& text, const std::string& file, std::vector<GpuModel>& gpus);
 std::vector<LlmModel> parse_llm_catalogue(const std::string& text, const std::string& file);
-std::vector<EngineProfile> parse_engine_catalogue(const std::string& text, const std::string& file);
+// An engine is measured on GPUs of the catalogue.
+std::vector<EngineProfile> parse_engine_catalogue(const std::string& text, const std::string& file,
+                                                  const std::vector<GpuModel>& gpus);
 
 // Whether two names are one to a reader: "RTX PRO 6000", "RTXPRO6000" and "rtx-pro-6000" differ in nothing but case and
 // punctuation.

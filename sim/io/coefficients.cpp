@@ -50,6 +50,18 @@ std::string written(const StartupCoefficients& phase) {
       range(fit.min, fit.max), fit.fit_error, fit.left_out_error);
 }
 
+std::string written(const IterationCoefficients& iterations) {
+  const StepCoefficients& fit = iterations.fit;
+  std::string figures;
+  for (const IterationFigure& figure : kIterationFigures)
+    figures += fmt::format("    {}: {}\n", figure.name, number(fit.*figure.value));
+  return fmt::format(
+      "  - name: {}\n    gpu: {}\n{}    range: {{sequences: {}, context: {}, tensorParallel: {}}}\n"
+      "    error: {{fit: {:.4f}, leftOut: {:.4f}}}\n",
+      quote(iterations.name), fit.gpu, figures, fit.max_sequences, fit.max_context, fit.max_tensor_parallel,
+      iterations.fit_error, fit.error);
+}
+
 std::string written(const InterferenceCoefficients& pair) {
   return fmt::format("  - {{job: {}, neighbour: {}, speed: {}}}\n", quote(pair.job), quote(pair.neighbour),
                      number(pair.speed));
@@ -211,6 +223,28 @@ StartupCoefficients read_startup(const Value& value, const std::string& path, Di
   return out;
 }
 
+IterationCoefficients read_iterations(const Value& value, const std::string& path, Diagnostics& diagnostics) {
+  Reader reader(value, path, diagnostics,
+                {"name", "gpu", "stepMs", "layerUs", "weightFactor", "kvFactor", "computeFactor", "samplingUs",
+                 "allReduceFactor", "range", "error"});
+  IterationCoefficients out;
+  out.name = reader.text("name");
+  out.fit.gpu = reader.text("gpu");
+  for (const IterationFigure& figure : kIterationFigures) out.fit.*figure.value = reader.number(figure.name, 0);
+  if (const Value* range = reader.find("range")) {
+    Reader inner(*range, reader.at("range"), diagnostics, {"sequences", "context", "tensorParallel"});
+    out.fit.max_sequences = static_cast<int32_t>(inner.number("sequences", 0));
+    out.fit.max_context = static_cast<int32_t>(inner.number("context", 0));
+    out.fit.max_tensor_parallel = static_cast<int32_t>(inner.number("tensorParallel", 1));
+  }
+  if (const Value* error = reader.find("error")) {
+    Reader inner(*error, reader.at("error"), diagnostics, {"fit", "leftOut"});
+    out.fit_error = inner.number("fit", 0);
+    out.fit.error = inner.number("leftOut", 0);
+  }
+  return out;
+}
+
 InterferenceCoefficients read_pair(const Value& value, const std::string& path, Diagnostics& diagnostics) {
   Reader reader(value, path, diagnostics, {"job", "neighbour", "speed"});
   return {reader.text("job"), reader.text("neighbour"), reader.number("speed", 0)};
@@ -232,12 +266,14 @@ std::string coefficients_yaml(const Coefficients& c) {
              "apiVersion: kisim.dev/v1\nkind: Coefficients\n"
              "provenance: {{source: {}, rows: {}, method: {}, kisim: {}}}\n",
              quote(c.provenance.source), c.provenance.rows, quote(c.provenance.method), quote(c.provenance.version)) +
-         section("latency", c.latency) + section("startup", c.startup) + section("interference", c.interference);
+         section("latency", c.latency) + section("startup", c.startup) + section("iterations", c.iterations) +
+         section("interference", c.interference);
 }
 
 Coefficients parse_coefficients(const Value& document) {
   Diagnostics diagnostics;
-  Reader reader(document, "", diagnostics, {"apiVersion", "kind", "provenance", "latency", "startup", "interference"});
+  Reader reader(document, "", diagnostics,
+                {"apiVersion", "kind", "provenance", "latency", "startup", "iterations", "interference"});
   if (reader.text("kind") != "Coefficients") reader.error(document.mark(), "kind", "allowed: Coefficients");
   Coefficients out;
   if (const Value* provenance = reader.find("provenance")) {
@@ -247,9 +283,10 @@ Coefficients parse_coefficients(const Value& document) {
   }
   read_section(reader, "latency", diagnostics, read_latency, out.latency);
   read_section(reader, "startup", diagnostics, read_startup, out.startup);
+  read_section(reader, "iterations", diagnostics, read_iterations, out.iterations);
   read_section(reader, "interference", diagnostics, read_pair, out.interference);
-  if (out.latency.empty() && out.startup.empty() && out.interference.empty())
-    reader.error(document.mark(), "", "holds no coefficients: allowed are latency, startup, interference");
+  if (out.latency.empty() && out.startup.empty() && out.iterations.empty() && out.interference.empty())
+    reader.error(document.mark(), "", "holds no coefficients: allowed are latency, startup, iterations, interference");
   diagnostics.throw_if_errors();
   return out;
 }

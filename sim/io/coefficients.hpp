@@ -11,13 +11,19 @@
 //   startup:
 //     - {name: …, unit: s, median: 22.7, sigma: 1.1, interval: {median: [21, 24], sigma: [1, 1.2]}, range: [1.9, 60],
 //        error: {fit: 0.02, leftOut: 0.05}}
+//   iterations:                                                              # of an LLM engine; serving/step_cost.hpp
+//     - {name: h100-80gb, gpu: h100-80gb, stepMs: 1.72, layerUs: 10.9, weightFactor: 1.11, kvFactor: 1.02,
+//        computeFactor: 1.11, samplingUs: 0.26, allReduceFactor: 0.69,
+//        range: {sequences: 256, context: 5653, tensorParallel: 8}, error: {fit: 0.031, leftOut: 0.057}}
 //   interference:
 //     - {job: …, neighbour: …, speed: 0.71}
 
 #include "io/value.hpp"
+#include "serving/catalog.hpp"
 #include "serving/latency_law.hpp"
 #include "stats/interval.hpp"
 
+#include <array>
 #include <optional>
 #include <string>
 #include <vector>
@@ -65,6 +71,27 @@ struct StartupCoefficients {
   StartupFit fit;
 };
 
+struct IterationCoefficients {
+  std::string name;
+  StepCoefficients fit;  // its error: of models that were left out
+  double fit_error = 0;  // median relative error of the points
+};
+
+// The figures of StepCoefficients by the names that files give them.
+struct IterationFigure {
+  const char* name;
+  double StepCoefficients::*value;
+};
+inline constexpr std::array<IterationFigure, 7> kIterationFigures = {{
+    {"stepMs", &StepCoefficients::step_ms},
+    {"layerUs", &StepCoefficients::layer_us},
+    {"weightFactor", &StepCoefficients::weight_factor},
+    {"kvFactor", &StepCoefficients::kv_factor},
+    {"computeFactor", &StepCoefficients::compute_factor},
+    {"samplingUs", &StepCoefficients::sampling_us},
+    {"allReduceFactor", &StepCoefficients::all_reduce_factor},
+}};
+
 struct InterferenceCoefficients {
   std::string job, neighbour;
   double speed = 0;
@@ -77,6 +104,7 @@ struct Coefficients {
   } provenance;
   std::vector<LatencyCoefficients> latency;
   std::vector<StartupCoefficients> startup;
+  std::vector<IterationCoefficients> iterations;
   std::vector<InterferenceCoefficients> interference;
 };
 

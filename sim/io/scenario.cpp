@@ -187,7 +187,7 @@ class ScenarioBuilder {
       return check_name(below("engine"), model.engine, names_of(scenario_.engines));
     if (engine->kind == "batch") return check_batch_model(model);
     if (model.model.empty())
-      error(below("model"), fmt::format("missing, needed: one of {}", fmt::join(names_of(scenario_.llms), ", ")));
+      error(below("model"), "missing, needed: a language model, see `kisim list models`");
     else
       check_name(below("model"), model.model, names_of(scenario_.llms));
     if (model.latency && model.detail != "linear")

@@ -24,6 +24,7 @@ class Resolver {
     latency(model.find("latency"), path + ".latency");
     each(model.find("latencyOn"), path + ".latencyOn", [&](Value& v, const std::string& p) { latency(&v, p); });
     each(model.find("serves"), path + ".serves", [&](Value& v, const std::string& p) { this->model(v, p); });
+    iterations(model.find("iterations"), path + ".iterations");
     startup(model, path);
   }
 
@@ -74,6 +75,21 @@ class Resolver {
     for (const LatencyPoint& point : found->fit.table)
       table.members.push_back(made(fmt::format("{}", point.samples), scalar(taken->reference, point.seconds)));
     law->members.push_back(made("table", std::move(table)));
+  }
+
+  void iterations(Value* fields, const std::string& path) {
+    const auto taken = fields ? take(*fields, path, "stepMs") : std::nullopt;
+    if (!taken) return;
+    auto name = [](const IterationCoefficients& i) { return i.name; };
+    const IterationCoefficients* found = choose(taken->file->iterations, name, *taken, "iterations");
+    if (!found) return;
+    Value gpu = scalar(taken->reference, 0);
+    gpu.text = found->fit.gpu;
+    fields->members.push_back(made("gpu", std::move(gpu)));
+    for (const IterationFigure& figure : kIterationFigures)
+      fields->members.push_back(made(figure.name, scalar(taken->reference, found->fit.*figure.value)));
+    fields->members.push_back(made("maxSequences", scalar(taken->reference, found->fit.max_sequences)));
+    fields->members.push_back(made("maxContext", scalar(taken->reference, found->fit.max_context)));
   }
 
   void start(Value& phase, const std::string& path) {

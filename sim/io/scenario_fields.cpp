@@ -88,6 +88,23 @@ Fields declare_served(BatchModelSpec& model) {
   return f;
 }
 
+Fields declare(ModelSpec::Iterations& iterations) {
+  Fields f;
+  f.add("gpu", &iterations.gpu, "GPU that they were measured on; others are estimated from it");
+  f.add("stepMs", &iterations.step_ms, "milliseconds per iteration").min(0);
+  f.add("layerUs", &iterations.layer_us, "microseconds per layer of a hidden size of 4096").min(0);
+  f.add("weightFactor", &iterations.weight_factor, "times reading all weights at the peak").min(0);
+  f.add("kvFactor", &iterations.kv_factor, "times reading the KV cache at the peak").min(0);
+  f.add("computeFactor", &iterations.compute_factor, "times computing the tokens that decode at the peak").min(0);
+  f.add("samplingUs", &iterations.sampling_us, "microseconds per sequence and 1000 tokens of vocabulary").min(0);
+  f.add("allReduceFactor", &iterations.all_reduce_factor, "times the ideal all-reduces").min(0);
+  f.add("maxSequences", &iterations.max_sequences, "of the measurements; beyond it is told; 0 = not known").min(0);
+  f.add("maxContext", &iterations.max_context, "tokens, likewise").min(0);
+  f.add("coefficients", &iterations.coefficients, "file of `kisim calibrate` that holds all of these");
+  f.add("key", &iterations.key, "its entry there; may be left out where there is one");
+  return f;
+}
+
 Fields declare(ModelSpec& model) {
   Fields f;
   f.add("selector", &model.selector, "labels of the pods that serve so; without it, pods annotated kisim.dev/model");
@@ -105,6 +122,8 @@ Fields declare(ModelSpec& model) {
         "them")
       .min(1)
       .max(1024);
+  f.add("iterations", one([&model] { return declare(*(model.iterations = ModelSpec::Iterations())); }),
+        "LLM: coefficients of an iteration's time, instead of the catalogue's");
   f.add("maxNumSeqs", &model.max_num_seqs, "LLM: sequences in an iteration; 0 = the engine's default");
   f.add("maxNumBatchedTokens", &model.max_num_batched_tokens, "LLM: tokens in an iteration; 0 = the engine's default");
   f.add("blockSize", &model.block_size, "LLM: tokens in a KV block; 0 = the engine's default");

@@ -324,6 +324,17 @@ std::string lower(std::string text) {
   return text;
 }
 
+// Of a long list those that are written most alike.
+std::string near_ones(const std::string& found, std::vector<std::string> allowed) {
+  constexpr size_t kNear = 5;
+  const size_t all = allowed.size();
+  std::stable_sort(allowed.begin(), allowed.end(), [&](const std::string& a, const std::string& b) {
+    return edit_distance(lower(found), lower(a)) < edit_distance(lower(found), lower(b));
+  });
+  allowed.resize(kNear);
+  return fmt::format("one of {}, the nearest are {}", all, fmt::join(allowed, ", "));
+}
+
 }  // namespace
 
 const Value* Value::find(const std::string& key) const {
@@ -427,7 +438,10 @@ std::string closest(const std::string& text, const std::vector<std::string>& can
 }
 
 std::string not_allowed(const std::string& found, const std::vector<std::string>& allowed) {
+  constexpr size_t kMany = 24;
   std::string hint = closest(found, allowed);
+  if (allowed.size() > kMany && found.size() <= 64)
+    return fmt::format("found '{}', allowed: {}", shown(found), near_ones(found, allowed));
   std::string list = allowed.empty() ? "none" : fmt::format("{}", fmt::join(allowed, ", "));
   return fmt::format("found '{}', allowed: {}{}", shown(found), list,
                      hint.empty() ? "" : fmt::format(" (did you mean '{}'?)", hint));

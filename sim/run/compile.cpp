@@ -268,6 +268,15 @@ class Compiler {
             spec.latency.value_or(usual.latency)};
   }
 
+  StepCoefficients measured_on(const ModelSpec& spec, StepCoefficients iterations) {
+    if (const GpuModel* gpu = find(scenario_.gpus, iterations.gpu))
+      iterations.bandwidth_gbs = gpu->bandwidth_gbs;
+    else
+      error(spec.mark, "spec.models." + spec.name + ".iterations.gpu",
+            fmt::format("found '{}', allowed: a GPU of the catalogue", iterations.gpu));
+    return iterations;
+  }
+
   void llm(const ModelSpec& spec, const EngineProfile& engine, ServingModelModel& m) {
     const LlmModel* llm = find(scenario_.llms, spec.model);
     KISIM_INVARIANT(llm, "model {} was accepted and is not in the catalogue", spec.model);
@@ -284,6 +293,7 @@ class Compiler {
     m.request_overhead = Duration::seconds(engine.request_overhead_ms * 1e-3);
     m.engine.llm = *llm;
     m.engine.profile = engine;
+    if (spec.iterations) m.engine.profile.steps = {measured_on(spec, *spec.iterations)};
     m.engine.memory_utilization = spec.kv_memory_utilization;
     m.engine.tensor_parallel = spec.tensor_parallel;
     m.engine.prefix_caching = spec.prefix_caching;

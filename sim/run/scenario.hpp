@@ -69,6 +69,11 @@ struct ModelSpec : BatchModelSpec {
   std::string engine = "vllm-0.19", model, gpu;
   std::string detail = "iteration";  // iteration | linear | tables
   int32_t tensor_parallel = 1, data_parallel = 1;
+  // LLM engines: coefficients of their iterations, instead of the catalogue's on any GPU.
+  struct Iterations : StepCoefficients {
+    std::string coefficients, key;
+  };
+  std::optional<Iterations> iterations;
 
   // LLM engines; 0 = the engine's default
   int32_t max_num_seqs = 0, max_num_batched_tokens = 0, block_size = 0;

@@ -8,15 +8,29 @@ namespace kisim {
 
 namespace {
 
+// Parts of a repository's name that tell how a model was tuned or stored: "2507" is a date, "v0.3" a version.
+bool changes_nothing(std::string_view part) {
+  constexpr std::string_view kTunings[] = {"instruct", "chat", "it",   "hf",    "base", "thinking", "meta",
+                                           "fp8",      "bf16", "fp16", "nvfp4", "fp4",  "awq",      "dynamic"};
+  if (std::find(std::begin(kTunings), std::end(kTunings), part) != std::end(kTunings)) return true;
+  auto digit = [](char c) { return c >= '0' && c <= '9'; };
+  if (part.size() > 1 && part[0] == 'v' && digit(part[1]) && part.find('.') != part.npos) return true;
+  return part.size() == 4 && std::all_of(part.begin(), part.end(), digit);
+}
+
 // "nvidia/Qwen3-32B-NVFP4" → "qwen3-32b"
 std::string bare_name(std::string_view repository) {
   repository.remove_prefix(repository.find('/') == repository.npos ? 0 : repository.find('/') + 1);
-  std::string name(repository);
+  std::string name(repository), out;
   for (char& c : name)
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  for (std::string_view weights : {"-fp8", "-nvfp4", "-fp4", "-bf16"})
-    if (name.ends_with(weights)) name.resize(name.size() - weights.size());
-  return name;
+  for (size_t begin = 0; begin <= name.size();) {
+    const size_t end = std::min(name.find('-', begin), name.size());
+    const std::string part = name.substr(begin, end - begin);
+    if (!changes_nothing(part)) out += (out.empty() ? "" : "-") + part;
+    begin = end + 1;
+  }
+  return out;
 }
 
 }  // namespace
@@ -29,8 +43,9 @@ double RoutedExperts::share_read(double tokens) const {
 const LlmModel* find_llm(const std::vector<LlmModel>& models, std::string_view repository) {
   const std::string name = bare_name(repository);
   auto means = [&](const LlmModel& model) {
-    return model.name == name || std::any_of(model.repositories.begin(), model.repositories.end(),
-                                             [&](const std::string& known) { return bare_name(known) == name; });
+    return bare_name(model.name) == name ||
+           std::any_of(model.repositories.begin(), model.repositories.end(),
+                       [&](const std::string& known) { return bare_name(known) == name; });
   };
   auto found = std::find_if(models.begin(), models.end(), means);
   return found == models.end() ? nullptr : &*found;

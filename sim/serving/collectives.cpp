@@ -1,5 +1,6 @@
 #include "serving/collectives.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace kisim {
@@ -14,9 +15,10 @@ double pcie_gbs(const GpuModel& gpu) { return std::ldexp(2.0, gpu.pcie_gen > 0 ?
 
 double all_reduce_seconds(const GpuModel& gpu, int32_t gpus, double bytes) {
   if (gpus < 2) return 0;
-  constexpr double kNvlinkShare = 0.70, kNvlinkLatency = 10e-6, kPcieShare = 0.56, kPcieLatency = 12.7e-6;
+  constexpr double kNvlinkShare = 0.74, kPcieShare = 0.56, kPcieLatency = 12.7e-6;
   double n = gpus, moved = 2 * (n - 1) / n * bytes;
-  if (gpu.nvlink_gbs > 0) return kNvlinkLatency + moved / (kNvlinkShare * gpu.nvlink_gbs / 2 * 1e9);
+  if (gpu.nvlink_gbs > 0)
+    return std::max(13 + 2 * n, 5.25 * n) * 1e-6 + moved / (kNvlinkShare * gpu.nvlink_gbs / 2 * 1e9);
   return kPcieLatency + moved / (kPcieShare * pcie_gbs(gpu) * 1e9);
 }
 

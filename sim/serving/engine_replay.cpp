@@ -33,6 +33,7 @@ EngineReplay replay(const LlmEngineModel& model, const LlmCost& cost, const std:
       RequestId id = slab.take();
       Request& request = slab[id];
       request.ordinal = next;
+      request.identity.own = next + 1;  // only its own blocks are ever found again: after a preemption
       request.scheduled = request.first_token = Time::max();
       request.prompt_tokens = requests[next].prompt_tokens;
       request.output_tokens = requests[next].output_tokens;

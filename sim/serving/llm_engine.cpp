@@ -287,7 +287,7 @@ int64_t LlmEngine::duration_ps(int64_t k) const {
 // A measured law may be faster than the peaks allow.
 GpuLoad LlmEngine::load_of(double bandwidth, double compute) const {
   return GpuLoad::of(std::min(bandwidth, cost_.bandwidth_share), std::min(compute, cost_.compute_share),
-                     cost_.compute_share);
+                     cost_.compute_share, model_.tensor_parallel > 1 ? 1 : 0);
 }
 
 GpuLoad LlmEngine::planned_load(const StepWork& work) const {
@@ -295,8 +295,13 @@ GpuLoad LlmEngine::planned_load(const StepWork& work) const {
   double seconds = static_cast<double>(duration_ps(k)) * 1e-12;
   auto context = static_cast<double>(k * work.decode_context + work.decoding * (k * (k - 1) / 2));
   double weights = cost_.ideal.weights + cost_.ideal.experts * cost_.experts_read(work);
-  double read =
-      static_cast<double>(k) * weights + cost_.ideal.kv_token * (context + static_cast<double>(work.prefill_context));
+  // The line holds for all of them: every context is within the window, or none is.
+  bool all_near = cost_.within_window(work.decode_context, work.decoding) == work.decode_context;
+  double near = all_near ? context : static_cast<double>(k * work.decoding * cost_.window);
+  double read = static_cast<double>(k) * weights +
+                cost_.ideal.kv_token * (context + static_cast<double>(work.prefill_context)) +
+                cost_.ideal.window_token *
+                    (near + static_cast<double>(cost_.within_window(work.prefill_context, work.prefilling())));
   double computed = cost_.ideal.token * static_cast<double>(k * work.decoding + work.prefill_tokens) +
                     cost_.ideal.attention * (context + work.prefill_pairs);
   return load_of(read / seconds, computed / seconds);
@@ -329,6 +334,7 @@ void LlmEngine::begin_step(Time now) {
   }
   state_.prefilled_tokens += work.prefill_tokens;
   state_.step_load = planned_load(work);
+  state_.step_outside = cost_.outside(work);
 }
 
 // Running requests first. Blocks for the next token of each; the latest make room. True: some had to.
@@ -547,6 +553,7 @@ void LlmEngine::end_step(Time now) {
   state_.step_reserved = 0;
   state_.iteration += decoded;
   state_.steps += k;
+  if (state_.step_outside) state_.steps_outside += k;
   state_.context += decoded * state_.decoding;
   state_.generated_tokens += decoded * state_.decoding;
 
@@ -713,10 +720,12 @@ GpuLoad LlmEngine::linear_load(Time now) const {
   double seconds = (linear_timer() - now).to_seconds(), n = state_.running.size, itl = linear_itl();
   double stalled = std::max(0.0, (state_.stalled_until - now).to_seconds());
   double prefill = seconds > 0 ? std::min(1.0, stalled / seconds) : 0, decode = 1 - prefill;
-  const LlmCost::Ideal& ideal = cost_.ideal;
+  const StepTerms& ideal = cost_.ideal;
+  double near = std::min<double>(LlmCost::kNominalContext, static_cast<double>(cost_.window));
   double prefilling = cost_.linear.prefill_per_token > 0 ? ideal.token / cost_.linear.prefill_per_token : 0;
   double weights = ideal.weights + ideal.experts * cost_.experts.share_read(n);
-  double read = (weights + n * ideal.kv_token * LlmCost::kNominalContext) / itl;
+  double kv = ideal.kv_token * LlmCost::kNominalContext + ideal.window_token * near;
+  double read = (weights + n * kv) / itl;
   double computed = n * (ideal.token + ideal.attention * LlmCost::kNominalContext) / itl;
   return load_of(decode * read, decode * computed + prefill * prefilling);
 }

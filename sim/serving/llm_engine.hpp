@@ -71,13 +71,14 @@ struct LlmEngineState {
   int64_t step_reserved = 0;    // KV blocks already taken for it, at first those of its first iteration
   bool step_stalls = false;     // it computes prompts while those that decode wait
   GpuLoad step_load;            // its mean at full speed, as planned
+  bool step_outside = false;    // the range that its cost was fitted on
 
   // linear level
   double progress = 0;  // virtual tokens since the engine was last idle
   Time progress_at, stalled_until;
 
   // counters since the start of the replica
-  uint64_t preemptions = 0, generated_tokens = 0, prefilled_tokens = 0, steps = 0;
+  uint64_t preemptions = 0, generated_tokens = 0, prefilled_tokens = 0, steps = 0, steps_outside = 0;
   // Tokens that were looked up at first admissions, and those found; in the cache, and behind it the rest.
   uint64_t prefix_queries = 0, prefix_hits = 0, tier_queries = 0, tier_hits = 0;
 };

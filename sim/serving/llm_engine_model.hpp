@@ -41,8 +41,8 @@ struct LlmEngineModel {
   int32_t long_prefill_token_threshold = 0;
   bool prefix_caching = true;
   std::vector<KvTierModel> kv_offload;  // the first is asked first
-  int32_t max_model_len = 0;  // tokens of a prompt and its answer together, at most; 0: no limit
-  bool jump = true;           // off: every iteration is an event; only to show that jumps change nothing
+  int32_t max_model_len = 0;            // tokens of a prompt and its answer together, at most; 0: no limit
+  bool jump = true;                     // off: every iteration is an event; only to show that jumps change nothing
 
   // What it serves, and how; from this and its GPUs come its costs.
   LlmModel llm;
@@ -59,6 +59,7 @@ struct LlmEngineModel {
   // Bytes that a replica on so many GPUs must have before the first token of KV: weights, activations, what else the
   // engine reserves.
   double fixed_bytes(int32_t gpus) const;
+  double activation_bytes() const;  // on each GPU
   // Blocks without which it does not start: one sequence must fit.
   int64_t least_blocks() const { return std::max(1, (max_model_len + block_size - 1) / block_size); }
   double block_bytes() const { return llm.kv_bytes_per_token() * llm.kv_copies(tensor_parallel) * block_size; }

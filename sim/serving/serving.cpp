@@ -29,6 +29,7 @@ void Serving::start() {
   state.clients.resize(model.clients.size());
   for (size_t i = 0; i < model.clients.size(); ++i) state.clients[i].tokens = model.clients[i].admission.burst;
   state.batches.resize(model.models.size());
+  state.estimated.resize(model.models.size());
 }
 
 void Serving::on_event(const Event& event) {
@@ -559,6 +560,7 @@ ReplicaId Serving::add_replica(ServingModelId model_id, ServiceId service, PodId
     std::optional<std::string> complaint = does_not_fit(m, cluster_.model, replica.accelerator);
     KISIM_INVARIANT(!complaint, "pod {} serves {}, which {}", cluster_.pod_name(pod), m.name, *complaint);
     replica.cost = llm_cost(m.engine, cluster_.model.gpu_models[replica.accelerator.gpu_model], replica.accelerator);
+    if (replica.cost.estimated) state.estimated[model_id] = replica.accelerator.gpu_model;
     engine(replica).start();
   } else {
     batch(replica).start(replica.accelerator);
@@ -650,6 +652,9 @@ void Serving::stop_server(ReplicaId id) {
     state.batches[replica.model].outside += m.outside;
     m.batches = m.outside = 0;
   }
+  state.batches[replica.model].all += replica.engine.steps;
+  state.batches[replica.model].outside += replica.engine.steps_outside;
+  replica.engine.steps = replica.engine.steps_outside = 0;
   set_busy(id, false);
   cluster_.set_load(replica.pod, {}, engine_.now());
   join_tenants(id, false);
@@ -712,10 +717,23 @@ std::vector<std::string> Serving::warnings() const {
         sum.all += m.batches;
         sum.outside += m.outside;
       }
+      sum.all += replica.engine.steps;
+      sum.outside += replica.engine.steps_outside;
     }
-    if (sum.outside > 0)
+    const ServingModelModel& m = model.models[id];
+    if (GpuModelId gpu = state.estimated[id]; gpu.valid()) {
+      const GpuModel& on = cluster_.model.gpu_models[gpu];
+      out.push_back(fmt::format(
+          "model {}: no measurements of {} on {}; estimated from {} by specifications, {:.0f} % off where checked",
+          m.name, m.engine.profile.name, on.name, step_coefficients(m.engine.profile, on).gpu, 100 * kOtherGpuError));
+    }
+    if (sum.outside > 0 && m.llm)
+      out.push_back(
+          fmt::format("model {}: {} of {} iterations have more sequences or longer contexts than {} was measured with",
+                      m.name, sum.outside, sum.all, m.engine.profile.name));
+    else if (sum.outside > 0)
       out.push_back(fmt::format("model {}: {} of {} batches are of a size that its latency law was not fitted on",
-                                model.models[id].name, sum.outside, sum.all));
+                                m.name, sum.outside, sum.all));
   }
   return out;
 }

@@ -111,11 +111,13 @@ struct ServingState {
   // Replicas on devices that interfere, in order of coming. Nine places for each GPU: the GPU itself, or an instance by
   // the memory slice at which it begins: instances do not feel each other.
   std::vector<std::vector<ReplicaId>> tenants;
-  std::vector<GpuDemand> demands;  // of one device's busy tenants; used within a call
-  struct Batches {
+  std::vector<GpuDemand> demands;   // of one device's busy tenants; used within a call
+  struct Batches {                  // or iterations of an LLM engine
     uint64_t all = 0, outside = 0;  // the fitted range of their law
   };
   IdVector<ServingModelId, Batches> batches;  // of replicas that are gone
+  // Where an LLM engine has run, a GPU that it was not measured on; invalid: there is none.
+  IdVector<ServingModelId, GpuModelId> estimated;
 };
 
 class Serving {

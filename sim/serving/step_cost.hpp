@@ -10,6 +10,7 @@
 #include "serving/llm_engine_model.hpp"
 #include "serving/request.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -45,45 +46,83 @@ struct StepLine {
 
 struct OperatorTables;
 
-// Of one (model, engine, accelerators). With operator tables they say how long an iteration takes; else the time of an
-// iteration is
-//   step + per_sequence·(decoding + prefilling) + per_kv_token·(decode_context + prefill_context)
-//   + per_prefill_token·prefill_tokens + per_attention·prefill_pairs + experts·share_read(all tokens)
-// after serving.md section 2.2: ITL = step + 1.26 Tw + 1.27 Tkv + per_sequence·B + tp·L, prefill at an MFU.
+// What an iteration of a model needs at the peaks of whole GPUs, in seconds where nothing else is said. With 8-bit
+// weights the peak is that of FP8, where the GPU has it. Two all-reduces per layer (serving/collectives.hpp).
+struct StepTerms {
+  double layers = 0;            // their number · hidden/4096
+  double weights = 0;           // all that every token passes, read once; not the embedding of the prompt
+  double experts = 0;           // reading all experts
+  double kv_token = 0;          // reading one token of KV, in the layers that see all of it
+  double window_token = 0;      // the same, in those with a sliding window
+  double state = 0;             // reading and writing the states of linear layers, of one sequence
+  double token = 0;             // computing one token, in all layers
+  double attention = 0;         // computing one pair of tokens
+  double vocabulary = 0;        // in thousands of tokens
+  double all_reduce = 0;        // latency of all of them
+  double all_reduce_token = 0;  // sending one token
+};
+StepTerms step_terms(const LlmModel& llm, const GpuModel& gpu, int32_t tensor_parallel, int32_t data_parallel = 1);
+
+// The coefficients of an engine on a GPU: those measured there, or those of the GPU whose memory bandwidth is nearest.
+// Predicting B200 from the H100's, and the other way round, is off by kOtherGpuError in the median.
+inline constexpr double kOtherGpuError = 0.11;
+const StepCoefficients& step_coefficients(const EngineProfile& engine, const GpuModel& gpu);
+
+// Of one (model, engine, accelerators). With operator tables they say how long an iteration takes; else, with the terms
+// above and the engine's coefficients, it takes
+//
+//   stepMs + layerUs·layers + weightFactor·weights + allReduceFactor·all_reduce
+//   + moeLayerMs·expert layers + expertFactor·experts·share_read(all tokens)
+//   + samplingUs·vocabulary·(decoding + prefilling)
+//   + (computeFactor·dense token + expert token/prefillMfu + allReduceFactor·all_reduce_token)·decoding
+//   + kvFactor·(kv_token·context + window_token·context within the window + state·decoding)
+//   + (token/prefillMfu + allReduceFactor·all_reduce_token)·prefill_tokens + attention/prefillMfu·prefill_pairs.
+//
+// A sum, not a maximum: measured iterations show no corner where computing takes over from reading (serving.md, 2.2).
+// Sampling is the softmax and sorting of logits, which no GPU shares with others. The context within the window is that
+// of sequences of the mean length; a prompt's attention is computed over all of it in every layer, and memory is kept
+// for all of it.
 struct LlmCost {
   static constexpr double kNominalContext = 1024;  // tokens; where the linear level touches the iteration level
 
-  int64_t step_ps = 0;     // engine step and the reading of all weights, experts aside
+  int64_t step_ps = 0;
   int64_t experts_ps = 0;  // reading of all experts
   RoutedExperts experts;
   int64_t per_sequence_ps = 0;
+  int64_t per_decode_ps = 0;  // beside per_sequence
   int64_t per_kv_token_ps = 0;
+  int64_t per_window_token_ps = 0;
   int64_t per_prefill_token_ps = 0;
   double per_attention_ps = 0;
+  int64_t window = 0;           // tokens; 0: none
   int64_t kv_blocks = 0;        // that fit beside the weights
   double host_bytes_per_s = 0;  // over PCIe, from the host's memory to all its GPUs; 0: not said
   LinearLaw linear;
   std::shared_ptr<const OperatorTables> tables;
 
-  // The same work at the peaks of whole GPUs, in seconds: dense weights and one token of KV at peak bandwidth; one
-  // token and one pair of tokens in attention at peak FLOP/s; all experts at peak bandwidth.
-  struct Ideal {
-    double weights = 0, kv_token = 0, token = 0, attention = 0, experts = 0;
-  } ideal;
+  StepTerms ideal;
   double compute_share = 1, bandwidth_share = 1;  // of each GPU that it has
   double prefill_mfu = 1;
+  bool estimated = false;                      // from another GPU's coefficients
+  int64_t max_sequences = 0, max_context = 0;  // of the measurements; 0: not known
 
   StepLine line(const StepWork& work) const;
   // Of the experts, the share that an iteration reads.
   double experts_read(const StepWork& work) const {
     return experts.share_read(static_cast<double>(work.decoding + work.prefill_tokens));
   }
+  // Of so many tokens of context of so many sequences, those within the window.
+  int64_t within_window(int64_t context, int64_t sequences) const { return std::min(context, sequences * window); }
+  // Is there more to it than its coefficients were fitted on?
+  bool outside(const StepWork& work) const {
+    return max_sequences > 0 && (work.decoding > max_sequences || work.decode_context > max_context * work.decoding);
+  }
 };
 
 // The GPUs act as one with their sums; what several of them hold (dense weights under data parallelism, KV heads that
 // cannot be split further) each reads for itself. On a MIG instance computing takes as much longer as it has fewer
 // SMs, reading as it has fewer memory slices, and the KV cache has the memory of the instance; what the host does (the
-// engine's step, the work per sequence) takes as long as ever (serving.md section 2.4). kv_blocks <= 0: the weights do
+// engine's step, sampling) takes as long as ever (serving.md section 2.4). kv_blocks <= 0: the weights do
 // not fit.
 LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Accelerator& accelerator);
 

@@ -276,7 +276,8 @@ TEST_CASE("mlperf: a prediction as high as the best result is a violation") {
   CHECK(board.rows.at(0).mark() == ScoreRow::Mark::Aim);
   data.write("mlperf/a.json", result(8 * 100));
   compare_mlperf({data.path()}, board);
-  CHECK(board.rows.at(1).mark() == ScoreRow::Mark::Miss);
+  CHECK(board.rows.at(1).mark() == ScoreRow::Mark::Reported);
+  CHECK(board.rows.at(1).errors().worst > 0);
 }
 
 TEST_CASE("MIG: every GPU of eight memory slices has the known numbers of layouts") {

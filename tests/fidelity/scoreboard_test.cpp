@@ -96,6 +96,17 @@ TEST_CASE("JSON, Markdown and the page hold every row, and no text breaks out of
   CHECK(json["rows"][0]["mark"] == "aim");
   CHECK(json["passed"] == true);
   CHECK_THAT(scoreboard_markdown(board), Contains("| bench, made up | throughput | 1 | 0 | 4.0 |"));
+  // What others have published stands below, beside our rows of the metric where there are any.
+  REQUIRE(json["published"].size() >= 6);
+  CHECK(json["published"][0]["simulator"] == "BLIS");
+  CHECK(json["published"][0]["ours"].is_null());
+  board.rows[0].metric = "E2E mean";
+  CHECK(nlohmann::json::parse(scoreboard_json(board))["published"][0]["ours"] == "4.0");
+  board.rows.push_back(row_of({101}));
+  board.rows[1].metric = "E2E, each";
+  CHECK_THAT(scoreboard_markdown(board), Contains("| BLIS | E2E | 6.7 | 1.0–4.0 |"));
+  board.rows.pop_back();
+  board.rows[0].metric = "throughput";
   const std::string page = scoreboard_page(board);
   CHECK_THAT(page, Contains("<svg") && Contains("&lt;script&gt;"));
   CHECK(page.find("<script>") == page.npos);

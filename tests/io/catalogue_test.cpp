@@ -168,8 +168,9 @@ TEST_CASE("power is measured on H100 and B200, and a fit is whole") {
   std::map<std::string, GpuModel> gpus;
   for (GpuModel& gpu : read_gpu_catalogue()) gpus[gpu.name] = gpu;
   for (const auto& [name, gpu] : gpus) CHECK((gpu.power_base > 0) == (name == "h100-80gb" || name == "b200-180gb"));
-  CHECK(gpus["h100-80gb"].power_compute == 756);
-  CHECK(gpus["b200-180gb"].power_bandwidth == 908);
+  CHECK(gpus["h100-80gb"].power_compute == 635.4);
+  CHECK(gpus["h100-80gb"].power_waiting == 63.54);
+  CHECK(gpus["b200-180gb"].power_waiting == 0);
   std::string half = "gpus:\n  x:\n    products: [X]\n";
   for (const char* key : {"fp16DenseTflops", "memoryGib", "bandwidthGBs", "tdpWatts", "sm", "powerBaseWatts"})
     half += std::string("    ") + key + ": {value: 1, source: s}\n";
@@ -180,7 +181,7 @@ TEST_CASE("power is measured on H100 and B200, and a fit is whole") {
 TEST_CASE("the model catalogue holds the public configurations") {
   std::map<std::string, LlmModel> models;
   for (const LlmModel& model : read_llm_catalogue()) models[model.name] = model;
-  REQUIRE(models.size() == 31);
+  REQUIRE(models.size() >= 45);
   // KV bytes per token as published: 128 KiB for Llama-3 8B, 320 KiB for 70B.
   CHECK(models.at("llama-3.1-8b").kv_bytes_per_token() == 128 * 1024);
   CHECK(models.at("llama-3.1-70b").kv_bytes_per_token() == 320 * 1024);
@@ -192,7 +193,9 @@ TEST_CASE("the model catalogue holds the public configurations") {
     CHECK(model.full_layers() > 0);
     CHECK(model.active_parameters() <= model.parameters);
     CHECK_FALSE(model.repositories.empty());
-    if (model.experts.count == 0) CHECK(model.weight_bytes() == 2 * model.parameters);
+    if (model.experts.count == 0) CHECK(model.weight_bytes() == Approx(2 * model.parameters));
+    CHECK(model.layer_parameters() > 0);
+    CHECK((model.window > 0) == (model.window_layers > 0));
   }
   // As their names say, or their publishers.
   const std::pair<const char*, double> active[] = {
@@ -221,6 +224,12 @@ TEST_CASE("a repository of the hub means a model of the catalogue, whoever has q
   CHECK(name("deepseek-ai/DeepSeek-R1-0528") == "deepseek-r1");
   CHECK(name("openai/gpt-oss-120b") == "gpt-oss-120b");
   CHECK(name("llama-3.1-8b") == "llama-3.1-8b");
+  CHECK(name("meta-llama/Llama-3.1-405B-Instruct-FP8") == "llama-3.1-405b");
+  CHECK(name("meta-llama/Meta-Llama-3.1-8B") == "llama-3.1-8b");
+  CHECK(name("google/gemma-3-27b-it") == "gemma-3-27b");
+  CHECK(name("mistralai/Mistral-7B-Instruct-v0.3") == "mistral-7b");
+  CHECK(name("microsoft/phi-4") == "phi-4");
+  CHECK(name("meta-llama/Llama-2-70b-chat-hf") == "llama-2-70b");
   CHECK(name("example/unheard-of") == "");
 }
 
@@ -254,11 +263,14 @@ TEST_CASE("the engine catalogue says where its figures are from") {
   const EngineProfile& vllm = engines[0];
   CHECK(vllm.name == "vllm-0.19");
   CHECK(vllm.kind == "llm");
-  CHECK(vllm.step_ms == 0.68);
-  CHECK(vllm.per_sequence_ms == 0.0644);
+  REQUIRE(vllm.steps.size() == 2);
+  CHECK(vllm.steps[0].gpu == "h100-80gb");
+  CHECK(vllm.steps[0].bandwidth_gbs == 3350);
+  CHECK(vllm.steps[0].max_sequences == 256);
+  CHECK(vllm.steps[1].all_reduce_factor == 0);
   CHECK(vllm.request_overhead_ms == 15.563);
   CHECK(vllm.max_num_batched_tokens == 8192);
-  CHECK_THAT(vllm.source, Contains("56 H100 points"));
+  CHECK_THAT(vllm.source, Contains("62 configurations"));
   CHECK_THAT(vllm.source, Contains("BLIS"));
   CHECK_FALSE(vllm.prefill_first);
   CHECK(engines[1].name == "sglang-0.5");
@@ -291,6 +303,9 @@ TEST_CASE("a bad catalogue is an error where it stands") {
     CAPTURE(row.to);
     CHECK_THROWS_WITH(parse_gpu_catalogue(replaced(kGpu, row.from, row.to), "gpus.yaml"), Contains(row.message));
   }
-  CHECK_THROWS_WITH(parse_engine_catalogue("engines: {x: {kind: magic}}", "e.yaml"),
+  CHECK_THROWS_WITH(parse_engine_catalogue("engines: {x: {kind: magic}}", "e.yaml", {}),
                     Contains("e.yaml:1:21: engines.x.kind: found 'magic', allowed: llm, batch"));
+  CHECK_THROWS_WITH(parse_engine_catalogue("engines: {x: {kind: llm, steps: {abacus: {stepMs: 1}}}}", "e.yaml", {}),
+                    Contains("engines.x.steps.abacus.stepMs: found") &&
+                        Contains("allowed: under the name of a GPU of the catalogue"));
 }

@@ -20,7 +20,7 @@ Summary sample_summary() {
   s.latency_s.queue = {0.021, 0, 0.04, 0.11, 0.9, 4.2};
   s.latency_s.ttft = {0.108, 0.071, 0.19, 0.41, 1.3, 4.9};
   s.latency_s.tpot = {0.0118, 0.0112, 0.0139, 0.0147, 0.021, 0.043};
-  s.tokens = Summary::Tokens{90123456, 15123456, 2291.43};
+  s.tokens = Summary::Tokens{90123456, 15123456, 30123456, 2291.43};
   s.slo = Summary::Slo{0.98713, 9.91};
   s.gpu = Summary::Gpu{5.41, 3.29, 0.6081};
   s.energy_kwh = 2.25;

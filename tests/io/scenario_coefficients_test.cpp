@@ -36,6 +36,18 @@ startup:
     interval: {median: [12, 13], sigma: [0.4, 0.6]}
     range: [8, 20]
     error: {fit: 0.01, leftOut: 0.02}
+iterations:
+  - name: h100-80gb
+    gpu: h100-80gb
+    stepMs: 2.5
+    layerUs: 11
+    weightFactor: 1.1
+    kvFactor: 1.2
+    computeFactor: 1.3
+    samplingUs: 0
+    allReduceFactor: 0.7
+    range: {sequences: 4, context: 5000, tensorParallel: 8}
+    error: {fit: 0.03, leftOut: 0.06}
 interference:
   - {job: resnet, neighbour: resnet, speed: 0.625}
   - {job: resnet, neighbour: bert, speed: 0.5}
@@ -76,9 +88,21 @@ const std::string kModel = R"(
   policies: {interference: {mps: {name: table, coefficients: fits/c.yaml, key: resnet}}}
 )";
 
-Scenario from(const Folder& folder, const std::string& spec, const std::string& coefficients = kCoefficients) {
+// A GPU on the node, and one for each pod.
+std::string with_gpus(std::string cluster) {
+  auto put = [&](const std::string& before, const std::string& more) {
+    cluster.insert(cluster.find(before) + before.size(), more);
+  };
+  put("metadata: {name: n", ", labels: {nvidia.com/gpu.product: NVIDIA-H100-80GB-HBM3}");
+  put("allocatable: {", "nvidia.com/gpu: '1', ");
+  put("containers: [{", "resources: {limits: {nvidia.com/gpu: 1}}, ");
+  return cluster;
+}
+
+Scenario from(const Folder& folder, const std::string& spec, const std::string& coefficients = kCoefficients,
+              const std::string& cluster = kCluster) {
   folder.write("fits/c.yaml", coefficients);
-  return read_scenario({folder.write("s.yaml", document(spec) + kCluster)}, {});
+  return read_scenario({folder.write("s.yaml", document(spec) + cluster)}, {});
 }
 
 std::string replaced(const std::string& from, const std::string& to) {
@@ -112,6 +136,47 @@ TEST_CASE("a model, its start and interference come from coefficient files", "[s
   Scenario again = read_scenario_text(s.text, "again.yaml", {});
   CHECK(again.models.at(0).latency->table == m.latency->table);
   CHECK(run(compile(again)).signature == r.signature);
+}
+
+TEST_CASE("iterations of an LLM engine come from a coefficient file, with their range", "[scenario]") {
+  Folder folder;
+  const std::string model = R"(
+  duration: 60s
+  models:
+    server:
+      selector: {app: server}
+      model: llama-3.1-8b
+      gpu: h100-80gb
+      iterations: {coefficients: fits/c.yaml}
+  traffic:
+    chat:
+      service: server
+      pattern: {users: 32}
+      request: {prompt: 100, output: 100}
+)";
+  Scenario s = from(folder, model, kCoefficients, with_gpus(kCluster));
+  const ModelSpec::Iterations& iterations = *s.models.at(0).iterations;
+  CHECK(iterations.gpu == "h100-80gb");
+  CHECK(iterations.step_ms == 2.5);
+  CHECK(iterations.compute_factor == 1.3);
+  CHECK(iterations.sampling_us == 0);
+  CHECK(iterations.max_sequences == 4);
+  std::shared_ptr<const Model> compiled = compile(s);
+  CHECK(compiled->serving.models[ServingModelId(0u)].engine.profile.steps.size() == 1);
+
+  // More sequences than were measured.
+  const Summary r = run(compiled);
+  CHECK(r.requests.completed > 0);
+  REQUIRE(r.warnings.size() == 1);
+  CHECK_THAT(r.warnings[0], Contains("iterations have more sequences or longer contexts than vllm-0.19 was measured"));
+
+  // Measured elsewhere, and on a GPU that is none.
+  CHECK_THAT(
+      run(compile(from(folder, model, changed("gpu: h100-80gb", "gpu: b200-180gb"), with_gpus(kCluster))))
+          .warnings.at(0),
+      Contains("no measurements of vllm-0.19 on h100-80gb; estimated from b200-180gb by specifications, 11 % off"));
+  CHECK_THAT(complaint([&] { compile(from(folder, model, changed("gpu: h100-80gb", "gpu: abacus"))); }),
+             Contains("spec.models.server.iterations.gpu: found 'abacus', allowed: a GPU of the catalogue"));
 }
 
 TEST_CASE("the key may be left out where there is one entry", "[scenario]") {

@@ -322,7 +322,7 @@ TEST_CASE("a Mooncake trace is told by its members, with the ids of its blocks",
   plain.id_tokens = 128;
   CHECK_THROWS_WITH(parse("{\"timestamp\": 0, \"input_length\": 129, \"output_length\": 1, \"hash_ids\": [1, 2, 3]}",
                           plain, "t.jsonl"),
-                    Contains("t.jsonl:1:73: hash_ids: found 3 ids of 128 tokens for a prompt of 129"));
+                    Contains("t.jsonl:1:71: hash_ids: found 3 ids of 128 tokens for a prompt of 129"));
   for (const char* bad : {"7", "[-1]", "[1, \"a\"]", "[[1]]", "[4294967296]", "null"})
     CHECK_THROWS_WITH(
         parse("{\"timestamp\": 0, \"input_length\": 900, \"output_length\": 1, \"hash_ids\": " + std::string(bad) + "}",

@@ -124,7 +124,7 @@ TEST_CASE("what the power of a GPU rests on is said", "[accounts]") {
   Summary summary = run(compile(s));
   CHECK(summary.energy_kwh);
   REQUIRE(summary.warnings.size() == 1);
-  CHECK_THAT(summary.warnings[0], Catch::Contains("no power measurements of other;") && Catch::Contains("23 %"));
+  CHECK_THAT(summary.warnings[0], Catch::Contains("no power measurements of other;") && Catch::Contains("18 %"));
   s.gpus[1].name = "unknown";
   s.gpus[0].name = "renamed";
   s.models[0].gpu = "renamed";
