@@ -122,7 +122,11 @@ inline GpuModel h100_with_mig() {
   return gpu;
 }
 
-inline LlmModel llama_8b() { return {"llama-3.1-8b", 8.03e9, 32, 4096, 32, 8, 128, 128256}; }
+inline LlmModel llama_8b() {
+  LlmModel m{"llama-3.1-8b", 8.03e9, 32, 4096, 32, 8, 128};
+  m.vocabulary = 128256;
+  return m;
+}
 
 inline EngineProfile vllm() {
   EngineProfile e;

@@ -39,7 +39,7 @@ TEST_CASE("compiling names what does not fit together") {
 
   s = base();
   s.llms[0].parameters = 70e9;
-  CHECK_THAT(complaint(s), Catch::Contains("needs 146068738458 bytes for weights, activations and a KV block"));
+  CHECK_THAT(complaint(s), Catch::Contains("needs 146531291546 bytes for weights, activations and a KV block"));
 
   s = base();
   s.models[0].selector = {{"app", "other"}};
