@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 namespace kisim::app {
 
@@ -22,7 +23,7 @@ std::map<std::string, double> read_prices(const std::string& text) {
     double price = 0;
     const char *begin = part.data() + std::min(equals + 1, part.size()), *end = part.data() + part.size();
     auto [stop, error] = std::from_chars(begin, end, price);
-    if (equals == part.npos || error != std::errc() || stop != end || price <= 0)
+    if (equals == part.npos || error != std::errc() || stop != end || !(price > 0) || !std::isfinite(price))
       throw UsageError("--prices: found '" + part + "', allowed: GPU=PRICE, above 0, separated by commas");
     out[part.substr(0, equals)] = price;
   }
@@ -51,10 +52,11 @@ SloSpec read_slo(const std::string& text) {
     auto amount = parse_amount(is_share ? Unit::None : Unit::Seconds, value);
     double share = 0;
     if (is_share && value.ends_with('%')) {
-      auto [stop, error] = std::from_chars(value.data(), value.data() + value.size() - 1, share);
-      amount = error == std::errc() ? std::optional(share / 100) : std::nullopt;
+      const char* end = value.data() + value.size() - 1;
+      auto [stop, error] = std::from_chars(value.data(), end, share);
+      amount = error == std::errc() && stop == end ? std::optional(share / 100) : std::nullopt;
     }
-    if (!amount || *amount <= 0 || (is_share && *amount > 1))
+    if (!amount || !(*amount > 0) || (is_share && *amount > 1))
       throw UsageError("--slo: found '" + part +
                        "', allowed: ttft=…, tpot=…, e2e=… (durations), share=… (95% or 0.95)");
     if (is_share)
@@ -81,7 +83,11 @@ void check_gpus(const PlanRequest& request) {
                        " See `kisim list gpus`");
   };
   for (const auto& [gpu, price] : request.prices) check("--prices", gpu);
-  for (const std::string& gpu : request.gpus) check("--gpus", gpu);
+  for (const std::string& gpu : request.gpus) {
+    check("--gpus", gpu);
+    if (!request.prices.empty() && !request.prices.contains(gpu))
+      throw UsageError("--prices: none for " + gpu + ", allowed: one for each of --gpus, or none at all");
+  }
 }
 
 }  // namespace
@@ -121,6 +127,9 @@ int cmd_plan(const Arguments& arguments) {
   if (!rest.empty()) throw UsageError("plan takes no arguments, found '" + rest[0] + "'");
   check_choice("--output", output, {"table", "json"});
   if (request.model.empty()) throw UsageError("plan needs --model");
+  for (double number : {request.rate, prompt, answer})
+    if (!std::isfinite(number) || number < 0) throw UsageError("--rate, --prompt, --output-tokens: numbers above 0");
+  if (prompt < 1 || answer < 1) throw UsageError("--prompt, --output-tokens: at least 1");
   if (trace.empty() == (request.rate <= 0)) throw UsageError("plan needs --trace or --rate, and not both");
   if (request.runs < 2) throw UsageError("--runs: at least 2, for an interval");
   if (request.max_gpus < 1) throw UsageError("--max-gpus: at least 1");

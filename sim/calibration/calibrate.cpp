@@ -109,6 +109,12 @@ Coefficients calibrate_iterations(const CalibrationRequest& request, const DataT
     for (size_t row : rows) {
       StepPoint p;
       p.llm = named(table, row, "model", models, table.text(row, model));
+      if (p.llm.experts.count > 0 || p.llm.linear_layers > 0)
+        throw InputError(
+            Diagnostic{Severity::Error, table.mark(row), "model",
+                       "found " + p.llm.name + ", allowed: a dense model whose layers all have attention"});
+      if (table.positive(row, gpus) < 1)
+        throw InputError(Diagnostic{Severity::Error, table.mark(row), "tensor_parallel", "allowed: at least 1"});
       p.tensor_parallel = static_cast<int32_t>(table.positive(row, gpus));
       p.sequences = table.positive(row, size);
       p.context = table.positive(row, context);

@@ -29,7 +29,8 @@ ErrorStatistics statistics(const std::vector<ScoredPoint>& points, bool without_
     sizes.push_back(std::abs(errors.back()));
   }
   if (errors.empty()) return {};
-  return {median(sizes), mean(sizes), quantile(sizes, 0.9), quantile(sizes, 1), mean(errors), all > 0 ? off / all : 0};
+  return {median(sizes),      mean(sizes),  quantile(sizes, 0.9),
+          quantile(sizes, 1), mean(errors), all > 0 ? off / all : off > 0 ? HUGE_VAL : 0};
 }
 
 }  // namespace
@@ -61,7 +62,7 @@ double ScoreRow::verdict_of(const ErrorStatistics& errors) const {
 ScoreRow::Mark ScoreRow::mark() const {
   const double value = verdict_of(errors());
   if (!pass) return aim && value <= *aim ? Mark::Aim : Mark::Reported;
-  if (value > *pass) return Mark::Miss;
+  if (!(value <= *pass)) return Mark::Miss;
   if (most_of_naive > 0 && value > most_of_naive * verdict_of(*naive_errors())) return Mark::Miss;
   return aim && value <= *aim ? Mark::Aim : Mark::Pass;
 }

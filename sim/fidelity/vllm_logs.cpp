@@ -26,6 +26,7 @@ struct VllmRun {
   std::string model;  // as its hub calls it
   LlmEngineModel engine;
   int64_t kv_blocks = 0;  // as recorded; 0: not
+  int32_t data_parallel = 1;
   double memory_bytes = 0;
   double started = 0;       // by the clock of arrival_time, seconds: the gauges' times count from it; 0: not recorded
   double clock_offset = 0;  // of the first request, in the gauges' time
@@ -62,6 +63,10 @@ void read_settings(const std::string& path, VllmRun& run) {
   engine.max_num_batched_tokens = whole(given, "max_num_batched_tokens", 2048);
   engine.tensor_parallel = whole(given, "tensor_parallel_size", 1);
   engine.block_size = whole(cache, "block_size", 16);
+  run.data_parallel = whole(given, "data_parallel_size", 1);
+  for (int32_t setting :
+       {engine.max_num_seqs, engine.max_num_batched_tokens, engine.tensor_parallel, engine.block_size})
+    if (setting < 1) refuse(path, fmt::format("found a size of {}, allowed: at least 1", setting));
   auto flag = [&](const char* key) { return !member(scheduler, key).is_boolean() || scheduler.at(key).get<bool>(); };
   engine.async_scheduling = flag("async_scheduling");
   engine.scheduler_reserve_full_isl = flag("scheduler_reserve_full_isl");
@@ -117,6 +122,9 @@ void read_gauges(const std::string& path, VllmRun& run) {
     auto figure = [&](size_t column) { return table.number(r, column).value_or(0); };
     double at = figure(t) - run.clock_offset;
     if (at < 0) continue;
+    for (size_t column : {running, waiting, kv})
+      if (figure(column) < 0 || figure(column) > 1e9)
+        refuse(path, fmt::format("line {}: found {}, allowed: 0 to 1e9", table.mark(r).line, figure(column)));
     run.instants.push_back(Time{} + Duration::seconds(at));
     run.gauges.push_back(
         {static_cast<uint32_t>(figure(running)), static_cast<uint32_t>(figure(waiting)), figure(kv) / 100});
@@ -155,10 +163,13 @@ LlmCost roofline(const LlmCost& cost) {
   LlmCost out = cost;
   auto ps = [](double seconds) { return static_cast<int64_t>(seconds * 1e12); };
   out.tables = nullptr;
-  out.step_ps = ps(cost.ideal.weights);
+  out.step_ps = ps(cost.ideal.weights + cost.ideal.all_reduce);
+  out.experts_ps = ps(cost.ideal.experts);
   out.per_sequence_ps = 0;
+  out.per_decode_ps = ps(cost.ideal.token + cost.ideal.all_reduce_token);
   out.per_kv_token_ps = ps(cost.ideal.kv_token);
-  out.per_prefill_token_ps = ps(cost.ideal.token);
+  out.per_window_token_ps = ps(cost.ideal.window_token);
+  out.per_prefill_token_ps = ps(cost.ideal.token + cost.ideal.all_reduce_token);
   out.per_attention_ps = cost.ideal.attention * 1e12;
   return out;
 }
@@ -250,6 +261,8 @@ void compare_vllm_logs(const FidelityData& data, Scoreboard& board) {
     if (!gpu) why = "no GPU of that name in the catalogue: " + run.hardware;
     if (!llm) why = "no model of that name in the catalogue: " + run.model;
     if (profile.empty()) why = "no operator profile of the model on the GPU";
+    if (run.data_parallel > 1) why = "data parallel";
+    if (vllm == engines.end()) why = "no vLLM in the catalogue";
     if (!why.empty()) {
       for (ScoreRow& row : rows) ++row.skipped[why];
       continue;
@@ -264,8 +277,12 @@ void compare_vllm_logs(const FidelityData& data, Scoreboard& board) {
     whole_gpu.memory_bytes = static_cast<int64_t>(memory) * run.engine.tensor_parallel;
     LlmCost cost = llm_cost(run.engine, *gpu, whole_gpu);
     if (run.kv_blocks > 0) cost.kv_blocks = run.kv_blocks;
-    add_points(run, replay(run.engine, cost, run.requests, run.instants),
-               replay(run.engine, roofline(cost), run.requests, run.instants), rows);
+    const EngineReplay ours = replay(run.engine, cost, run.requests, run.instants);
+    if (std::any_of(ours.answers.begin(), ours.answers.end(), [](const EngineAnswer& a) { return a.refused; })) {
+      for (ScoreRow& row : rows) ++row.skipped["its KV blocks do not hold its longest request"];
+      continue;
+    }
+    add_points(run, ours, replay(run.engine, roofline(cost), run.requests, run.instants), rows);
   }
   for (ScoreRow& row : rows)
     if (!row.points.empty()) board.rows.push_back(std::move(row));

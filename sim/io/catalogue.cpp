@@ -57,12 +57,6 @@ class Entry {
     return field ? number(*field, path_ + "." + key) : 0;
   }
 
-  // As plain(), but 0 if it is absent.
-  double optional(const char* key) {
-    const Value* field = find(key, true);
-    return field ? number(*field, path_ + "." + key) : 0;
-  }
-
   // true, false, or absent.
   bool flag(const char* key) {
     const Value* field = find(key, true);
@@ -328,7 +322,9 @@ std::vector<LlmModel> parse_llm_catalogue(const std::string& text, const std::st
     model.bytes_per_parameter = entry.plain("bytesPerParameter");
     model.kv_bytes_per_element = entry.plain("kvBytesPerElement");
     if (model.experts.layers > model.layers) entry.refuse("experts", "allowed: in at most all layers");
-    if (model.full_layers() < 0) entry.refuse("layers", "allowed: at least those of slidingWindow and linearAttention");
+    if (model.full_layers() + model.window_layers < 1 || model.full_layers() < 0)
+      entry.refuse("layers", "allowed: more than those of slidingWindow and linearAttention");
+    if (model.layer_parameters() <= 0) entry.refuse("parameters", "allowed: more than embeddings and experts together");
     if (model.expert_parameters() >= model.parameters)
       entry.refuse("parameters", "allowed: more than the experts have together");
     out.push_back(std::move(model));
@@ -389,8 +385,8 @@ std::vector<EngineProfile> parse_engine_catalogue(const std::string& text, const
       entry.whole("blockSize", entry.figure("blockSize"), engine.block_size);
       entry.whole("maxNumSeqs", entry.figure("maxNumSeqs"), engine.max_num_seqs);
       entry.whole("maxNumBatchedTokens", entry.figure("maxNumBatchedTokens"), engine.max_num_batched_tokens);
-      engine.async_scheduling = entry.figure("asyncScheduling", true) == 1;
-      engine.scheduler_reserve_full_isl = entry.figure("schedulerReserveFullIsl", true) == 1;
+      engine.async_scheduling = entry.flag("asyncScheduling");
+      engine.scheduler_reserve_full_isl = entry.flag("schedulerReserveFullIsl");
       engine.source = entry.used_sources();
     } else if (engine.kind == "batch") {
       engine.source = entry.text("source");

@@ -33,7 +33,8 @@ bool has_csv(const std::string& directory, const std::string& name) {
 
 double number_of(const DataTable& table, size_t row, size_t column) {
   std::optional<double> value = table.number(row, column);
-  if (!value) refuse(table.mark(row), table.header()[column], "found nothing, allowed: a number");
+  if (!value || *value < 0)
+    refuse(table.mark(row), table.header()[column], "found nothing or less, allowed: a number from 0 on");
   return *value;
 }
 
@@ -54,9 +55,11 @@ Curve sum_of_layers(const std::string& path, const std::string& argument, int32_
         out.x.push_back(at);
         out.y.push_back(0);
       }
-    if (points.size() != out.x.size())
+    bool same = points.size() == out.x.size() && std::equal(points.begin(), points.end(), out.x.begin(),
+                                                            [](const auto& p, double at) { return p.first == at; });
+    if (!same)
       refuse(table.mark(0), argument,
-             fmt::format("found {} points of {}, allowed: {}, as many as of the other layers", points.size(), layer,
+             fmt::format("found {} points of {}, allowed: the {} of the other layers", points.size(), layer,
                          out.x.size()));
     size_t i = 0;
     for (const auto& [at, time] : points) out.y[i++] += times * time;
@@ -79,6 +82,7 @@ Curve moe_curve(const std::string& path) {
     each = std::min(each, asked);
     all = std::max(all, asked);
   }
+  if (by_tokens.empty()) refuse({path, 1, 1}, "", "found no rows");
   Curve out;
   for (const auto& [t, curve] : by_tokens) {
     if (!std::is_sorted(curve.x.begin(), curve.x.end()))
@@ -130,6 +134,10 @@ AttentionTable attention_table(const std::string& path, const Value& meta) {
   double chunk_factor = scalar(meta, {"attention_grid", "chunk_factor"}, 2);
   double kv_factor = scalar(meta, {"attention_grid", "kv_factor"}, 2);
   out.axes = {axis(rows, 0, chunk_factor), axis(rows, 1, kv_factor), axis(rows, 2, 2), axis(rows, 3, kv_factor)};
+  for (size_t a = 0; a < 4; ++a)
+    if (out.axes[a].size() < (a == 1 ? 2 : 3))  // nothing before the chunk is a point of its own
+      refuse({path, 1, 1}, names[a],
+             fmt::format("found {} values beside 0, allowed: at least 2", out.axes[a].size() - 1));
   const std::vector<double>& sequences = out.axes[2];
   // The engine's limit on sequences leaves no room for a chunk beside the most that decode: along the line of the two
   // numbers before.
@@ -190,7 +198,7 @@ SkewTable skew_table(const std::string& path, double otherwise) {
     }
     auto at = std::lower_bound(out.chunks.begin(), out.chunks.end(), number_of(table, r, chunk)) - out.chunks.begin();
     out.alpha[out.place(static_cast<size_t>(at), places[0], places[1], places[2], places[3])] =
-        number_of(table, r, alpha);
+        table.number(r, alpha).value_or(otherwise);
   }
   return out;
 }
@@ -233,6 +241,8 @@ std::shared_ptr<const OperatorTables> read_operator_profile(const std::string& d
   out->tokens = sum_of_layers(csv_of(path, "dense"), "tokens", llm.layers);
   out->sequences = sum_of_layers(csv_of(path, "per_sequence"), "sequences", llm.layers);
   out->attention = attention_table(csv_of(path, "attention"), meta);
+  if (llm.experts.count > 0 && !has_csv(path, "moe"))
+    refuse({path, 0, 0}, "moe.csv", fmt::format("missing, needed: {} has experts", llm.name));
   if (has_csv(path, "moe")) out->moe = moe_curve(csv_of(path, "moe"));
   const Value* skew = meta.find("skew_fit");
   const Value* enabled = skew ? skew->find("enabled") : nullptr;

@@ -221,6 +221,9 @@ class ScenarioBuilder {
       return;
     }
     if (!given(path)) return error(path, "missing, needed: the directory of a profile with detail tables");
+    if (model.data_parallel > 1)
+      error({"models", model.name, "dataParallel"},
+            fmt::format("found {} with detail tables, allowed: 1: a profile is of one rank", model.data_parallel));
     auto llm = std::find_if(scenario_.llms.begin(), scenario_.llms.end(),
                             [&](const LlmModel& m) { return m.name == model.model; });
     if (!options_.files || llm == scenario_.llms.end()) return;

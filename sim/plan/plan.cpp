@@ -44,8 +44,13 @@ std::shared_ptr<const TraceColumns> resampled(const TraceColumns& trace, uint64_
       out->time_ns.push_back(trace.time_ns[i] + (to - static_cast<int64_t>(from)) * kBlock);
       out->prompt_tokens.push_back(trace.prompt_tokens[i]);
       out->output_tokens.push_back(trace.output_tokens[i]);
+      if (trace.first_id.empty()) continue;
+      out->first_id.push_back(static_cast<uint32_t>(out->ids.size()));
+      out->ids.insert(out->ids.end(), trace.ids.begin() + trace.first_id[i], trace.ids.begin() + trace.first_id[i + 1]);
     }
   }
+  if (!trace.first_id.empty()) out->first_id.push_back(static_cast<uint32_t>(out->ids.size()));
+  out->id_tokens = trace.id_tokens;
   return out;
 }
 
@@ -203,7 +208,10 @@ class Planner {
     s.llms = request_.models;
     s.engines = request_.engines;
     const auto& trace = traces_[static_cast<size_t>(run)];
-    s.duration = trace ? Duration{trace->time_ns.back() - trace->time_ns.front() + 1'000'000'000} : request_.duration;
+    const auto span = [](const TraceColumns& t) {
+      return Duration{t.time_ns.back() - t.time_ns.front() + 1'000'000'000};
+    };
+    s.duration = request_.trace ? span(*request_.trace) : request_.duration;
     s.warmup = Duration::seconds(kWarmupShare * s.duration.to_seconds());
     const GpuModel& gpu = *find_alike(request_.gpu_catalogue, choice.gpu);
     const int32_t per_node = std::max(kGpusPerNode, choice.tensor_parallel), fit = per_node / choice.tensor_parallel;
@@ -258,8 +266,16 @@ class Planner {
 }  // namespace
 
 Plan make_plan(const PlanRequest& request) {
-  if (request.trace && request.trace->time_ns.empty())
-    throw InputError(Diagnostic{Severity::Error, {}, "--trace", "found no requests in it"});
+  constexpr double kLeastMinutes = 5;
+  const TraceColumns* trace = request.trace.get();
+  if (trace && (trace->time_ns.empty() || trace->time_ns.back() - trace->time_ns.front() < kLeastMinutes * 60e9))
+    throw InputError(
+        Diagnostic{Severity::Error,
+                   {},
+                   "--trace",
+                   fmt::format("found {} requests, allowed: at least {:g} minutes of them, which are drawn "
+                               "anew for the interval",
+                               trace->time_ns.size(), kLeastMinutes)});
   return Planner(request).plan();
 }
 

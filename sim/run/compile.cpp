@@ -6,6 +6,7 @@
 #include "policy/registry.hpp"
 #include "run/compile_cluster.hpp"
 #include "serving/memory_fit.hpp"
+#include "serving/operator_tables.hpp"
 
 #include <algorithm>
 #include <numeric>
@@ -299,7 +300,7 @@ class Compiler {
     m.engine.prefix_caching = spec.prefix_caching;
     for (const ModelSpec::KvTier& tier : spec.kv_offload) m.engine.kv_offload.push_back(kv_tier(tier));
     m.engine.data_parallel = spec.data_parallel;
-    if (!spec.latency) return;
+    if (!spec.latency || spec.detail != "linear") return;
     if (!spec.latency->base.is_constant() || !spec.latency->per_item.is_constant())
       return error(spec.mark, "spec.models." + spec.name + ".latency",
                    "found a distribution, allowed: constants (of an LLM; batch servers may be random)");
@@ -335,11 +336,22 @@ class Compiler {
             accelerator_on(model_->cluster, node, pods, device, count, std::min<size_t>(count, node.gpus), m.gpu);
         auto why = does_not_fit(m, model_->cluster, on);
         if (!why) why = overcommits(m, model_->cluster, on);
+        if (!why) why = not_by_tables(m, on);
         if (why && told.insert(*why).second)
           warn(spec.mark, "spec.models." + spec.name,
                fmt::format("{} (pods of {} on node {})", *why, workload.full_name(), node.object.meta.name));
       }
     }
+  }
+
+  // Whether an operator profile is of another accelerator.
+  std::optional<std::string> not_by_tables(const ServingModelModel& m, const Accelerator& on) const {
+    if (!m.llm || !m.engine.tables || !on.gpu_model.valid()) return std::nullopt;
+    const std::string& gpu = model_->cluster.gpu_models[on.gpu_model].name;
+    bool whole = on.compute_share == 1 && on.bandwidth_share == 1;
+    if (gpu == m.engine.tables->gpu && whole) return std::nullopt;
+    return fmt::format("takes the times of the iteration level on {}{}: its operator profile is of {}",
+                       whole ? "" : "a part of ", gpu, m.engine.tables->gpu);
   }
 
   // How many of such devices a pod asks for.

@@ -1,15 +1,13 @@
 #include "serving/collectives.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include "cluster/topology.hpp"
 
 namespace kisim {
 
 namespace {
 
-// One direction of an x16 slot: 16 GB/s with generation 3, twice that with each next. What is not said is of
-// generation 4.
-double pcie_gbs(const GpuModel& gpu) { return std::ldexp(2.0, gpu.pcie_gen > 0 ? gpu.pcie_gen : 4); }
+constexpr int32_t kUsualPcie = 4;  // generation, of a GPU that does not say
 
 }  // namespace
 
@@ -19,7 +17,7 @@ double all_reduce_seconds(const GpuModel& gpu, int32_t gpus, double bytes) {
   double n = gpus, moved = 2 * (n - 1) / n * bytes;
   if (gpu.nvlink_gbs > 0)
     return std::max(13 + 2 * n, 5.25 * n) * 1e-6 + moved / (kNvlinkShare * gpu.nvlink_gbs / 2 * 1e9);
-  return kPcieLatency + moved / (kPcieShare * pcie_gbs(gpu) * 1e9);
+  return kPcieLatency + moved / (kPcieShare * pcie_gbs(gpu.pcie_gen > 0 ? gpu.pcie_gen : kUsualPcie) * 1e9);
 }
 
 }  // namespace kisim

@@ -287,14 +287,15 @@ int64_t LlmEngine::duration_ps(int64_t k) const {
 // A measured law may be faster than the peaks allow.
 GpuLoad LlmEngine::load_of(double bandwidth, double compute) const {
   return GpuLoad::of(std::min(bandwidth, cost_.bandwidth_share), std::min(compute, cost_.compute_share),
-                     cost_.compute_share, model_.tensor_parallel > 1 ? 1 : 0);
+                     cost_.compute_share, model_.gpus() > 1 ? 1 : 0);
 }
 
 GpuLoad LlmEngine::planned_load(const StepWork& work) const {
   int64_t k = state_.step_iterations;
   double seconds = static_cast<double>(duration_ps(k)) * 1e-12;
   auto context = static_cast<double>(k * work.decode_context + work.decoding * (k * (k - 1) / 2));
-  double weights = cost_.ideal.weights + cost_.ideal.experts * cost_.experts_read(work);
+  double weights = cost_.ideal.weights + cost_.ideal.experts * cost_.experts_read(work) +
+                   cost_.ideal.state * static_cast<double>(work.decoding);
   // The line holds for all of them: every context is within the window, or none is.
   bool all_near = cost_.within_window(work.decode_context, work.decoding) == work.decode_context;
   double near = all_near ? context : static_cast<double>(k * work.decoding * cost_.window);
@@ -408,7 +409,10 @@ bool LlmEngine::plan_chunks(When when, bool preempted, Time now) {
 int64_t LlmEngine::decoding(When when) const {
   if (when == When::Now) return state_.decoding;
   int64_t count = state_.decoding;
-  for (const PrefillChunk& chunk : state_.chunks) count += chunk.last && requests_[chunk.request].output_tokens > 1;
+  for (const PrefillChunk& chunk : state_.chunks) {
+    const Request& request = requests_[chunk.request];
+    count += chunk.last && request.output_tokens > request.generated + 1;
+  }
   uint64_t end = state_.iteration + 1;
   if (!state_.finish.empty() && state_.finish.front().at == end)
     count -= std::count_if(state_.finish.begin(), state_.finish.end(),

@@ -62,7 +62,10 @@ struct LlmEngineModel {
   double activation_bytes() const;  // on each GPU
   // Blocks without which it does not start: one sequence must fit.
   int64_t least_blocks() const { return std::max(1, (max_model_len + block_size - 1) / block_size); }
-  double block_bytes() const { return llm.kv_bytes_per_token() * llm.kv_copies(tensor_parallel) * block_size; }
+  // Of all layers with attention: memory is kept for what is beyond a window, too.
+  double block_bytes() const {
+    return (llm.kv_bytes_per_token() + llm.window_bytes_per_token()) * llm.kv_copies(tensor_parallel) * block_size;
+  }
 };
 
 }  // namespace kisim

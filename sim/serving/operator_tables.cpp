@@ -106,15 +106,18 @@ StepLine OperatorTables::line(const StepWork& work) const {
   double mean = work.decoding > 0 ? static_cast<double>(work.decode_context) / static_cast<double>(work.decoding) : 0;
   double first = attention_us(work, mean);
   StepLine line;
-  line.first_ps = std::llround((us + layers * first) * 1e6);
+  line.first_ps = std::max(1ll, std::llround((us + layers * first) * 1e6));
   if (work.decoding == 0 || work.prefill_tokens > 0) return line;
   auto longest = static_cast<double>(work.longest);
   double room = std::min(next_above(attention.axes[3], mean) - mean, next_above(attention.axes[3], longest) - longest);
-  room = std::min(room, next_above(skew.longest, longest) - longest);
+  // The edge of a bucket is in it.
+  auto edge = std::lower_bound(skew.longest.begin(), skew.longest.end(), longest);
+  if (edge != skew.longest.end()) room = std::min(room, *edge - longest);
   if (room < HUGE_VAL) line.iterations = std::max<int64_t>(1, static_cast<int64_t>(std::floor(room)) + 1);
   if (line.iterations > 1) {
     double step = std::min(room, 1.0);
-    line.growth_ps = std::llround(layers * (attention_us(work, mean + step) - first) / step * 1e6);
+    // Measured times need not grow with the context; a step that would become shorter stays as it is.
+    line.growth_ps = std::max(0ll, std::llround(layers * (attention_us(work, mean + step) - first) / step * 1e6));
   }
   return line;
 }

@@ -80,8 +80,8 @@ const StepCoefficients& step_coefficients(const EngineProfile& engine, const Gpu
 //
 // A sum, not a maximum: measured iterations show no corner where computing takes over from reading (serving.md, 2.2).
 // Sampling is the softmax and sorting of logits, which no GPU shares with others. The context within the window is that
-// of sequences of the mean length; a prompt's attention is computed over all of it in every layer, and memory is kept
-// for all of it.
+// of sequences of the mean length; a prompt's attention is that of the layers that see all of it, and memory is kept
+// for all of it in every layer.
 struct LlmCost {
   static constexpr double kNominalContext = 1024;  // tokens; where the linear level touches the iteration level
 

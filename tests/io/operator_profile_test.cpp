@@ -91,8 +91,10 @@ TEST_CASE("experts are asked for as chance has it") {
 TEST_CASE("an operator profile that is none is refused with what is wrong") {
   Profile profile;
   CHECK(profile.complaint(2).find("found no profile tp2") != std::string::npos);
-  profile.write("tp1/attention.csv",
-                "prefill_chunk,kv_prefill,n_decode,kv_decode,time_us\n0,0,1,16,1\n16,0,0,0,1\n32,0,0,0,1\n");
+  const std::string header = "prefill_chunk,kv_prefill,n_decode,kv_decode,time_us\n";
+  profile.write("tp1/attention.csv", header);
+  CHECK(profile.complaint().find("prefill_chunk: found 0 values beside 0") != std::string::npos);
+  profile.write("tp1/attention.csv", header + "0,0,1,16,1\n0,0,2,32,1\n16,0,0,0,1\n32,16,0,0,1\n");
   CHECK(profile.complaint().find("allowed: a complete grid") != std::string::npos);
   profile.write("tp1/dense.csv", "layer,tokens,time_us\nembedding,1,fast\n");
   CHECK(profile.complaint().find("dense.csv:2") != std::string::npos);

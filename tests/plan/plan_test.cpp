@@ -80,7 +80,7 @@ TEST_CASE("a choice that cannot do it says why") {
 
 TEST_CASE("a plan for a trace tries days that could have been") {
   auto trace = std::make_shared<TraceColumns>();
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 3001; ++i) {
     trace->time_ns.push_back(i * 100'000'000ll);
     trace->prompt_tokens.push_back(500 + i % 7 * 100);
     trace->output_tokens.push_back(100 + i % 5 * 50);

@@ -71,6 +71,10 @@ TEST_CASE("jumps along a line of operator tables end where single steps do") {
   t.skew.alpha = {0.1, 0.2};
   StepLine line = t.line(work);
   CHECK(line.iterations == 11);  // the mean passes 1000 and the longest 1510
+  // At the edge of a bucket the next iteration is in another.
+  StepWork at_edge = work;
+  at_edge.longest = 1510;
+  CHECK(t.line(at_edge).iterations == 1);
   for (int64_t i = 0; i < line.iterations; ++i) {
     StepWork then = work;
     then.decode_context += i * work.decoding;
