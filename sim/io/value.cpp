@@ -328,9 +328,13 @@ std::string lower(std::string text) {
 std::string near_ones(const std::string& found, std::vector<std::string> allowed) {
   constexpr size_t kNear = 5;
   const size_t all = allowed.size();
-  std::stable_sort(allowed.begin(), allowed.end(), [&](const std::string& a, const std::string& b) {
-    return edit_distance(lower(found), lower(a)) < edit_distance(lower(found), lower(b));
-  });
+  // Alike as a whole, or in the beginning: "lama" is a slip of "llama-3.1-8b".
+  auto distance = [&](const std::string& candidate) {
+    const std::string wanted = lower(found), known = lower(candidate);
+    return std::min(edit_distance(wanted, known), edit_distance(wanted, known.substr(0, wanted.size() + 1)));
+  };
+  std::stable_sort(allowed.begin(), allowed.end(),
+                   [&](const std::string& a, const std::string& b) { return distance(a) < distance(b); });
   allowed.resize(kNear);
   return fmt::format("one of {}, the nearest are {}", all, fmt::join(allowed, ", "));
 }

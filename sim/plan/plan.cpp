@@ -164,6 +164,15 @@ class Planner {
     return out;
   }
 
+  // Once, whichever run it is of; a plan says nothing of energy.
+  void note(std::string warning) {
+    constexpr std::string_view kModel = "model server: ", kMany = " iterations have more sequences";
+    if (warning.starts_with("energy_kwh")) return;
+    if (warning.starts_with(kModel)) warning.erase(0, kModel.size());
+    if (size_t at = warning.find(kMany); at != warning.npos) warning.replace(0, at, "some");
+    warnings_.insert(warning);
+  }
+
   PlanFigures simulate(const PlanChoice& choice, int32_t replicas) {
     request_.progress(fmt::format("{} x {}, tensor parallel {}", replicas, choice.gpu, choice.tensor_parallel));
     PlanFigures out;
@@ -171,8 +180,7 @@ class Planner {
     std::vector<double> shares;
     for (int32_t r = 0; r < request_.runs; ++r) {
       Summary summary = run(compile(scenario(choice, replicas, r)));
-      for (const std::string& warning : summary.warnings)
-        if (!warning.starts_with("energy_kwh")) warnings_.insert(warning);  // a plan says nothing of energy
+      for (const std::string& warning : summary.warnings) note(warning);
       shares.push_back(summary.slo ? summary.slo->attainment : 0);
       auto p95 = [&](const std::optional<LatencySummary>& l) { return l ? l->p95 / request_.runs : 0; };
       out.ttft_p95 += p95(summary.latency_s.ttft);

@@ -183,6 +183,23 @@ expect 0 run "$quick" $short --no-files --set slo.chat.ttft=1ms
 # ---- measurements
 
 mkdir measured measured/triton
+expect 2 plan
+says err "plan needs --model"
+expect 2 plan --model llama-3.1-8b --rate 1
+says err "plan needs --slo"
+expect 2 plan --model llama-3.1-8b --rate 1 --slo ttft=fast
+says err "--slo: found 'ttft=fast'"
+expect 2 plan --model llama-3.1-8b --rate 1 --slo ttft=1s --prices h100=2
+says err "Did you mean 'h100-80gb'?"
+expect 2 plan --model llama-3.1-8b --rate 1 --slo ttft=1s --prices h100-80gb=2 --gpus h100-80gb,l4
+says err "--prices: none for l4"
+expect 3 plan --model lama --rate 1 --slo ttft=1s --gpus h100-80gb
+says err "the nearest are llama-"
+expect 0 plan --model llama-3.1-8b --rate 1 --slo ttft=1s,share=90% --gpus h100-80gb --tensor-parallel 1 --runs 2
+says out "1 replica on h100-80gb"
+expect 1 plan --model llama-3.1-8b --rate 1 --slo tpot=1ms --gpus h100-80gb --tensor-parallel 1 --runs 2 --max-gpus 1
+says out "Nothing that was asked for"
+
 expect 2 fidelity
 says err "fidelity needs --data DIR"
 expect 4 fidelity --data nowhere
