@@ -189,8 +189,8 @@ expect 2 plan --model llama-3.1-8b --rate 1
 says err "plan needs --slo"
 expect 2 plan --model llama-3.1-8b --rate 1 --slo ttft=fast
 says err "--slo: found 'ttft=fast'"
-expect 2 plan --model llama-3.1-8b --rate 1 --slo ttft=1s --prices h100=2
-says err "Did you mean 'h100-80gb'?"
+expect 2 plan --model llama-3.1-8b --rate 1 --slo ttft=1s --prices h200=2
+says err "Did you mean 'h200-141gb'?"
 expect 2 plan --model llama-3.1-8b --rate 1 --slo ttft=1s --prices h100-80gb=2 --gpus h100-80gb,l4
 says err "--prices: none for l4"
 expect 3 plan --model lama --rate 1 --slo ttft=1s --gpus h100-80gb
