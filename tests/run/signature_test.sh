@@ -9,16 +9,21 @@ kisim=$1
 update=${2:-}
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 shared=${KISIM_SHARED:-$root/../shared}
-azure=$shared/data/traces/azure-llm-2023/AzureLLMInferenceTrace_conv.csv
+traces=$shared/data/traces
 failed=0
 
 for expected in "$root"/scenarios/{,*/}*.expected.json; do
   name=${expected#"$root"/scenarios/}
   name=${name%.expected.json}
+  case $name in
+    azure-conv) trace=$traces/azure-llm-2023/AzureLLMInferenceTrace_conv.csv ;;
+    llm/mooncake) trace=$traces/mooncake/conversation_trace.jsonl.gz ;;
+    *) trace= ;;
+  esac
   options=()
-  if [[ $name == azure-conv ]]; then
-    [[ -r $azure ]] || { echo "signature: $name skipped, no $azure"; continue; }
-    options=(--set "traffic.trace=$azure")
+  if [[ -n $trace ]]; then
+    [[ -r $trace ]] || { echo "signature: $name skipped, no $trace"; continue; }
+    options=(--set "traffic.trace=$trace")
   fi
 
   actual=$("$kisim" run "$root/scenarios/$name.yaml" "${options[@]}" --no-files --quiet -o json |
