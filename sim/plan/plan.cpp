@@ -84,7 +84,9 @@ class Planner {
     for (PlanChoice& choice : choices) look_at(choice);
     std::stable_sort(choices.begin(), choices.end(), [](const PlanChoice& a, const PlanChoice& b) {
       if (a.meets.has_value() != b.meets.has_value()) return a.meets.has_value();
-      return a.meets && a.cost(a.meets->replicas) < b.cost(b.meets->replicas);
+      if (!a.meets) return false;
+      const double cost_a = a.cost(a.meets->replicas), cost_b = b.cost(b.meets->replicas);
+      return cost_a != cost_b ? cost_a < cost_b : a.meets->attainment > b.meets->attainment;
     });
     Plan out;
     out.choices = std::move(choices);
