@@ -69,7 +69,8 @@ Curve sum_of_layers(const std::string& path, const std::string& argument, int32_
 }
 
 // Of experts that are each as likely as any other; the profile has times by how many of them are asked.
-Curve moe_curve(const std::string& path) {
+// Each of `ranks` computes its share of them.
+Curve moe_curve(const std::string& path, int32_t ranks) {
   DataTable table = DataTable::read(path);
   size_t tokens = table.column("tokens"), experts = table.column("activated_experts"), us = table.column("time_us");
   std::map<double, Curve> by_tokens;
@@ -89,7 +90,7 @@ Curve moe_curve(const std::string& path) {
       refuse(table.mark(0), "activated_experts",
              "found them out of order, allowed: ascending for each number of tokens");
     out.x.push_back(t);
-    out.y.push_back(curve.at(std::min(all * (1 - math::pow(1 - each / all, t)), curve.x.back())));
+    out.y.push_back(curve.at(std::min(all * (1 - math::pow(1 - each / all, t)) / ranks, curve.x.back())));
   }
   return out;
 }
@@ -241,9 +242,12 @@ std::shared_ptr<const OperatorTables> read_operator_profile(const std::string& d
   out->tokens = sum_of_layers(csv_of(path, "dense"), "tokens", llm.layers);
   out->sequences = sum_of_layers(csv_of(path, "per_sequence"), "sequences", llm.layers);
   out->attention = attention_table(csv_of(path, "attention"), meta);
-  if (llm.experts.count > 0 && !has_csv(path, "moe"))
+  if (has_csv(path, "moe"))
+    out->moe = moe_curve(csv_of(path, "moe"), 1);
+  else if (has_csv(directory + "/tp1", "moe"))
+    out->moe = moe_curve(csv_of(directory + "/tp1", "moe"), tensor_parallel);
+  else if (llm.experts.count > 0)
     refuse({path, 0, 0}, "moe.csv", fmt::format("missing, needed: {} has experts", llm.name));
-  if (has_csv(path, "moe")) out->moe = moe_curve(csv_of(path, "moe"));
   const Value* skew = meta.find("skew_fit");
   const Value* enabled = skew ? skew->find("enabled") : nullptr;
   if (enabled && enabled->text == "true" && has_csv(path, "skew_fit")) {

@@ -4,7 +4,9 @@
 //   tp<n>/dense.csv                  layer,tokens,time_us          operators that see every token
 //   tp<n>/per_sequence.csv           layer,sequences,time_us       LM head and sampler
 //   tp<n>/attention.csv              prefill_chunk,kv_prefill,n_decode,kv_decode,time_us
-//   tp<n>/moe.csv                    tokens,activated_experts,time_us   mixture of experts only
+//   tp<n>/moe.csv                    tokens,activated_experts,time_us   mixture of experts only; without it that of
+//   tp1,
+//                                                                       of which every rank has its share of experts
 //   tp<n>/skew_fit.csv               pc,n_label,skew_rate_label,kv_big_label,kp_label,alpha
 // each CSV plain or with .gz. Times are of one layer; embedding, final norm, LM head and sampler are there once.
 

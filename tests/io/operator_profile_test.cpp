@@ -86,6 +86,12 @@ TEST_CASE("experts are asked for as chance has it") {
   auto t = profile.read();
   CHECK(t->moe.at(1) == Approx(20));
   CHECK(t->moe.at(2) == Approx(30));  // 4·(1 - (1/2)²) = 3 experts
+  // Two ranks have their share of them, where only one GPU was profiled.
+  profile.write("tp1/moe.csv", "tokens,activated_experts,time_us\n1,1,20\n2,1,20\n2,4,50\n");
+  fs::copy(profile.directory / "tp1", profile.directory / "tp2");
+  fs::remove(profile.directory / "tp2/moe.csv");
+  CHECK(profile.read()->moe.at(2) == Approx(27.5));  // 4·(1 - (3/4)²) = 1.75 of them
+  CHECK(profile.read(2)->moe.at(2) == Approx(20));   // less than one for each rank: the least that was profiled
 }
 
 TEST_CASE("an operator profile that is none is refused with what is wrong") {
