@@ -94,14 +94,17 @@ std::string scatter(const ScoreRow& row) {
   return figure(row.data + ", " + row.metric, "predicted against measured", drawing);
 }
 
+// Of what was measured as nothing there is no relative error.
 std::string residuals(const ScoreRow& row) {
   const Axis x = measured_axis(row.points);
   double most = 0.05;
-  for (const ScoredPoint& p : row.points) most = std::max(most, std::abs(p.predicted / p.measured - 1));
+  for (const ScoredPoint& p : row.points)
+    if (p.measured != 0) most = std::max(most, std::abs(p.predicted / p.measured - 1));
   const Axis y{-100 * most * 1.1, 100 * most * 1.1, false};
   std::string drawing = axes(x, y, "measured, " + row.unit, "error, %");
   drawing += line(x, y, x.low, 0, x.high, 0);
-  for (const ScoredPoint& p : row.points) drawing += dot(x, y, p.measured, 100 * (p.predicted / p.measured - 1), p);
+  for (const ScoredPoint& p : row.points)
+    if (p.measured != 0) drawing += dot(x, y, p.measured, 100 * (p.predicted / p.measured - 1), p);
   return figure(row.data + ", " + row.metric, "residuals", drawing);
 }
 
@@ -114,10 +117,15 @@ std::string table_row(const ScoreRow& row) {
   for (const std::string& cell :
        {std::to_string(row.points.size()), std::to_string(skipped), fmt::format("{:.1f}", 100 * e.median),
         fmt::format("{:.1f}", 100 * e.mean), fmt::format("{:.1f}", 100 * e.p90), fmt::format("{:.1f}", 100 * e.worst),
-        fmt::format("{:+.1f}", 100 * e.bias), naive ? fmt::format("{:.1f}", 100 * row.verdict_of(*naive)) : "–"})
+        fmt::format("{:+.1f}", 100 * e.bias), fmt::format("{:.1f}", 100 * row.verdict_of(e)),
+        naive ? fmt::format("{:.1f}", 100 * row.verdict_of(*naive)) : "–"})
     cells += fmt::format("<td class=\"number\">{}</td>", cell);
-  return fmt::format("<tr>{}<td>{}</td><td class=\"reason\">{}</td></tr>\n", cells, to_string(row.mark()),
-                     escape_html(row.split));
+  return fmt::format("<tr>{}<td>{}</td></tr>\n", cells, to_string(row.mark()));
+}
+
+// What belongs to all rows of one data set, under them.
+std::string split_row(const ScoreRow& row) {
+  return fmt::format("<tr><td class=\"reason\" colspan=\"12\">{}</td></tr>\n", escape_html(row.split));
 }
 
 std::string published_section(const Scoreboard& board) {
@@ -143,12 +151,15 @@ std::string published_section(const Scoreboard& board) {
 std::string scoreboard_page(const Scoreboard& board) {
   std::string head;
   for (const char* name : {"Data", "Metric"}) head += fmt::format("<th>{}</th>", name);
-  for (const char* name : {"Used", "Skipped", "Median %", "Mean %", "p90 %", "Worst %", "Bias %", "Naive %"})
+  for (const char* name :
+       {"Used", "Skipped", "Median %", "Mean %", "p90 %", "Worst %", "Bias %", "Judged %", "Naive %"})
     head += fmt::format("<th class=\"number\">{}</th>", name);
-  head += "<th>Mark</th><th>Split</th>";
+  head += "<th>Mark</th>";
   std::string rows, plots;
-  for (const ScoreRow& row : board.rows) {
+  for (size_t i = 0; i < board.rows.size(); ++i) {
+    const ScoreRow& row = board.rows[i];
     rows += table_row(row);
+    if (i + 1 == board.rows.size() || board.rows[i + 1].data != row.data) rows += split_row(row);
     plots += scatter(row) + residuals(row);
   }
   return fmt::format(
