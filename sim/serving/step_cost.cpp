@@ -5,6 +5,7 @@
 #include "serving/collectives.hpp"
 #include "serving/operator_tables.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace kisim {
@@ -76,8 +77,10 @@ StepTerms step_terms(const LlmModel& llm, const GpuModel& gpu, int32_t tensor_pa
 
 const StepCoefficients& step_coefficients(const EngineProfile& engine, const GpuModel& gpu) {
   KISIM_INVARIANT(!engine.steps.empty(), "engine {} has no coefficients", engine.name);
+  // As a ratio: logarithms differ between libraries.
   auto distance = [&](const StepCoefficients& c) {
-    return c.gpu == gpu.name ? -1 : std::abs(std::log(c.bandwidth_gbs / gpu.bandwidth_gbs));
+    if (c.gpu == gpu.name) return 0.0;
+    return std::max(c.bandwidth_gbs / gpu.bandwidth_gbs, gpu.bandwidth_gbs / c.bandwidth_gbs);
   };
   return *std::min_element(engine.steps.begin(), engine.steps.end(),
                            [&](const auto& a, const auto& b) { return distance(a) < distance(b); });
