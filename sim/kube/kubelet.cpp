@@ -453,7 +453,7 @@ void Kubelet::deleted(PodId id) {
 
 Kubelet::Next Kubelet::sigterm(PodId id) {
   ReplicaId replica = cluster_.state.pods[id].replica;
-  bool idle = serves(id) && (!replica.valid() || serving_.state.replicas[replica].requests == 0);
+  bool idle = serves(id) && (!replica.valid() || serving_.drained(replica));
   Time sigkill = find(id)->sigkill;
   if (idle || sigkill <= engine_.now()) return end(id);
   return {Step::Sigkill, sigkill};

@@ -37,6 +37,9 @@ Value prefix_queries(const Target& t) { return static_cast<double>(t.gauges.pref
 Value prefix_hits(const Target& t) { return static_cast<double>(t.gauges.prefix_hits); }
 Value tier_queries(const Target& t) { return static_cast<double>(t.gauges.tier_queries); }
 Value tier_hits(const Target& t) { return static_cast<double>(t.gauges.tier_hits); }
+Value drafts(const Target& t) { return static_cast<double>(t.gauges.drafts); }
+Value draft_tokens(const Target& t) { return static_cast<double>(t.gauges.draft_tokens); }
+Value accepted_tokens(const Target& t) { return static_cast<double>(t.gauges.accepted_tokens); }
 Value busy_ns(const Target& t) { return static_cast<double>(t.gauges.busy_ns); }
 
 // Of the pod's devices.
@@ -101,6 +104,19 @@ constexpr Metric kMetrics[] = {
      Exporter::Llm,
      Reading::Rate,
      tier_hits},
+    {{"vllm:spec_decode_num_drafts_total", "1/s",
+      "speculative decoding: rate at which tokens are drafted for a sequence, over the window", kVllm},
+     Exporter::Llm,
+     Reading::Rate,
+     drafts},
+    {{"vllm:spec_decode_num_draft_tokens_total", "1/s", "rate of drafted tokens over the window", kVllm},
+     Exporter::Llm,
+     Reading::Rate,
+     draft_tokens},
+    {{"vllm:spec_decode_num_accepted_tokens_total", "1/s", "rate of accepted drafts over the window", kVllm},
+     Exporter::Llm,
+     Reading::Rate,
+     accepted_tokens},
     {{"nv_inference_pending_request_count", "1", "requests waiting at the batch server", kTriton},
      Exporter::Batch,
      Reading::Gauge,

@@ -646,6 +646,9 @@ class Compiler {
       if (!m.llm) continue;
       (m.engine.role == LlmEngineModel::Role::Prefill ? prefill : decode) = &m.engine;
       const ModelSpec& spec = scenario_.models[serving.value];
+      if (t.adapters.count > 0 && m.engine.lora.max_loras == 0)
+        warn(t.mark, "spec.traffic." + t.name + ".request.adapters",
+             fmt::format("model {} serves no LoRA adapters: its answers are those of the model alone", m.name));
       if (spec.max_local_prefill_length > 0) service.max_local_prefill_length = spec.max_local_prefill_length;
     }
     if (!prefill && decode && decode->role == LlmEngineModel::Role::Decode)

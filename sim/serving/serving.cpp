@@ -619,12 +619,11 @@ void Serving::remove_endpoint(ReplicaState& replica) {
     state.replicas[leaves.endpoints[e]].endpoint = static_cast<uint32_t>(e);
 }
 
-bool Serving::drain_replica(ReplicaId id, uint16_t drained_kind) {
+void Serving::drain_replica(ReplicaId id, uint16_t drained_kind) {
   ReplicaState& replica = state.replicas[id];
   remove_endpoint(replica);
   replica.status = ReplicaState::Status::Draining;
   replica.drained_kind = drained_kind;
-  return drained(replica);
 }
 
 void Serving::remove_replica(ReplicaId id) {
@@ -720,6 +719,9 @@ ReplicaGauges Serving::gauges(ReplicaId id) const {
     g.prefix_hits = replica.engine.prefix_hits;
     g.tier_queries = replica.engine.tier_queries;
     g.tier_hits = replica.engine.tier_hits;
+    g.drafts = replica.engine.drafts;
+    g.draft_tokens = g.drafts * static_cast<uint64_t>(model.models[replica.model].engine.speculation.tokens);
+    g.accepted_tokens = replica.engine.accepted_tokens;
   } else {
     g.running = batch(replica).running();
   }

@@ -62,6 +62,8 @@ struct ReplicaGauges {
   uint64_t completed = 0, prompt_tokens = 0, generated_tokens = 0, preemptions = 0;
   // tokens of admitted prompts that were looked up in the prefix cache and found there, and behind it
   uint64_t prefix_queries = 0, prefix_hits = 0, tier_queries = 0, tier_hits = 0;
+  // speculative decoding: times that tokens were drafted for a sequence, those tokens, those accepted
+  uint64_t drafts = 0, draft_tokens = 0, accepted_tokens = 0;
   __int128 busy_ns = 0;  // ∫ busy dt
 };
 
@@ -167,9 +169,11 @@ class Serving {
 
   // The pod is ready: a new endpoint of its service.
   ReplicaId add_replica(ServingModelId model, ServiceId service, PodId pod);
-  // No new requests; those it has go on. Returns true if it is already empty; else an event of kind `drained_kind`
-  // with the pod as target follows when it is.
-  bool drain_replica(ReplicaId replica, uint16_t drained_kind);
+  // No new requests; those it has go on. An event of kind `drained_kind` with the pod as target follows when it has none
+  // left, if it is not drained() already.
+  void drain_replica(ReplicaId replica, uint16_t drained_kind);
+  // Nobody is there, and nobody else needs the KV that it keeps.
+  bool drained(ReplicaId replica) const { return drained(state.replicas[replica]); }
   // The pod dies now: its requests fail, or are retried where their client does so.
   void remove_replica(ReplicaId replica);
   // The machine under it is gone without a word. It stays the endpoint that it is, but what is there hangs, and what

@@ -67,11 +67,11 @@ TEST_CASE("a pod goes through its phases at the nanosecond", "[kubelet]") {
   // Probes at 3 + 2, + 10, …: the first after 6.5 s is at 15 s.
   run.run_until(at(14.999999999));
   CHECK(run.pod(0).phase == PodPhase::Probing);
-  CHECK(run.serving().state.services[ServiceId(0u)].endpoints.empty());
+  CHECK(run.serving().state.services[ServiceId(0u)].serving.endpoints.empty());
   run.run_until(at(15));
   CHECK(run.pod(0).phase == PodPhase::Ready);
   CHECK(run.pod(0).ready == at(15));
-  CHECK(run.serving().state.services[ServiceId(0u)].endpoints.size() == 1);
+  CHECK(run.serving().state.services[ServiceId(0u)].serving.endpoints.size() == 1);
   CHECK(run.statistics().workloads[w].ready.value() == 1);
 }
 
@@ -246,7 +246,7 @@ TEST_CASE("a server loads again after a crash, and its requests fail", "[kubelet
   run.submit();
   run.run_until(at(10));
   CHECK(run.client().failed == 1);
-  CHECK(run.serving().state.services[ServiceId(0u)].endpoints.empty());
+  CHECK(run.serving().state.services[ServiceId(0u)].serving.endpoints.empty());
   CHECK(run.pod(0).phase == PodPhase::CrashLoop);  // the container takes 1 s to start, its image is there
   run.run_until(at(11));
   CHECK(run.pod(0).phase == PodPhase::Loading);
@@ -346,7 +346,7 @@ TEST_CASE("a deleted pod leaves its Service at once and lives until its last req
   run.run_until(at(2));
   scale(run, w, 0);
   CHECK(run.pod(0).phase == PodPhase::Terminating);
-  CHECK(run.serving().state.services[ServiceId(0u)].endpoints.empty());
+  CHECK(run.serving().state.services[ServiceId(0u)].serving.endpoints.empty());
   CHECK(run.statistics().workloads[w].ready.value() == 0);
   run.run_until(at(5.999999999));
   CHECK(run.pod(0).phase == PodPhase::Terminating);

@@ -41,7 +41,7 @@ TEST_CASE("a lost node is seen when its lease runs out; its pods move after grac
   run.submit();
   run.run_until(at(130));
   CHECK(run.client().failed == 0);
-  CHECK(run.serving().state.services[ServiceId(0u)].outstanding == std::vector<uint32_t>{2});
+  CHECK(run.serving().state.services[ServiceId(0u)].serving.outstanding == std::vector<uint32_t>{2});
   CHECK(run.statistics().workloads[WorkloadId(0u)].ready.value() == 1);
 
   // The last lease is from the ten seconds before; the controller looks every five.

@@ -169,3 +169,39 @@ TEST_CASE("SLO: unfinished requests miss; without eligible requests there is no 
   s.slo[0].ttft = Duration::seconds(1);
   CHECK_THROWS_WITH(compile(s), Catch::Contains("service server is a batch server, allowed: e2e"));
 }
+
+TEST_CASE("a gateway refuses whose first token would come too late, and everybody while all are saturated") {
+  Scenario s = llama(1, 0, Duration::seconds(100), 1);
+  auto trace = std::make_shared<TraceColumns>();
+  for (int i = 0; i < 6; ++i) {
+    trace->time_ns.push_back(1'000'000'000 + i);
+    trace->prompt_tokens.push_back(8000);
+    trace->output_tokens.push_back(10);
+  }
+  s.traffic[0].pattern = TrafficSpec::Pattern::Trace;
+  s.traffic[0].trace = trace;
+  // A prompt takes 8,000 tokens of the linear law; with the third the first token would come after half a second or so.
+  LlmEngineModel model;
+  model.llm = s.llms[0];
+  model.profile = s.engines[0];
+  Accelerator on;
+  on.memory_bytes = s.gpus[0].memory_bytes;
+  const LinearLaw law = llm_cost(model, s.gpus[0], on).linear;
+  auto expected = [&](int prompts) { return 0.015563 + law.prefill_base + 8000 * prompts * law.prefill_per_token; };
+  s.traffic[0].admission.ttft = Duration::seconds(0.5 * (expected(2) + expected(3)));
+  auto [rows, summary] = simulate(s);
+  CHECK(summary.requests.completed == 2);
+  CHECK(summary.requests.dropped == 4);
+  CHECK(summary.decisions.at("RequestRefused: expected TTFT") == 4);
+
+  s.traffic[0].admission = {};
+  s.traffic[0].admission.shed_queue_depth = 1;
+  s.traffic[0].admission.shed_kv_usage = 0.9;
+  s.models[0].max_num_seqs = 1;
+  for (int i = 0; i < 6; ++i) trace->time_ns[i] = (1 + 20ll * (i > 4)) * 1'000'000'000 + 50'000'000 * i;
+  auto [shed, saturated] = simulate(s);
+  // One runs, two wait, and more than one waits then; the last comes when all is over.
+  CHECK(saturated.requests.completed == 4);
+  CHECK(saturated.decisions.at("RequestRefused: saturated") == 2);
+  CHECK(shed[5].outcome == Outcome::Completed);
+}

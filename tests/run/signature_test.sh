@@ -17,7 +17,7 @@ for expected in "$root"/scenarios/{,*/}*.expected.json; do
   name=${name%.expected.json}
   case $name in
     azure-conv) trace=$traces/azure-llm-2023/AzureLLMInferenceTrace_conv.csv ;;
-    llm/mooncake) trace=$traces/mooncake/conversation_trace.jsonl.gz ;;
+    llm/mooncake | llm/mooncake-disaggregated) trace=$traces/mooncake/conversation_trace.jsonl.gz ;;
     *) trace= ;;
   esac
   options=()

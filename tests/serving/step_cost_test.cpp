@@ -4,6 +4,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <cmath>
+
 using namespace kisim;
 
 namespace {
@@ -137,6 +139,88 @@ TEST_CASE("a GPU that nobody measured takes the coefficients of the nearest, and
   model.linear = {1e-3, 0, 1e-3, 0};
   gpu.name = "a100-80gb";
   CHECK_FALSE(llm_cost(model, gpu, {}).estimated);
+}
+
+TEST_CASE("stages of a pipeline have a batch each, and the largest of them takes the iteration's time") {
+  LlmEngineModel model = llama();
+  Accelerator on;
+  on.gpus = 4;
+  on.memory_bytes = 4 * (80ll << 30);
+  model.tensor_parallel = 2;
+  const LlmCost one = llm_cost(model, h100(), on);
+  model.pipeline_parallel = 2;
+  CHECK(model.gpus() == 4);
+  const LlmCost two = llm_cost(model, h100(), on);
+  // Half of the sequences, with all layers, each read by the two GPUs that have it; and one hop of 10 us.
+  CHECK(two.line(decode(64, 64 * 500)).first_ps ==
+        Approx(one.line(decode(32, 32 * 500)).first_ps + 10'000'000).epsilon(1e-3));
+  CHECK(two.line(decode(1, 500)).first_ps == Approx(one.line(decode(1, 500)).first_ps + 10'000'000).epsilon(1e-3));
+  // One prompt is in one batch, four are in two.
+  auto prompts = [&](int n) {
+    std::vector<PrefillChunk> chunks(n, {{}, 1000, 0, true});
+    StepWork work;
+    work.chunks = chunks;
+    work.prefill_tokens = 1000 * n;
+    work.prefill_pairs = 500'000.0 * n;
+    return two.line(work).first_ps;
+  };
+  CHECK(prompts(2) == prompts(1));
+  CHECK(static_cast<double>(prompts(4) - two.step_ps) / static_cast<double>(prompts(2) - two.step_ps) ==
+        Approx(2).epsilon(1e-6));
+}
+
+TEST_CASE("drafting is passes of the draft model, and verifying computes one token more than are drafted") {
+  LlmEngineModel model = llama();
+  Accelerator on;
+  on.memory_bytes = 80ll << 30;
+  const LlmCost plain = llm_cost(model, h100(), on);
+  model.speculation = {3, {0.7, 0.5, 0.3}, std::nullopt, 0, 1};
+  const LlmCost ngram = llm_cost(model, h100(), on);
+  const int64_t more = ngram.line(decode(8, 800)).first_ps - plain.line(decode(8, 800)).first_ps;
+  CHECK(more == 24 * (plain.per_sequence_ps + plain.per_decode_ps));
+  CHECK(ngram.kv_blocks == plain.kv_blocks);
+
+  const LlmModel head = draft_head(model.llm);
+  CHECK(head.parameters == Approx(model.llm.layer_parameters() / 32 + 2 * 128256 * 4096.0));
+  model.speculation.draft = head;
+  model.speculation.draft_bytes = 2 * head.layer_parameters();
+  const LlmCost eagle = llm_cost(model, h100(), on);
+  // Three times a layer and the logits: by hand at the H100's bandwidth.
+  const double read_ms = 1.11 * 2 * (head.layer_parameters() + 128256 * 4096.0) / 3350e9 * 1e3;
+  CHECK(static_cast<double>(eagle.draft_step_ps) * 1e-9 == Approx(3 * (10.9e-3 + read_ms)).epsilon(1e-3));
+  CHECK(eagle.kv_blocks < ngram.kv_blocks);
+}
+
+TEST_CASE("adapters take memory and are read in every iteration that uses them") {
+  LlmEngineModel model = llama();
+  model.llm.intermediate = 14336;
+  Accelerator on;
+  on.memory_bytes = 80ll << 30;
+  const LlmCost plain = llm_cost(model, h100(), on);
+  model.lora = {4, 8, 16};
+  // q, k, v, o and the MLP of Llama-3.1-8B at rank 16: 41.9 M parameters, as PEFT counts them.
+  CHECK(model.lora.bytes(model.llm) == 2 * 41'943'040.0);
+  const LlmCost lora = llm_cost(model, h100(), on);
+  CHECK(plain.kv_blocks - lora.kv_blocks == Approx(4 * 2 * 41'943'040.0 / model.block_bytes()).margin(1));
+  StepWork work = decode(8, 800);
+  const int64_t none = lora.line(work).first_ps;
+  work.adapters = 3;
+  CHECK(lora.line(work).first_ps - none == 3 * lora.per_adapter_ps);
+}
+
+TEST_CASE("with expert parallelism all wait for the rank that reads most") {
+  LlmEngineModel model = llama();
+  model.llm.experts = {128, 8, 768, 32, 2};
+  model.tensor_parallel = 8;
+  Accelerator on;
+  on.gpus = 8;
+  on.memory_bytes = 8 * (80ll << 30);
+  const LlmCost split = llm_cost(model, h100(), on);
+  model.expert_parallel = true;
+  const LlmCost whole = llm_cost(model, h100(), on);
+  const double few = split.experts_read(decode(8, 800));
+  CHECK(whole.experts_read(decode(8, 800)) == Approx(few + std::sqrt(2 * std::log(8.0) * few * (1 - few) / 16)));
+  CHECK(whole.experts_read(decode(4096, 409600)) == Approx(1));
 }
 
 TEST_CASE("a line of iterations ends where the window is full, and is what its single iterations are") {
