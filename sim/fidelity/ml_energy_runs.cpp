@@ -2,8 +2,8 @@
 
 #include "core/error.hpp"
 #include "fidelity/comparisons.hpp"
-#include "fidelity/json_file.hpp"
 #include "io/input.hpp"
+#include "io/json_file.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "fidelity/json_file.hpp"
+#include "io/json_file.hpp"
 
 #include "core/error.hpp"
 #include "io/csv.hpp"
