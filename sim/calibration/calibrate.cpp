@@ -4,6 +4,7 @@
 #include "calibration/latency_fit.hpp"
 #include "calibration/least_squares.hpp"
 #include "calibration/request_fit.hpp"
+#include "calibration/scrape_fit.hpp"
 #include "calibration/startup_fit.hpp"
 #include "calibration/step_fit.hpp"
 #include "io/catalogue.hpp"
@@ -169,6 +170,23 @@ Coefficients calibrate_requests(const CalibrationRequest& request, size_t& rows)
   return out;
 }
 
+Coefficients calibrate_scrapes(const CalibrationRequest& request, size_t& rows) {
+  std::vector<std::vector<MetricSample>> scrapes = {read_metrics(request.file)};
+  for (const std::string& file : request.more_files) scrapes.push_back(read_metrics(file));
+  const ScrapeIntervals found = intervals_of(scrapes);
+  rows = found.intervals.size();
+  Coefficients out;
+  out.linear.push_back(fit_scrapes(found, request.file, request.seed));
+  out.linear[0].name = "vllm";
+  out.provenance.method = fmt::format(
+      "differences of counters between scrapes, Huber line; bootstrap intervals, widened to the ends of buckets where "
+      "no "
+      "sum is told; {} scrapes; intervals left out: {} unsteady, {} without tokens, {} with a restart; prefillBase is "
+      "base",
+      found.scrapes, found.unsteady, found.idle, found.restarts);
+  return out;
+}
+
 SharingJob job_of(const DataTable& table, size_t row, size_t family, size_t batch_size, size_t rate) {
   return {table.text(row, family), table.number(row, batch_size).value_or(0), table.positive(row, rate)};
 }
@@ -222,7 +240,7 @@ std::string percent(double share) { return fmt::format("{:.1f} %", 100 * share);
 }  // namespace
 
 std::vector<std::string> calibration_kinds() {
-  return {"latency", "startup", "iterations", "requests", "interference"};
+  return {"latency", "startup", "iterations", "requests", "scrapes", "interference"};
 }
 
 Coefficients calibrate(const CalibrationRequest& request) {
@@ -230,6 +248,8 @@ Coefficients calibrate(const CalibrationRequest& request) {
   size_t rows = 0;
   if (request.kind == "requests") {
     out = calibrate_requests(request, rows);
+  } else if (request.kind == "scrapes") {
+    out = calibrate_scrapes(request, rows);
   } else {
     const DataTable table = DataTable::read(request.file);
     rows = table.rows();
@@ -287,6 +307,23 @@ std::string calibration_table(const Coefficients& c, const TextStyle& style) {
       if (!i.held.empty())
         out += fmt::format("{}: near what was assumed, as the measurements say little of them: {}\n", i.name,
                            fmt::join(i.held, ", "));
+  }
+  if (!c.linear.empty()) {
+    TextTable table({{"LINE"},
+                     {"BATCHES", true},
+                     {"BASE ms", true},
+                     {"95 %", true},
+                     {"PER SEQUENCE ms", true},
+                     {"95 %", true},
+                     {"PREFILL us/token", true},
+                     {"FIT", true},
+                     {"LEFT OUT", true}});
+    for (const LinearCoefficients& l : c.linear)
+      table.row({l.name, fmt::format("{:.3g}–{:.3g}", l.min_batch, l.max_batch), ms(l.law.base),
+                 ms(l.base.low) + "–" + ms(l.base.high), ms(l.law.per_sequence),
+                 ms(l.per_sequence.low) + "–" + ms(l.per_sequence.high), ms(l.law.prefill_per_token * 1e3),
+                 percent(l.fit_error), percent(l.left_out_error)});
+    out += table.text(style);
   }
   if (!c.interference.empty()) out += fmt::format("{} pairs of jobs\n", c.interference.size());
   return out + fmt::format("{} rows; {}\n", c.provenance.rows, c.provenance.method);

@@ -33,6 +33,13 @@ double number(const Json& object, const std::string& key, const std::string& pat
       Diagnostic{Severity::Error, {path, 0, 0}, key, fmt::format("found {}, allowed: a number", value.dump())});
 }
 
+double positive(const Json& object, const std::string& key, const std::string& path) {
+  const double value = number(object, key, path);
+  if (value > 0) return value;
+  throw InputError(
+      Diagnostic{Severity::Error, {path, 0, 0}, key, fmt::format("found {}, allowed: a number above 0", value)});
+}
+
 void refuse(const std::string& path, const std::string& message) {
   throw InputError(Diagnostic{Severity::Error, {path, 0, 0}, "", message});
 }

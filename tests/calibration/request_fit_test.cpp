@@ -122,7 +122,7 @@ TEST_CASE("a log that kisim wrote gives back what an iteration took") {
       StepWork work;
       work.decoding = decoding;
       work.decode_context = decoding * context;
-      // At once so many short sequences were never there.
+      // What a sequence takes and what its tokens do is told apart only as far as their mixture varied.
       const double tolerance = decoding == 48 && context == 500 ? 0.1 : 0.03;
       CHECK(again.line(work).first_ps == Approx(cost.line(work).first_ps).epsilon(tolerance));
     }
