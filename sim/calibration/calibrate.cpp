@@ -3,8 +3,11 @@
 #include "calibration/interference.hpp"
 #include "calibration/latency_fit.hpp"
 #include "calibration/least_squares.hpp"
+#include "calibration/request_fit.hpp"
+#include "calibration/scrape_fit.hpp"
 #include "calibration/startup_fit.hpp"
 #include "calibration/step_fit.hpp"
+#include "io/catalogue.hpp"
 #include "io/data_table.hpp"
 #include "io/input.hpp"
 
@@ -84,7 +87,7 @@ const Entry& named(const DataTable& table, size_t row, const char* what, const s
 
 IterationCoefficients fit_iterations(const std::string& name, const std::vector<StepPoint>& points,
                                      const GpuModel& gpu) {
-  IterationCoefficients out{name, fit_steps(points, gpu)};
+  IterationCoefficients out{name, fit_steps(points, gpu), 0, {}};
   std::vector<double> errors;
   for (const StepPoint& p : points) errors.push_back(std::abs(p.predicted(out.fit, gpu) / p.seconds - 1));
   out.fit_error = median(errors);
@@ -126,6 +129,61 @@ Coefficients calibrate_iterations(const CalibrationRequest& request, const DataT
     out.iterations.push_back(
         fit_iterations(name, points, named(table, rows[0], "gpu", catalogue, table.text(rows[0], gpu))));
   }
+  return out;
+}
+
+// A log's engine is of the kind that the request names, on its GPU.
+Coefficients calibrate_requests(const CalibrationRequest& request, size_t& rows) {
+  const SourceMark mark{request.file, 0, 0};
+  VllmLog log = read_vllm_log(request.file);
+  rows = log.requests.size();
+  const std::vector<LlmModel> models = read_llm_catalogue();
+  const std::vector<GpuModel> gpus = read_gpu_catalogue();
+  const std::vector<EngineProfile> engines = read_engine_catalogue();
+  const LlmModel* model = find_llm(models, log.model);
+  const GpuModel* gpu = find_alike(gpus, request.gpu);
+  const EngineProfile* engine = find_alike(engines, request.engine);
+  auto refuse = [&](const std::string& field, const std::string& message) {
+    throw InputError(Diagnostic{Severity::Error, mark, field, message});
+  };
+  if (!model) refuse("model", fmt::format("found '{}', allowed: see `kisim list models`", log.model));
+  if (!gpu) refuse("--gpu", fmt::format("found '{}', allowed: see `kisim list gpus`", request.gpu));
+  if (!engine || engine->kind != "llm")
+    refuse("--engine", fmt::format("found '{}', allowed: an engine of `kisim list engines`", request.engine));
+  if (log.data_parallel > 1) refuse("data_parallel_size", "allowed: 1");
+  need_points(rows, kLeastLoggedRequests, "requests", mark);
+  log.engine.llm = *model;
+  log.engine.profile = *engine;
+  const std::vector<EngineAnswer> answers = replay(log.engine, log.cost(*gpu), log.requests).answers;
+  if (std::any_of(answers.begin(), answers.end(), [](const EngineAnswer& a) { return a.refused; }))
+    refuse("kv_cache", "its KV blocks do not hold its longest request");
+
+  const RequestFit fit = fit_requests(log, *gpu);
+  Coefficients out;
+  auto errors = [](const RequestErrors& e) {
+    return fmt::format("TPOT {:.1f} %, TTFT {:.1f} %, E2E {:.1f} %", 100 * e.tpot, 100 * e.ttft, 100 * e.e2e);
+  };
+  out.provenance.method =
+      fmt::format("replays of {} with {}, Huber and priors; medians of requests: fit {}; each half from the other {}",
+                  engine->name, model->name, errors(fit.fit), errors(fit.left_out));
+  out.iterations.push_back({gpu->name, fit.coefficients, fit.fit.tpot, fit.held});
+  return out;
+}
+
+Coefficients calibrate_scrapes(const CalibrationRequest& request, size_t& rows) {
+  std::vector<std::vector<MetricSample>> scrapes = {read_metrics(request.file)};
+  for (const std::string& file : request.more_files) scrapes.push_back(read_metrics(file));
+  const ScrapeIntervals found = intervals_of(scrapes);
+  rows = found.intervals.size();
+  Coefficients out;
+  out.linear.push_back(fit_scrapes(found, request.file, request.seed));
+  out.linear[0].name = "vllm";
+  out.provenance.method = fmt::format(
+      "differences of counters between scrapes, Huber line; bootstrap intervals, widened to the ends of buckets where "
+      "no "
+      "sum is told; {} scrapes; intervals left out: {} unsteady, {} without tokens, {} with a restart; prefillBase is "
+      "base",
+      found.scrapes, found.unsteady, found.idle, found.restarts);
   return out;
 }
 
@@ -181,16 +239,27 @@ std::string percent(double share) { return fmt::format("{:.1f} %", 100 * share);
 
 }  // namespace
 
-std::vector<std::string> calibration_kinds() { return {"latency", "startup", "iterations", "interference"}; }
+std::vector<std::string> calibration_kinds() {
+  return {"latency", "startup", "iterations", "requests", "scrapes", "interference"};
+}
 
 Coefficients calibrate(const CalibrationRequest& request) {
-  const DataTable table = DataTable::read(request.file);
-  Coefficients out = request.kind == "latency"      ? calibrate_latency(request, table)
-                     : request.kind == "startup"    ? calibrate_startup(request, table)
-                     : request.kind == "iterations" ? calibrate_iterations(request, table)
-                                                    : calibrate_interference(table);
+  Coefficients out;
+  size_t rows = 0;
+  if (request.kind == "requests") {
+    out = calibrate_requests(request, rows);
+  } else if (request.kind == "scrapes") {
+    out = calibrate_scrapes(request, rows);
+  } else {
+    const DataTable table = DataTable::read(request.file);
+    rows = table.rows();
+    out = request.kind == "latency"      ? calibrate_latency(request, table)
+          : request.kind == "startup"    ? calibrate_startup(request, table)
+          : request.kind == "iterations" ? calibrate_iterations(request, table)
+                                         : calibrate_interference(table);
+  }
   out.provenance.source = request.file;
-  out.provenance.rows = table.rows();
+  out.provenance.rows = rows;
   return out;
 }
 
@@ -222,6 +291,7 @@ std::string calibration_table(const Coefficients& c, const TextStyle& style) {
                      {"COMPUTE", true},
                      {"SAMPLING us", true},
                      {"ALL-REDUCE", true},
+                     {"PREFILL", true},
                      {"FIT", true},
                      {"LEFT OUT", true}});
     for (const IterationCoefficients& i : c.iterations) {
@@ -232,6 +302,27 @@ std::string calibration_table(const Coefficients& c, const TextStyle& style) {
       cells.push_back(percent(i.fit.error));
       table.row(cells);
     }
+    out += table.text(style);
+    for (const IterationCoefficients& i : c.iterations)
+      if (!i.held.empty())
+        out += fmt::format("{}: near what was assumed, as the measurements say little of them: {}\n", i.name,
+                           fmt::join(i.held, ", "));
+  }
+  if (!c.linear.empty()) {
+    TextTable table({{"LINE"},
+                     {"BATCHES", true},
+                     {"BASE ms", true},
+                     {"95 %", true},
+                     {"PER SEQUENCE ms", true},
+                     {"95 %", true},
+                     {"PREFILL us/token", true},
+                     {"FIT", true},
+                     {"LEFT OUT", true}});
+    for (const LinearCoefficients& l : c.linear)
+      table.row({l.name, fmt::format("{:.3g}–{:.3g}", l.min_batch, l.max_batch), ms(l.law.base),
+                 ms(l.base.low) + "–" + ms(l.base.high), ms(l.law.per_sequence),
+                 ms(l.per_sequence.low) + "–" + ms(l.per_sequence.high), ms(l.law.prefill_per_token * 1e3),
+                 percent(l.fit_error), percent(l.left_out_error)});
     out += table.text(style);
   }
   if (!c.interference.empty()) out += fmt::format("{} pairs of jobs\n", c.interference.size());

@@ -50,6 +50,11 @@ double bend_of(const Eigen::VectorXd& residuals) {
 
 }  // namespace
 
+double huber(double residual) {
+  const double r = std::abs(residual);
+  return r <= kBend ? r * r / 2 : kBend * (r - kBend / 2);
+}
+
 std::vector<double> robust_least_squares(const std::vector<std::vector<double>>& rows, std::span<const double> values) {
   constexpr int kRounds = 300;
   constexpr double kStill = 1e-10;

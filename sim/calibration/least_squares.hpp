@@ -16,6 +16,9 @@ double quantile(std::vector<double> values, double share);
 double median(std::vector<double> values);
 double mean(std::span<const double> values);
 
+// Huber's ρ of a residual in units of its spread: r²/2 up to 1.345, linear beyond.
+double huber(double residual);
+
 // argmin_c Σ ρ(r_i/s), r = values - rows·c, with Huber's ρ (quadratic up to 1.345, linear beyond) and s = 1.4826 times
 // the median of |r| at the least absolute deviations, both by iteratively reweighted least squares (Huber, Robust
 // Statistics, 1981, ch. 7). Every row has one entry per coefficient. Precondition: at least as many rows as

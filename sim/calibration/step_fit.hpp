@@ -5,6 +5,7 @@
 // Few models are measured, and what grows with their size grows together: layers, weights, all-reduces. So both fits
 // are of relative errors with priors of what the hardware allows, wide enough that measurements move them.
 
+#include "calibration/least_squares.hpp"
 #include "cluster/gpu.hpp"
 #include "cluster/power.hpp"
 #include "serving/step_cost.hpp"
@@ -28,6 +29,11 @@ struct StepPoint {
 };
 
 inline constexpr size_t kLeastStepPoints = 8;
+
+// What is known of a coefficient before anything is measured, in the order of kIterationFigures; and how far an
+// iteration of a model may be from all other models'.
+std::span<const Prior> step_priors();
+inline constexpr double kStepSpread = 0.05;
 
 // All but `error`. Precondition: points.
 StepCoefficients fit_steps(std::span<const StepPoint> points, const GpuModel& gpu);

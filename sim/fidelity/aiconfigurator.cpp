@@ -138,8 +138,17 @@ class SiliconReader {
  private:
   const std::string& text(const char* column) const { return table_.text(row_, table_.column(column)); }
   double number(const char* column) const { return table_.number(row_, table_.column(column)).value_or(0); }
-  int32_t whole(const char* column) const { return static_cast<int32_t>(number(column)); }
-  int32_t at_least_1(const char* column) const { return std::max(1, whole(column)); }
+  // 0 where the cell is empty.
+  int32_t whole(const char* column, double most = 1e8) const {
+    const double found = number(column);
+    if (found >= 0 && found <= most) return static_cast<int32_t>(found);
+    throw InputError(
+        Diagnostic{Severity::Error, table_.mark(row_), column, fmt::format("found {}, allowed: 0 to {}", found, most)});
+  }
+  int32_t at_least_1(const char* column) const {
+    constexpr double kMostRanks = 4096;
+    return std::max(1, whole(column, kMostRanks));
+  }
   void skip(const std::string& why) { ++out_.skipped[{kind_, text("backend")}][why]; }
 
   // The columns of some sources hold tp·ep of an engine each of whose GPUs is a rank of both. Attention under tensor

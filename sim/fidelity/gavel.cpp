@@ -2,7 +2,7 @@
 #include "calibration/least_squares.hpp"
 #include "core/error.hpp"
 #include "fidelity/comparisons.hpp"
-#include "fidelity/json_file.hpp"
+#include "io/json_file.hpp"
 
 #include <algorithm>
 #include <charconv>

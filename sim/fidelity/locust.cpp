@@ -2,8 +2,8 @@
 #include "core/error.hpp"
 #include "core/hash.hpp"
 #include "fidelity/comparisons.hpp"
-#include "fidelity/json_file.hpp"
 #include "io/decimal_time.hpp"
+#include "io/json_file.hpp"
 #include "serving/serving_rig.hpp"
 
 #include <algorithm>

@@ -2,8 +2,8 @@
 
 #include "core/error.hpp"
 #include "fidelity/comparisons.hpp"
-#include "fidelity/json_file.hpp"
 #include "io/input.hpp"
+#include "io/json_file.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -81,13 +81,17 @@ void add_run(const Json& c, const Json& document, const LlmModel& model, const s
   run.gpu = *gpu;
   run.step.llm = model;
   if (text(document, "weight_precision") == "fp8") run.step.llm.bytes_per_parameter = 1;
-  run.step.tensor_parallel = static_cast<int32_t>(number(parallel, "tensor_parallel", path));
-  run.step.sequences = number(c, "avg_batch_size", path);
+  constexpr double kMostGpus = 1024;
+  const double ranks = positive(parallel, "tensor_parallel", path);
+  if (ranks < 1 || ranks > kMostGpus)
+    refuse(path, fmt::format("tensor_parallel: found {}, allowed: 1 to {}", ranks, kMostGpus));
+  run.step.tensor_parallel = static_cast<int32_t>(ranks);
+  run.step.sequences = positive(c, "avg_batch_size", path);
   run.step.context = mean_context(c, path, HUGE_VAL);
   run.step.window_context = mean_context(c, path, model.window);
-  run.step.seconds = number(c, "median_itl_ms", path) * 1e-3;
-  run.ends = run.step.sequences / number(c, "avg_output_len", path);
-  run.watts = number(c, "avg_power_watts", path) / number(c, "num_gpus", path);
+  run.step.seconds = positive(c, "median_itl_ms", path) * 1e-3;
+  run.ends = run.step.sequences / positive(c, "avg_output_len", path);
+  run.watts = positive(c, "avg_power_watts", path) / positive(c, "num_gpus", path);
   run.label = fmt::format("{}, {}, {} {}: {:g} sequences", text(document, "model_id"), text(document, "task"),
                           run.step.tensor_parallel, gpu_name, number(c, "max_num_seqs", path));
   out.runs.push_back(std::move(run));

@@ -3,8 +3,8 @@
 
 #include "core/error.hpp"
 #include "fidelity/comparisons.hpp"
-#include "fidelity/json_file.hpp"
 #include "fidelity/llm_points.hpp"
+#include "io/json_file.hpp"
 
 #include <algorithm>
 #include <map>

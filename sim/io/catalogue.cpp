@@ -369,6 +369,7 @@ std::vector<EngineProfile> parse_engine_catalogue(const std::string& text, const
       entry.each("steps",
                  [&](const std::string& gpu, Entry& row) { engine.steps.push_back(steps_on(gpu, row, gpus)); });
       if (engine.steps.empty()) entry.refuse("steps", "allowed: a mapping of GPUs");
+      if (const double factor = entry.figure("stepFactor", true)) engine.step_factor = factor;
       engine.prefill_mfu = entry.figure("prefillMfu");
       engine.prefill_mfu_fp8 = entry.figure("prefillMfuFp8");
       engine.prefill_mfu_fp4 = entry.figure("prefillMfuFp4");

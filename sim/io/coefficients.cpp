@@ -57,9 +57,21 @@ std::string written(const IterationCoefficients& iterations) {
     figures += fmt::format("    {}: {}\n", figure.name, number(fit.*figure.value));
   return fmt::format(
       "  - name: {}\n    gpu: {}\n{}    range: {{sequences: {}, context: {}, tensorParallel: {}}}\n"
-      "    error: {{fit: {:.4f}, leftOut: {:.4f}}}\n",
+      "    error: {{fit: {:.4f}, leftOut: {:.4f}}}\n    held: [{}]\n",
       quote(iterations.name), fit.gpu, figures, fit.max_sequences, fit.max_context, fit.max_tensor_parallel,
-      iterations.fit_error, fit.error);
+      iterations.fit_error, fit.error, fmt::join(iterations.held, ", "));
+}
+
+std::string written(const LinearCoefficients& linear) {
+  const LinearLaw& law = linear.law;
+  auto ms = [](double seconds) { return number(seconds * kMs); };
+  auto interval = [](const Interval& i) { return range(i.low * kMs, i.high * kMs); };
+  return fmt::format(
+      "  - name: {}\n    unit: ms\n    base: {}\n    perItem: {}\n    prefillBase: {}\n    prefillPerToken: {}\n"
+      "    interval: {{base: {}, perItem: {}}}\n    range: {}\n    error: {{fit: {:.4f}, leaveOneOut: {:.4f}}}\n",
+      quote(linear.name), ms(law.base), ms(law.per_sequence), ms(law.prefill_base), ms(law.prefill_per_token),
+      interval(linear.base), interval(linear.per_sequence), range(linear.min_batch, linear.max_batch), linear.fit_error,
+      linear.left_out_error);
 }
 
 std::string written(const InterferenceCoefficients& pair) {
@@ -226,11 +238,13 @@ StartupCoefficients read_startup(const Value& value, const std::string& path, Di
 IterationCoefficients read_iterations(const Value& value, const std::string& path, Diagnostics& diagnostics) {
   Reader reader(value, path, diagnostics,
                 {"name", "gpu", "stepMs", "layerUs", "weightFactor", "kvFactor", "computeFactor", "samplingUs",
-                 "allReduceFactor", "range", "error"});
+                 "allReduceFactor", "prefillFactor", "range", "error", "held"});
   IterationCoefficients out;
   out.name = reader.text("name");
   out.fit.gpu = reader.text("gpu");
-  for (const IterationFigure& figure : kIterationFigures) out.fit.*figure.value = reader.number(figure.name, 0);
+  for (const IterationFigure& figure : kIterationFigures)
+    if (figure.value != &StepCoefficients::prefill_factor || reader.find(figure.name, false))
+      out.fit.*figure.value = reader.number(figure.name, 0);
   if (const Value* range = reader.find("range")) {
     Reader inner(*range, reader.at("range"), diagnostics, {"sequences", "context", "tensorParallel"});
     out.fit.max_sequences = static_cast<int32_t>(inner.number("sequences", 0));
@@ -241,6 +255,33 @@ IterationCoefficients read_iterations(const Value& value, const std::string& pat
     Reader inner(*error, reader.at("error"), diagnostics, {"fit", "leftOut"});
     out.fit_error = inner.number("fit", 0);
     out.fit.error = inner.number("leftOut", 0);
+  }
+  if (const Value* held = reader.find("held", false))
+    for (const Value& figure : held->items) out.held.push_back(figure.text);
+  return out;
+}
+
+LinearCoefficients read_linear(const Value& value, const std::string& path, Diagnostics& diagnostics) {
+  Reader reader(value, path, diagnostics,
+                {"name", "unit", "base", "perItem", "prefillBase", "prefillPerToken", "interval", "range", "error"});
+  auto seconds = [&](const char* key) { return reader.number(key, 0) / kMs; };
+  LinearCoefficients out;
+  out.name = reader.text("name");
+  reader.unit("ms");
+  out.law = {seconds("base"), seconds("perItem"), seconds("prefillBase"), seconds("prefillPerToken")};
+  if (const Value* interval = reader.find("interval")) {
+    Reader inner(*interval, reader.at("interval"), diagnostics, {"base", "perItem"});
+    const Interval base = inner.interval("base"), item = inner.interval("perItem");
+    out.base = {base.low / kMs, base.high / kMs};
+    out.per_sequence = {item.low / kMs, item.high / kMs};
+  }
+  const Interval range = reader.interval("range");
+  out.min_batch = range.low;
+  out.max_batch = range.high;
+  if (const Value* error = reader.find("error")) {
+    Reader inner(*error, reader.at("error"), diagnostics, {"fit", "leaveOneOut"});
+    out.fit_error = inner.number("fit", 0);
+    out.left_out_error = inner.number("leaveOneOut", 0);
   }
   return out;
 }
@@ -267,13 +308,13 @@ std::string coefficients_yaml(const Coefficients& c) {
              "provenance: {{source: {}, rows: {}, method: {}, kisim: {}}}\n",
              quote(c.provenance.source), c.provenance.rows, quote(c.provenance.method), quote(c.provenance.version)) +
          section("latency", c.latency) + section("startup", c.startup) + section("iterations", c.iterations) +
-         section("interference", c.interference);
+         section("linear", c.linear) + section("interference", c.interference);
 }
 
 Coefficients parse_coefficients(const Value& document) {
   Diagnostics diagnostics;
   Reader reader(document, "", diagnostics,
-                {"apiVersion", "kind", "provenance", "latency", "startup", "iterations", "interference"});
+                {"apiVersion", "kind", "provenance", "latency", "startup", "iterations", "linear", "interference"});
   if (reader.text("kind") != "Coefficients") reader.error(document.mark(), "kind", "allowed: Coefficients");
   Coefficients out;
   if (const Value* provenance = reader.find("provenance")) {
@@ -284,9 +325,12 @@ Coefficients parse_coefficients(const Value& document) {
   read_section(reader, "latency", diagnostics, read_latency, out.latency);
   read_section(reader, "startup", diagnostics, read_startup, out.startup);
   read_section(reader, "iterations", diagnostics, read_iterations, out.iterations);
+  read_section(reader, "linear", diagnostics, read_linear, out.linear);
   read_section(reader, "interference", diagnostics, read_pair, out.interference);
-  if (out.latency.empty() && out.startup.empty() && out.iterations.empty() && out.interference.empty())
-    reader.error(document.mark(), "", "holds no coefficients: allowed are latency, startup, iterations, interference");
+  if (out.latency.empty() && out.startup.empty() && out.iterations.empty() && out.linear.empty() &&
+      out.interference.empty())
+    reader.error(document.mark(), "",
+                 "holds no coefficients: allowed are latency, startup, iterations, linear, interference");
   diagnostics.throw_if_errors();
   return out;
 }

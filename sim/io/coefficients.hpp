@@ -13,14 +13,19 @@
 //        error: {fit: 0.02, leftOut: 0.05}}
 //   iterations:                                                              # of an LLM engine; serving/step_cost.hpp
 //     - {name: h100-80gb, gpu: h100-80gb, stepMs: 1.72, layerUs: 10.9, weightFactor: 1.11, kvFactor: 1.02,
-//        computeFactor: 1.11, samplingUs: 0.26, allReduceFactor: 0.69,
-//        range: {sequences: 256, context: 5653, tensorParallel: 8}, error: {fit: 0.031, leftOut: 0.057}}
+//        computeFactor: 1.11, samplingUs: 0.26, allReduceFactor: 0.69, prefillFactor: 1,
+//        range: {sequences: 256, context: 5653, tensorParallel: 8}, error: {fit: 0.031, leftOut: 0.057}, held:
+//        [allReduceFactor]}
+//   linear:                                                                  # of an LLM engine at detail linear
+//     - {name: …, unit: ms, base: 6.7, perItem: 0.076, prefillBase: 7.1, prefillPerToken: 0.03,
+//        interval: {base: [6.5, 6.9], perItem: [0.07, 0.08]}, range: [3, 120], error: {fit: 0.01, leaveOneOut: 0.02}}
 //   interference:
 //     - {job: …, neighbour: …, speed: 0.71}
 
 #include "io/value.hpp"
 #include "serving/catalog.hpp"
 #include "serving/latency_law.hpp"
+#include "serving/llm_engine_model.hpp"
 #include "stats/interval.hpp"
 
 #include <array>
@@ -73,8 +78,9 @@ struct StartupCoefficients {
 
 struct IterationCoefficients {
   std::string name;
-  StepCoefficients fit;  // its error: of models that were left out
-  double fit_error = 0;  // median relative error of the points
+  StepCoefficients fit;           // its error: of models that were left out
+  double fit_error = 0;           // median relative error of the points
+  std::vector<std::string> held;  // figures that the measurements say little of
 };
 
 // The figures of StepCoefficients by the names that files give them.
@@ -82,7 +88,7 @@ struct IterationFigure {
   const char* name;
   double StepCoefficients::*value;
 };
-inline constexpr std::array<IterationFigure, 7> kIterationFigures = {{
+inline constexpr std::array<IterationFigure, 8> kIterationFigures = {{
     {"stepMs", &StepCoefficients::step_ms},
     {"layerUs", &StepCoefficients::layer_us},
     {"weightFactor", &StepCoefficients::weight_factor},
@@ -90,7 +96,16 @@ inline constexpr std::array<IterationFigure, 7> kIterationFigures = {{
     {"computeFactor", &StepCoefficients::compute_factor},
     {"samplingUs", &StepCoefficients::sampling_us},
     {"allReduceFactor", &StepCoefficients::all_reduce_factor},
+    {"prefillFactor", &StepCoefficients::prefill_factor},
 }};
+
+struct LinearCoefficients {
+  std::string name;
+  LinearLaw law;
+  Interval base, per_sequence;               // of the law's; seconds
+  double min_batch = 0, max_batch = 0;       // of the measurements
+  double fit_error = 0, left_out_error = 0;  // median relative error of the time per token, and of one left out
+};
 
 struct InterferenceCoefficients {
   std::string job, neighbour;
@@ -105,6 +120,7 @@ struct Coefficients {
   std::vector<LatencyCoefficients> latency;
   std::vector<StartupCoefficients> startup;
   std::vector<IterationCoefficients> iterations;
+  std::vector<LinearCoefficients> linear;
   std::vector<InterferenceCoefficients> interference;
 };
 

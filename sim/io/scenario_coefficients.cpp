@@ -64,6 +64,7 @@ class Resolver {
   void latency(Value* law, const std::string& path) {
     const auto taken = law ? take(*law, path, "table") : std::nullopt;
     if (!taken) return;
+    if (taken->file->latency.empty() && !taken->file->linear.empty()) return line(*law, *taken);
     auto name = [](const LatencyCoefficients& l) { return l.name; };
     const LatencyCoefficients* found = choose(taken->file->latency, name, *taken, "latency");
     if (!found) return;
@@ -75,6 +76,18 @@ class Resolver {
     for (const LatencyPoint& point : found->fit.table)
       table.members.push_back(made(fmt::format("{}", point.samples), scalar(taken->reference, point.seconds)));
     law->members.push_back(made("table", std::move(table)));
+  }
+
+  void line(Value& law, const Reference& taken) {
+    auto name = [](const LinearCoefficients& l) { return l.name; };
+    const LinearCoefficients* found = choose(taken.file->linear, name, taken, "lines");
+    if (!found) return;
+    const LinearLaw& l = found->law;
+    const std::pair<const char*, double> fields[] = {{"base", l.base},
+                                                     {"perItem", l.per_sequence},
+                                                     {"prefillBase", l.prefill_base},
+                                                     {"prefillPerToken", l.prefill_per_token}};
+    for (const auto& [field, seconds] : fields) law.members.push_back(made(field, scalar(taken.reference, seconds)));
   }
 
   void iterations(Value* fields, const std::string& path) {

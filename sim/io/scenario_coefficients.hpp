@@ -2,6 +2,7 @@
 // What a scenario takes from coefficient files, put in its place before the fields are read:
 //
 //   latency: {coefficients: resnet.yaml, key: a100}                              a table, with its range
+//   latency: {coefficients: llama.yaml}                                          a line, of an LLM at detail linear
 //   iterations: {coefficients: vllm.yaml, key: h100-80gb}                        of an LLM engine, with their range
 //   startup: {container: {coefficients: starts.yaml, key: node-1}}               a lognormal distribution
 //   interference: {mps: {name: table, coefficients: pairs.yaml, key: resnet}}    the speed of a job beside itself

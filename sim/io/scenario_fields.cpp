@@ -23,8 +23,8 @@ Fields declare(ModelSpec::Latency& latency) {
   f.add("prefillBase", &latency.prefill_base, "LLM: time per prompt").in(Unit::Seconds);
   f.add("prefillPerToken", &latency.prefill_per_token, "LLM: time per prompt token").in(Unit::Seconds);
   f.add("table", &latency.table, "batch: samples in the batch -> time, instead of base and perItem").in(Unit::Seconds);
-  f.add("coefficients", &latency.coefficients, "batch: file of `kisim calibrate` that holds the table");
-  f.add("key", &latency.key, "batch: its entry there; may be left out where there is one");
+  f.add("coefficients", &latency.coefficients, "file of `kisim calibrate` that holds the table, or the line of an LLM");
+  f.add("key", &latency.key, "its entry there; may be left out where there is one");
   f.add("factor", &latency.factor, "batch: of the table's times, drawn per batch").above(0);
   f.add("host", &latency.host, "batch: time of a batch that does not depend on how much of a GPU there is")
       .in(Unit::Seconds);
@@ -98,6 +98,7 @@ Fields declare(ModelSpec::Iterations& iterations) {
   f.add("computeFactor", &iterations.compute_factor, "times computing the tokens that decode at the peak").min(0);
   f.add("samplingUs", &iterations.sampling_us, "microseconds per sequence and 1000 tokens of vocabulary").min(0);
   f.add("allReduceFactor", &iterations.all_reduce_factor, "times the ideal all-reduces").min(0);
+  f.add("prefillFactor", &iterations.prefill_factor, "times computing a prompt by the engine's prefillMfu").min(0);
   f.add("maxSequences", &iterations.max_sequences, "of the measurements; beyond it is told; 0 = not known").min(0);
   f.add("maxContext", &iterations.max_context, "tokens, likewise").min(0);
   f.add("coefficients", &iterations.coefficients, "file of `kisim calibrate` that holds all of these");

@@ -91,6 +91,7 @@ struct StepCoefficients {
   double compute_factor = 0;     // × FLOP of the tokens / peak
   double sampling_us = 0;        // per sequence and 1000 tokens of vocabulary
   double all_reduce_factor = 0;  // × ideal all-reduces
+  double prefill_factor = 1;     // × the time of a prompt by the engine's prefillMfu
   double error = 0;              // median relative error for a model that was left out
   // The measurements reached so far.
   int32_t max_sequences = 0, max_context = 0, max_tensor_parallel = 0;
@@ -101,6 +102,7 @@ struct EngineProfile {
   std::string name;                     // "vllm-0.19"
   std::string kind = "llm";             // "llm" or "batch"
   std::vector<StepCoefficients> steps;  // one per GPU that it was measured on
+  double step_factor = 1;               // × the times of those steps, which were measured with another engine
   double prefill_mfu = 1;               // share of peak FLOP/s that prefill reaches
   double prefill_mfu_fp8 = 0;      // of the FP8 peak, with weights of at most 8 bits; 0: such weights compute in FP16
   double prefill_mfu_fp4 = 0;      // of the FP4 peak, with weights of at most 5 bits; 0: they compute in FP8

@@ -146,25 +146,30 @@ LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Acceler
   const StepCoefficients& c = step_coefficients(engine, gpu);
   const StepTerms t = step_terms(llm, gpu, model.tensor_parallel, model.data_parallel);
   const double bandwidth = accelerator.bandwidth_share, compute = accelerator.compute_share;
+  const double factor = engine.step_factor;
   const int32_t hops = model.pipeline_parallel - 1;
   LlmCost cost;
-  const double step = c.step_ms * 1e-3 + c.layer_us * 1e-6 * t.layers + c.weight_factor * t.weights / bandwidth +
-                      c.all_reduce_factor * t.all_reduce + engine.moe_layer_ms * 1e-3 * llm.experts.layers +
-                      hops * kHopLatency;
-  const double experts = engine.expert_factor * t.experts / bandwidth;
+  const double step =
+      factor * (c.step_ms * 1e-3 + c.layer_us * 1e-6 * t.layers + c.weight_factor * t.weights / bandwidth +
+                c.all_reduce_factor * t.all_reduce + engine.moe_layer_ms * 1e-3 * llm.experts.layers) +
+      hops * kHopLatency;
+  const double experts = factor * engine.expert_factor * t.experts / bandwidth;
   const double sent = c.all_reduce_factor * (t.all_reduce_token + exchange_token(model, gpu)) +
                       hops * kActivationBytes * llm.hidden / (link_gbs(gpu) * 1e9);
-  const double sequence = c.sampling_us * 1e-6 * t.vocabulary / model.data_parallel;
+  const double sequence = factor * c.sampling_us * 1e-6 * t.vocabulary / model.data_parallel;
   // Experts get few tokens each, even of a large batch, and compute them as those of a prompt.
   const double dense_token = 2 * llm.layer_parameters() / (peak_flops(gpu, llm.bytes_per_parameter) * ranks);
   const double expert_token = 2 * llm.active_expert_parameters() /
                               (compute * ranks * prefill_flops(gpu, engine, llm.experts.bytes_per_parameter));
   const double decode =
-      c.compute_factor * dense_token / compute + expert_token + c.kv_factor * t.state / bandwidth + sent;
-  const double kv_token = c.kv_factor * t.kv_token / bandwidth, window_token = c.kv_factor * t.window_token / bandwidth;
-  const double prefill_token =
-      2 * llm.layer_parameters() / (compute * ranks * prefill_flops(gpu, engine, llm.bytes_per_parameter)) +
-      expert_token + sent;
+      factor * (c.compute_factor * dense_token / compute + expert_token + c.kv_factor * t.state / bandwidth + sent);
+  const double kv_factor = factor * c.kv_factor;
+  const double kv_token = kv_factor * t.kv_token / bandwidth, window_token = kv_factor * t.window_token / bandwidth;
+  const double computed_token =
+      c.prefill_factor *
+      (2 * llm.layer_parameters() / (compute * ranks * prefill_flops(gpu, engine, llm.bytes_per_parameter)) +
+       expert_token);
+  const double prefill_token = computed_token + sent;
   cost.step_ps = ps(step);
   cost.experts_ps = ps(experts);
   cost.experts = llm.experts;
@@ -173,7 +178,7 @@ LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Acceler
   cost.per_kv_token_ps = ps(kv_token);
   cost.per_window_token_ps = ps(window_token);
   cost.per_prefill_token_ps = ps(prefill_token);
-  cost.per_attention_ps = t.attention / (compute * engine.prefill_mfu) * 1e12;
+  cost.per_attention_ps = c.prefill_factor * t.attention / (compute * engine.prefill_mfu) * 1e12;
   cost.window = llm.window;
   cost.stages = model.pipeline_parallel;
   cost.expert_ranks = model.expert_parallel ? ranks : 1;
@@ -199,9 +204,10 @@ LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Acceler
   if (model.tables && model.tables->gpu == gpu.name && whole) cost.tables = model.tables;
   cost.compute_share = compute;
   cost.bandwidth_share = bandwidth;
-  cost.prefill_mfu = engine.prefill_mfu;
+  cost.prefill_mfu = t.token > 0 ? t.token / (compute * computed_token) : engine.prefill_mfu;
   if (cost.tables || model.linear) return cost;
   cost.estimated = c.gpu != gpu.name;
+  cost.beyond_tensor_parallel = c.max_tensor_parallel > 0 && model.tensor_parallel > c.max_tensor_parallel;
   cost.max_sequences = c.max_sequences;
   cost.max_context = c.max_context;
   return cost;

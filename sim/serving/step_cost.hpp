@@ -72,12 +72,13 @@ const StepCoefficients& step_coefficients(const EngineProfile& engine, const Gpu
 // Of one (model, engine, accelerators). With operator tables they say how long an iteration takes; else, with the terms
 // above and the engine's coefficients, it takes
 //
-//   stepMs + layerUs·layers + weightFactor·weights + allReduceFactor·all_reduce
+//   stepFactor·(stepMs + layerUs·layers + weightFactor·weights + allReduceFactor·all_reduce
 //   + moeLayerMs·expert layers + expertFactor·experts·share_read(all tokens)
 //   + samplingUs·vocabulary·(decoding + prefilling)
 //   + (computeFactor·dense token + expert token/prefillMfu + allReduceFactor·all_reduce_token)·decoding
-//   + kvFactor·(kv_token·context + window_token·context within the window + state·decoding)
-//   + (token/prefillMfu + allReduceFactor·all_reduce_token)·prefill_tokens + attention/prefillMfu·prefill_pairs.
+//   + kvFactor·(kv_token·context + window_token·context within the window + state·decoding))
+//   + (prefillFactor·token/prefillMfu + allReduceFactor·all_reduce_token)·prefill_tokens
+//   + prefillFactor·attention/prefillMfu·prefill_pairs.
 //
 // A sum, not a maximum: measured iterations show no corner where computing takes over from reading (serving.md, 2.2).
 // Sampling is the softmax and sorting of logits, which no GPU shares with others. The context within the window is that
@@ -108,8 +109,9 @@ struct LlmCost {
 
   StepTerms ideal;
   double compute_share = 1, bandwidth_share = 1;  // of each GPU that it has
-  double prefill_mfu = 1;
-  bool estimated = false;                      // from another GPU's coefficients
+  double prefill_mfu = 1;  // share of the peak that a prompt's tokens reach, with the model's types of weights
+  bool estimated = false;  // from another GPU's coefficients
+  bool beyond_tensor_parallel = false;         // of the measurements
   int64_t max_sequences = 0, max_context = 0;  // of the measurements; 0: not known
 
   StepLine line(const StepWork& work) const;

@@ -1,5 +1,6 @@
 // Rows of language models: what they skip, what they predict, and that the catalogue is what the public data say.
 
+#include "core/error.hpp"
 #include "fidelity/comparisons.hpp"
 #include "fidelity/ml_energy_runs.hpp"
 #include "io/input.hpp"
@@ -99,6 +100,38 @@ TEST_CASE("splitwise: a time that only tokens decide is interpolated; ends and o
     CHECK(r.skipped.at("the same prompts with longer or shorter outputs") == 1);
     CHECK(r.skipped.at("at the end of an axis, where nothing is on its other side") == 4);
   }
+}
+
+TEST_CASE("measurements of nothing are refused with their file, and the row where there are rows") {
+  using Catch::Contains;
+  auto complaint = [](void (*compare)(const FidelityData&, Scoreboard&), const std::string& file,
+                      const std::string& text) -> std::string {
+    Directory directory;
+    directory.write(file, text);
+    Scoreboard board;
+    try {
+      compare(directory.data(), board);
+    } catch (const InputError& e) {
+      return e.what();
+    }
+    return "none";
+  };
+  CHECK_THAT(
+      complaint(compare_ml_energy, "ml-energy/models/a.json", ml_energy_file("Qwen/Qwen3-14B", "Dense Transformer", 0)),
+      Contains("a.json") && Contains("median_itl_ms"));
+  const std::string header =
+      "mode,model_path,backend,system,silicon_data_source,id,gemm_quant_mode,precision,isl,osl,silicon_ttft_ms,"
+      "silicon_tpot_ms,tp_size,attention_dp_size,moe_ep_size,moe_tp_size,batch_size\n";
+  auto row = [](int batch, int ranks) {
+    return fmt::format(
+        "agg,Qwen/Qwen3-32B,vllm,h100_sxm,silicon_concurrency=32,x,bf16,bf16,1000,500,200,20,{},1,1,1,{}\n", ranks,
+        batch);
+  };
+  CHECK_THAT(complaint(compare_aiconfigurator, "aiconfigurator/a.csv", header + row(32, 2) + row(-64, 2)),
+             Contains("a.csv:3") && Contains("batch_size"));
+  CHECK_THAT(complaint(compare_aiconfigurator, "aiconfigurator/a.csv", header + row(32, 2000000000)),
+             Contains("a.csv:2") && Contains("tp_size"));
+  CHECK(complaint(compare_aiconfigurator, "aiconfigurator/a.csv", header + row(32, 2)) == "none");
 }
 
 TEST_CASE("language models, shared measurements: the rows pass, and the catalogue's figures are the fit's") {

@@ -15,6 +15,8 @@ Json read_json(const std::string& path, Json::value_t kind = Json::value_t::obje
 const Json& member(const Json& object, const std::string& key);
 // A finite number that must be there.
 double number(const Json& object, const std::string& key, const std::string& path);
+// The same above 0.
+double positive(const Json& object, const std::string& key, const std::string& path);
 [[noreturn]] void refuse(const std::string& path, const std::string& message);
 
 }  // namespace kisim

@@ -1,4 +1,4 @@
-#include "fidelity/json_file.hpp"
+#include "io/json_file.hpp"
 
 #include "core/error.hpp"
 #include "io/csv.hpp"
@@ -31,6 +31,13 @@ double number(const Json& object, const std::string& key, const std::string& pat
   if (value.is_number() && std::isfinite(value.get<double>())) return value.get<double>();
   throw InputError(
       Diagnostic{Severity::Error, {path, 0, 0}, key, fmt::format("found {}, allowed: a number", value.dump())});
+}
+
+double positive(const Json& object, const std::string& key, const std::string& path) {
+  const double value = number(object, key, path);
+  if (value > 0) return value;
+  throw InputError(
+      Diagnostic{Severity::Error, {path, 0, 0}, key, fmt::format("found {}, allowed: a number above 0", value)});
 }
 
 void refuse(const std::string& path, const std::string& message) {
