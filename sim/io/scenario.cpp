@@ -190,7 +190,7 @@ class ScenarioBuilder {
       error(below("model"), "missing, needed: a language model, see `kisim list models`");
     else
       check_name(below("model"), model.model, names_of(scenario_.llms));
-    if (model.latency && model.detail != "linear")
+    if (model.latency && model.detail != "linear" && model.detail != "fluid")
       warn(below("latency"), fmt::format("has no effect at detail {}, which computes its own times", model.detail));
     if (!model.kv_offload.empty() && !model.prefix_caching)
       error(below("kvOffload"), "found beside prefixCaching: false, allowed: with prefix caching only");
