@@ -100,6 +100,62 @@ void serve_linear(benchmark::State& state) { serve(state, "linear", Duration::se
 BENCHMARK(serve_iterations)->Name("llm_engine/64_replicas_iteration")->Unit(benchmark::kSecond)->Iterations(1);
 BENCHMARK(serve_linear)->Name("llm_engine/64_replicas_linear")->Unit(benchmark::kSecond)->Iterations(1);
 
+// 64 replicas at 576 requests/s whose rate changes from step to step, as of a trace.
+void serve_fluid(benchmark::State& state) {
+  const Duration duration = Duration::seconds(36'000);
+  Scenario s = test::llama(64, 576, duration, 1);
+  s.models[0].detail = "fluid";
+  s.traffic[0].pattern = TrafficSpec::Pattern::Diurnal;
+  s.traffic[0].diurnal_mean = 576;
+  s.traffic[0].diurnal_peak = 900;
+  s.traffic[0].diurnal_period = Duration::seconds(7200);
+  auto model = compile(s);
+  SlicedRun run;
+  Summary summary;
+  for (auto _ : state) {
+    World world(model);
+    run = run_in_slices(
+        duration, [&](Time until) { world.run_until(until); },
+        [&] { return world.serving().state.clients[0].completed; });
+    summary = world.summary();
+  }
+  state.counters["requests_per_s"] = static_cast<double>(run.completed) / run.wall_s;
+  state.counters["steps_per_s"] = duration.to_seconds() / run.wall_s;
+  state.counters["replica_steps_per_s"] = 64 * duration.to_seconds() / run.wall_s;
+  state.SetLabel(fmt::format("signature {:016x}", summary.signature));
+}
+BENCHMARK(serve_fluid)->Name("llm_engine/64_replicas_fluid")->Unit(benchmark::kSecond)->Iterations(1);
+
+// What an autoscaling environment asks of a world: five replicas, 10 requests/s, and a look every 15 s.
+void decide_fluid(benchmark::State& state, TrafficSpec::Pattern pattern) {
+  constexpr int kDecisions = 40'000;
+  const Duration duration = Duration::seconds(15.0 * kDecisions);
+  Scenario s = test::llama(5, 10, duration, 1);
+  s.models[0].detail = "fluid";
+  s.traffic[0].pattern = pattern;
+  s.traffic[0].diurnal_mean = 10;
+  s.traffic[0].diurnal_peak = 16;
+  auto model = compile(s);
+  double seconds = 0;
+  for (auto _ : state) {
+    World world(model);
+    double running = 0;
+    seconds = time_of([&] {
+      for (int i = 1; i <= kDecisions; ++i) {
+        world.run_until(Time{} + Duration::seconds(15.0 * i));
+        for (ReplicaId id : world.serving().state.services[ServiceId(0u)].serving.endpoints)
+          running += world.replica_gauges(id).running;
+      }
+    });
+    benchmark::DoNotOptimize(running);
+  }
+  state.counters["decisions_per_s"] = kDecisions / seconds;
+}
+void decide_steady(benchmark::State& state) { decide_fluid(state, TrafficSpec::Pattern::Constant); }
+void decide_diurnal(benchmark::State& state) { decide_fluid(state, TrafficSpec::Pattern::Diurnal); }
+BENCHMARK(decide_steady)->Name("fluid/decisions_steady")->Unit(benchmark::kSecond)->Iterations(1);
+BENCHMARK(decide_diurnal)->Name("fluid/decisions_diurnal")->Unit(benchmark::kSecond)->Iterations(1);
+
 // 12,031 requests of 12,035 tokens each on average, a third of them known to a cache that forgets nothing.
 void serve_mooncake(benchmark::State& state, const char* router) {
   const std::string path = shared("mooncake/conversation_trace.jsonl.gz");

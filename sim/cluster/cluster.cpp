@@ -877,17 +877,19 @@ void Cluster::remove(PodId id, Time now) {
   pod.deleted = now;
 }
 
-void Cluster::set_busy(PodId id, bool busy, Time now) {
-  const PodState& pod = state.pods[id];
+void Cluster::set_busy_share(PodId id, int64_t busy, Time now) {
+  PodState& pod = state.pods[id];
   const PodTemplateModel& t = model.templates[pod.pod_template];
   for (uint16_t d : pod.devices) {
     const GpuDevice& device = devices(pod.node)[d];
     int64_t share = gpu_share(t, pod.node, device);
-    state.gpus[gpu(pod.node, device.gpu)].busy.add(now, busy ? share : -share);
+    auto of = [&](int64_t part) { return share * part / kWholeLoad; };
+    state.gpus[gpu(pod.node, device.gpu)].busy.add(now, of(busy) - of(pod.busy));
     DeviceState& counted = state.devices[pod.node.value][d];
-    counted.kernels += busy ? 1 : -1;
-    counted.active.set(now, counted.kernels > 0);
+    counted.kernels += busy - pod.busy;
+    counted.active.set(now, std::min(counted.kernels, kWholeLoad));
   }
+  pod.busy = busy;
 }
 
 void Cluster::set_load(PodId id, GpuLoad load, Time now) {

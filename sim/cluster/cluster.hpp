@@ -242,7 +242,8 @@ struct PodState {
   // While bound: what it holds of its node's devices, one entry per replica, and the GPUs that these are of.
   std::vector<uint16_t> devices;
   std::vector<GpuId> gpus;
-  GpuLoad load;  // on each of these GPUs
+  GpuLoad load;      // on each of these GPUs
+  int64_t busy = 0;  // share of the time for which a kernel runs there, in millionths
 };
 
 ApiPhase api_phase(const PodState& pod);
@@ -265,9 +266,9 @@ struct GpuState {
 struct DeviceState {
   PodId owner;          // of one that is not shared; invalid: free
   int32_t taken = 0;    // its replicas that pods hold; thousandths of one that has no replicas
-  int32_t kernels = 0;  // replicas for which one runs
+  int64_t kernels = 0;  // Σ PodState::busy of its replicas
   GpuLoad load;         // of all of them
-  // What DCGM counts since the start: whether any kernel runs, 0 or 1, and the load, at most all of the GPU.
+  // What DCGM counts since the start, in millionths: whether any kernel runs, and the load, at most all of the GPU.
   TimeWeighted active, bandwidth, compute;
 };
 
@@ -368,8 +369,9 @@ class Cluster {
   void release(PodId pod, Time now);
   // The same where it holds any; the pod is Gone.
   void remove(PodId pod, Time now);
-  // Whether a kernel runs for the pod.
-  void set_busy(PodId pod, bool busy, Time now);
+  // Whether a kernel runs for the pod; or the share of the time for which one does, in millionths (kWholeLoad).
+  void set_busy(PodId pod, bool busy, Time now) { set_busy_share(pod, busy ? kWholeLoad : 0, now); }
+  void set_busy_share(PodId pod, int64_t share, Time now);
   // What its kernels take of each of its GPUs from now on.
   void set_load(PodId pod, GpuLoad load, Time now);
   // ∫ power since the start, in mW × ns.

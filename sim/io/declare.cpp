@@ -37,7 +37,6 @@ Field& Field::min(double value) { return least = value, *this; }
 Field& Field::above(double value) { return least = value, exclusive = true, *this; }
 Field& Field::max(double value) { return most = value, *this; }
 Field& Field::one_of(std::vector<std::string> values) { return choices = std::move(values), *this; }
-Field& Field::later(std::vector<std::string> values) { return not_yet = std::move(values), *this; }
 Field& Field::required() { return needed = true, *this; }
 Field& Field::no_distribution() { return fixed = true, *this; }
 

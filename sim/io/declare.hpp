@@ -64,14 +64,12 @@ struct Field {
   bool fitted = false;               // an entry of a coefficient file may stand here
   bool mapping = false;              // of a file name: what the file would hold may stand here
   std::vector<std::string> choices;  // of a text; empty: anything
-  std::vector<std::string> not_yet;  // known, not supported yet
 
   Field& in(Unit unit);  // never negative; seconds end at kLongest
   Field& min(double value);
   Field& above(double value);
   Field& max(double value);
   Field& one_of(std::vector<std::string> values);
-  Field& later(std::vector<std::string> values);
   Field& required();
   Field& no_distribution();
   Field& integer();

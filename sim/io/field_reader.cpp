@@ -117,10 +117,6 @@ void FieldReader::fill(std::optional<Distribution>* target, const Value& value, 
 
 void FieldReader::fill(std::string* target, const Value& value, const std::string& path, const Field& field) {
   if (value.kind != Kind::Scalar) return complain(value, path, field.allowed_text());
-  if (contains(field.not_yet, value.text))
-    return diagnostics_.error(
-        value.mark(), path,
-        fmt::format("found '{}', not supported yet, allowed: {}", value.text, field.allowed_text()));
   if (!field.choices.empty() && !contains(field.choices, value.text))
     return diagnostics_.error(value.mark(), path, not_allowed(value.text, field.choices));
   *target = value.text;

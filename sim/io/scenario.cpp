@@ -190,16 +190,17 @@ class ScenarioBuilder {
       error(below("model"), "missing, needed: a language model, see `kisim list models`");
     else
       check_name(below("model"), model.model, names_of(scenario_.llms));
-    if (model.latency && model.detail != "linear")
+    if (model.latency && model.detail != "linear" && model.detail != "fluid")
       warn(below("latency"), fmt::format("has no effect at detail {}, which computes its own times", model.detail));
     if (!model.kv_offload.empty() && !model.prefix_caching)
       error(below("kvOffload"), "found beside prefixCaching: false, allowed: with prefix caching only");
-    const bool linear = model.detail == "linear";
+    const bool iterations = model.detail == "iteration" || model.detail == "tables";
     for (const auto& [field, set] : {std::pair("kvOffload", !model.kv_offload.empty()),
                                      {"role", model.role != "both"},
                                      {"speculative", model.speculative.has_value()},
                                      {"lora", model.lora.has_value()}})
-      if (linear && set) error(below(field), "found at detail linear, allowed: at detail iteration or tables");
+      if (!iterations && set)
+        error(below(field), fmt::format("found at detail {}, allowed: at detail iteration or tables", model.detail));
     if (model.detail == "tables")
       for (const auto& [field, set] : {std::pair("pipelineParallel", model.pipeline_parallel > 1),
                                        {"speculative", model.speculative.has_value()},

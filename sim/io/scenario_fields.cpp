@@ -112,9 +112,9 @@ Fields declare(ModelSpec& model) {
   f.add("engine", &model.engine, "serving engine, see `kisim list engines`");
   f.add("model", &model.model, "language model, see `kisim list models`; none for batch engines");
   f.add("gpu", &model.gpu, "GPU model, see `kisim list gpus`");
-  f.add("detail", &model.detail, "how closely an LLM engine is followed")
-      .one_of({"linear", "iteration", "tables"})
-      .later({"fluid"});
+  f.add("detail", &model.detail,
+        "how closely an LLM engine is followed; fluid, of batch engines too: queues as rates, no single request")
+      .one_of({"fluid", "linear", "iteration", "tables"});
   f.add("operatorProfile", &model.operator_profile,
         "LLM, detail tables: directory of an operator profile of the model on the GPU that it runs on");
   f.add("tensorParallel", &model.tensor_parallel, "GPUs that one replica splits the model over").min(1).max(1024);
@@ -629,6 +629,8 @@ Fields declare_spec(ScenarioDraft& draft) {
   f.add("duration", &scenario.duration, "how much time is simulated").above(0).required();
   f.add("warmup", &scenario.warmup, "simulated, but left out of the statistics");
   f.add("seed", &scenario.seed, "of every random number");
+  f.add("fluidStep", &scenario.fluid_step, "detail fluid: how long rates hold before they follow their sources")
+      .min(1e-3);
   f.add("kubernetes", one([&draft] { return declare_kubernetes(draft); }), "the control plane");
   f.add("manifests", &draft.manifests, "files, directories and inline objects: the cluster and its workloads");
   f.add("models", declare_models(scenario), "how the pods of a workload serve");

@@ -28,7 +28,7 @@ DcgmGauges Dcgm::of_device(NodeId node, size_t device, Time now) const {
   const Accelerator a = cluster_.accelerator(node, cluster_.devices(node)[device]);
   DcgmGauges g;
   g.instance = a.instance != nullptr;
-  g.active = static_cast<double>(counted.active.integral(now));
+  g.active = share_ns(counted.active, now);
   g.dram = share_ns(counted.bandwidth, now) / a.bandwidth_share;
   g.tensor = share_ns(counted.compute, now) / a.compute_share;
   g.fb_used = fb_used(node, device);

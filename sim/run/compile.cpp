@@ -5,6 +5,7 @@
 #include "kube/autoscaler_status.hpp"
 #include "policy/registry.hpp"
 #include "run/compile_cluster.hpp"
+#include "run/compile_fluid.hpp"
 #include "serving/memory_fit.hpp"
 #include "serving/operator_tables.hpp"
 
@@ -45,6 +46,7 @@ class Compiler {
     models();
     workloads();
     traffic();
+    compile_flows(scenario_, routers_, *model_, diagnostics_);
     kube();
     prices();
     finish();
@@ -92,6 +94,7 @@ class Compiler {
     service.entity = hash_text("Service/" + namespace_ + "/" + name);
     model_->serving.services.push_back(std::move(service));
     selectors_.push_back(selector);
+    routers_.push_back("random");  // as kube-proxy spreads connections
   }
 
   void services() {
@@ -101,19 +104,21 @@ class Compiler {
       if (!s.selector.empty()) add_service(s.meta.namespace_, s.meta.name, s.selector);
     for (const auto& [name, choice] : scenario_.routers) {
       ServiceId id = find_service(name);
-      if (id.valid())
+      if (id.valid()) {
         model_->serving.services[id].router = make<Router>(choice, "router." + name);
-      else
+        routers_[id.value] = choice.name;
+      } else {
         error(choice.mark, "spec.policies.router." + name,
               fmt::format("no Service has this name, allowed: {}", list(service_names())));
+      }
     }
     for (const auto& [name, choice] : scenario_.prefill_routers)
       if (ServiceId id = find_service(name); id.valid())
         model_->serving.services[id].prefill_router = make<Router>(choice, "prefillRouter." + name);
     interference();
-    // kube-proxy spreads connections at random.
-    for (ServiceModel& s : model_->serving.services)
-      if (!s.router) s.router = make<Router>({"random", {}, scenario_.mark}, "router");
+    for (size_t s = 0; s < routers_.size(); ++s)
+      if (ServiceModel& service = model_->serving.services[ServiceId(s)]; !service.router)
+        service.router = make<Router>({routers_[s], {}, scenario_.mark}, "router");
   }
 
   // How replicas on one GPU slow each other. Kernels of shares in thousandths run side by side, as under MPS.
@@ -316,7 +321,7 @@ class Compiler {
     m.engine.prefix_caching = spec.prefix_caching;
     for (const ModelSpec::KvTier& tier : spec.kv_offload) m.engine.kv_offload.push_back(kv_tier(tier));
     m.engine.data_parallel = spec.data_parallel;
-    if (!spec.latency || spec.detail != "linear") return;
+    if (!spec.latency || (spec.detail != "linear" && spec.detail != "fluid")) return;
     if (!spec.latency->base.is_constant() || !spec.latency->per_item.is_constant())
       return error(spec.mark, "spec.models." + spec.name + ".latency",
                    "found a distribution, allowed: constants (of an LLM; batch servers may be random)");
@@ -911,7 +916,8 @@ class Compiler {
   std::vector<Diagnostic> diagnostics_;
   ClusterCompiler cluster_;
   std::set<std::string> used_behaviours_;
-  std::vector<Labels> selectors_;  // by service
+  std::vector<Labels> selectors_;     // by service
+  std::vector<std::string> routers_;  // names, by service
 };
 
 }  // namespace

@@ -18,14 +18,7 @@ using SeriesLabels = std::vector<std::pair<std::string, std::string>>;
 }  // namespace
 
 void Recorder::record(const RequestRecord& r) {
-  if (r.source >= intervals_.size()) intervals_.resize(r.source + 1);
-  Interval& interval = intervals_[r.source];
-  if (r.outcome == Outcome::Completed) {
-    ++interval.completed;
-    interval.e2e.add(to_ns(r.e2e_s));
-    if (!std::isnan(r.ttft_s)) interval.ttft.add(to_ns(r.ttft_s));
-    if (!std::isnan(r.tpot_s)) interval.tpot.add(to_ns(r.tpot_s));
-  }
+  if (r.outcome == Outcome::Completed) record_flow(r, 1);
   if (mode_ == Record::All && rows_) rows_->record(r);
   if (mode_ != Record::Sample || r.entity > threshold_) return;
   requests.push_back(r);
@@ -33,6 +26,15 @@ void Recorder::record(const RequestRecord& r) {
   // Too many: keep the half with the smaller hashes. Which they are does not depend on the order of arrival.
   threshold_ /= 2;
   std::erase_if(requests, [&](const RequestRecord& kept) { return kept.entity > threshold_; });
+}
+
+void Recorder::record_flow(const RequestRecord& r, uint64_t requests) {
+  if (r.source >= intervals_.size()) intervals_.resize(r.source + 1);
+  Interval& interval = intervals_[r.source];
+  interval.completed += requests;
+  interval.e2e.add(to_ns(r.e2e_s), requests);
+  if (!std::isnan(r.ttft_s)) interval.ttft.add(to_ns(r.ttft_s), requests);
+  if (!std::isnan(r.tpot_s)) interval.tpot.add(to_ns(r.tpot_s), requests);
 }
 
 void Recorder::point(const std::string& metric, const std::string& unit, const SeriesLabels& labels, Time at,
@@ -56,8 +58,8 @@ void Recorder::sample(const World& world) {
   // serving, by service
   for (size_t i = 0; i < model.serving.services.size(); ++i) {
     ServiceId service{i};
-    uint32_t waiting = state.serving.services[service].held.size, running = 0, replicas = 0;
-    double kv = 0;
+    uint32_t replicas = 0;
+    double waiting = world.serving().held(service), running = 0, kv = 0;
     uint64_t queries = 0, hits = 0;
     bool llm = false;
     auto add = [&](ReplicaId id) {

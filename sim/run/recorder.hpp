@@ -59,6 +59,7 @@ class Recorder : public RequestSink {
   Recorder(Record mode, RequestSink* rows) : mode_(mode), rows_(rows) {}
 
   void record(const RequestRecord& record) override;
+  void record_flow(const RequestRecord& record, uint64_t requests) override;
   // At every scrape interval: one point per series.
   void sample(const World& world);
   // At the end of the run.

@@ -68,7 +68,7 @@ struct OperatorTables;
 struct ModelSpec : BatchModelSpec {
   Labels selector;  // empty: only pods annotated kisim.dev/model: <name>
   std::string engine = "vllm-0.19", model, gpu;
-  std::string detail = "iteration";  // iteration | linear | tables
+  std::string detail = "iteration";  // iteration | linear | tables | fluid
   int32_t tensor_parallel = 1, data_parallel = 1, pipeline_parallel = 1;
   bool expert_parallel = false;
   // LLM engines: coefficients of their iterations, instead of the catalogue's on any GPU.
@@ -323,6 +323,7 @@ struct TariffSpec {
 struct Scenario {
   std::string name;
   Duration duration, warmup;
+  Duration fluid_step{1'000'000'000};
   uint64_t seed = 0;
   std::string kubernetes_version = "1.36";
   std::map<std::string, bool> feature_gates;  // that differ from the version's defaults

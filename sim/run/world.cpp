@@ -63,6 +63,7 @@ void World::run_until(Time until) {
   while (step(until)) {
   }
   if (!finished_ && until > now() && until <= model_->end) state_.engine.advance_to(until);
+  serving_.settle();
 }
 
 void World::dispatch(const Event& event) {
@@ -79,16 +80,19 @@ void World::dispatch(const Event& event) {
     case Room::Run:
       switch (static_cast<Code>(event_code(event.kind))) {
         case Code::WarmupEnd:
+          serving_.settle();
           cluster_.reset_statistics(now());
           kube_.reset_statistics();
           accounts_.reset(now());
           break;
         case Code::Sample:
+          serving_.settle();
           if (recorder_) recorder_->sample(*this);
           state_.engine.schedule(now() + model_->sample_interval, Priority::Scrape, event_kind(Room::Run, Code::Sample),
                                  0);
           break;
         case Code::End:
+          serving_.settle();
           finished_ = true;
           break;
         case Code::Tariff:

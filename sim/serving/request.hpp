@@ -199,6 +199,11 @@ class RequestSink {
  public:
   virtual ~RequestSink() = default;
   virtual void record(const RequestRecord& record) = 0;
+  // So many completed requests of a flow at once, all like this one.
+  virtual void record_flow(const RequestRecord& record, uint64_t requests) {
+    (void)record;
+    (void)requests;
+  }
 };
 
 }  // namespace kisim

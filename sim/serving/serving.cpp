@@ -30,6 +30,7 @@ void Serving::start() {
   for (size_t i = 0; i < model.clients.size(); ++i) state.clients[i].tokens = model.clients[i].admission.burst;
   state.batches.resize(model.models.size());
   state.estimated.resize(model.models.size());
+  for (size_t s = 0; s < model.services.size(); ++s) start_flow(ServiceId(s));
 }
 
 void Serving::on_event(const Event& event) {
@@ -77,6 +78,8 @@ void Serving::on_event(const Event& event) {
       return hedge(RequestId{event.target});
     case Code::Pulled:
       return on_pulled(RequestId{event.target});
+    case Code::Flow:
+      return advance_flow(ServiceId{event.target});
   }
 }
 
@@ -593,12 +596,14 @@ ReplicaId Serving::add_replica(ServingModelId model_id, ServiceId service, PodId
     KISIM_INVARIANT(!complaint, "pod {} serves {}, which {}", cluster_.pod_name(pod), m.name, *complaint);
     replica.cost = llm_cost(m.engine, cluster_.model.gpu_models[replica.accelerator.gpu_model], replica.accelerator);
     if (replica.cost.estimated) state.estimated[model_id] = replica.accelerator.gpu_model;
-    engine(replica).start();
-  } else {
-    batch(replica).start(replica.accelerator);
   }
-  find_shared(replica);
-  join_tenants(id, true);
+  if (flows(replica)) {
+    add_flow(id);
+  } else {
+    m.llm ? engine(replica).start() : batch(replica).start(replica.accelerator);
+    find_shared(replica);
+    join_tenants(id, true);
+  }
   EndpointPool& joins = pool(replica);
   replica.endpoint = static_cast<uint32_t>(joins.endpoints.size());
   joins.endpoints.push_back(id);
@@ -624,6 +629,7 @@ void Serving::drain_replica(ReplicaId id, uint16_t drained_kind) {
   remove_endpoint(replica);
   replica.status = ReplicaState::Status::Draining;
   replica.drained_kind = drained_kind;
+  if (flows(replica)) drain_flow(id);
 }
 
 void Serving::remove_replica(ReplicaId id) {
@@ -633,6 +639,7 @@ void Serving::remove_replica(ReplicaId id) {
   replica.drained_kind = 0;
   lose_kept(replica);
   take_all(replica, [this](RequestId request) { attempt_failed(request, Outcome::Failed); });
+  if (flows(replica)) fail_flow(id);
   KISIM_INVARIANT(replica.requests == 0, "replica {} was removed with {} requests", id.value, replica.requests);
   stop_server(id);
   replica.status = ReplicaState::Status::Free;
@@ -652,6 +659,7 @@ void Serving::lose_replica(ReplicaId id) {
     if (state.requests[kept].place == Request::Place::Loading) engine_.cancel(state.requests[kept].timer);
   replica.travelling = hanging;
   replica.lost = true;
+  if (flows(replica)) lose_flow(id);
   stop_server(id);
 }
 
@@ -703,8 +711,14 @@ uint32_t Serving::waiting(ReplicaState& replica) const {
   return replica.engine.waiting.size + static_cast<uint32_t>(replica.engine.loading.size());
 }
 
+uint32_t Serving::held(ServiceId service) const {
+  const ServiceState& s = state.services[service];
+  return model.services[service].fluid.on ? flow_held(service) : s.held.size;
+}
+
 ReplicaGauges Serving::gauges(ReplicaId id) const {
   ReplicaState& replica = state.replicas[id];
+  if (flows(replica)) return flow_gauges(replica);
   ReplicaGauges g;
   g.completed = replica.completed;
   g.waiting = waiting(replica);
@@ -791,9 +805,10 @@ void Serving::check_conservation() const {
   auto in_flight = static_cast<uint64_t>(state.in_flight.value());
   KISIM_INVARIANT(arrived == left + in_flight, "{} requests arrived, {} left and {} are in flight", arrived, left,
                   in_flight);
-  KISIM_INVARIANT(in_flight + preparing + state.seconds == state.requests.in_use(),
-                  "{} requests in flight, {} being prepared, {} hedges, {} in memory", in_flight, preparing,
-                  state.seconds, state.requests.in_use());
+  const uint64_t flow = flow_in_flight();
+  KISIM_INVARIANT(in_flight + preparing + state.seconds == state.requests.in_use() + flow,
+                  "{} requests in flight, {} being prepared, {} hedges, {} in memory, {} in flows", in_flight,
+                  preparing, state.seconds, state.requests.in_use(), flow);
   // Little's law in its exact form: ∫N(t)dt = Σ sojourn times, those in flight counted to now.
   __int128 sojourn =
       state.sojourn_ns + static_cast<__int128>(now.ns) * static_cast<int64_t>(in_flight) - state.arrivals_ns;
@@ -806,14 +821,17 @@ void Serving::check_conservation() const {
                         "endpoint {} counts {} requests, its replica {}", e, pool->outstanding[e],
                         state.replicas[pool->endpoints[e]].requests);
   for (size_t r = 0; r < state.replicas.size(); ++r) check_replica(ReplicaId(r));
+  for (size_t s = 0; s < model.services.size(); ++s) check_flow(ServiceId(s));
 }
 
 void Serving::check_replica(ReplicaId id) const {
   ReplicaState& replica = state.replicas[id];
   if (replica.status == ReplicaState::Status::Free) return;
   Time now = engine_.now();
-  KISIM_INVARIANT(replica.busy.integral(now) <= (now - replica.since).ns,
+  const int64_t all = flows(replica) ? kWholeLoad : 1;
+  KISIM_INVARIANT(replica.busy.integral(now) <= static_cast<__int128>((now - replica.since).ns) * all,
                   "replica {} was busy for longer than it lives", id.value);
+  if (flows(replica)) return;
   const ServingModelModel& m = model.models[replica.model];
   if (!m.llm) return batch(replica).check();
   engine(replica).check();

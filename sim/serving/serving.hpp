@@ -10,6 +10,7 @@
 #include "policy/router.hpp"
 #include "serving/batch_server.hpp"
 #include "serving/client.hpp"
+#include "serving/fluid.hpp"
 #include "serving/llm_engine.hpp"
 #include "serving/request.hpp"
 
@@ -42,6 +43,7 @@ struct ServiceModel {
   // the others are computed there (Dynamo's conditional disaggregation); 0: none is.
   std::shared_ptr<const Router> prefill_router;
   int64_t max_local_prefill_length = 0;
+  FluidServiceModel fluid;
 };
 
 struct ServingModel {
@@ -52,11 +54,12 @@ struct ServingModel {
   std::array<std::shared_ptr<const Interference>, 4> interference;
   uint64_t seed = 0;
   Time warmup_end;
+  Duration fluid_step{1'000'000'000};
 };
 
 // Gauges of one replica as its /metrics endpoint would show them now.
 struct ReplicaGauges {
-  uint32_t running = 0, waiting = 0;
+  double running = 0, waiting = 0;
   double kv_usage = 0;  // share of KV blocks in use; 0 for batch servers
   // counters since its start; tokens as the engine computes and sends them, recomputed prompts included
   uint64_t completed = 0, prompt_tokens = 0, generated_tokens = 0, preemptions = 0;
@@ -91,7 +94,8 @@ struct ReplicaState {
   uint64_t completed = 0;
   uint64_t tokens_left = 0;  // sent to requests that have left
   Time since;                // it became ready
-  TimeWeighted busy;         // 0 or 1
+  TimeWeighted busy;         // 0 or 1; of a flow: share of the time, in millionths
+  FluidReplica fluid;
 
   // ∫ requests dt since it became ready.
   __int128 requests_ns(Time now) const { return left_ns + static_cast<__int128>(requests) * now.ns; }
@@ -108,6 +112,7 @@ struct ServiceState {
   EndpointPool serving, prefill;  // those that answer, and those that only compute prompts for them
   RequestList held;               // waiting for the first that answers
   Stream stream;
+  FluidService fluid;
 };
 
 struct ServingState {
@@ -153,7 +158,8 @@ class Serving {
     Network,   // target: request; it reaches the gateway, or its answer the client
     Answer,    // target: request; the server's front end has answered it
     Hedge,     // target: request; the gateway asks a second replica
-    Pulled     // target: request; its KV has come from the replica that computed it
+    Pulled,    // target: request; its KV has come from the replica that computed it
+    Flow       // target: service; its requests flow at other rates from now on
   };
 
   static constexpr uint16_t kind(Code code) { return event_kind(Room::Serving, code); }
@@ -169,8 +175,8 @@ class Serving {
 
   // The pod is ready: a new endpoint of its service.
   ReplicaId add_replica(ServingModelId model, ServiceId service, PodId pod);
-  // No new requests; those it has go on. An event of kind `drained_kind` with the pod as target follows when it has none
-  // left, if it is not drained() already.
+  // No new requests; those it has go on. An event of kind `drained_kind` with the pod as target follows when it has
+  // none left, if it is not drained() already.
   void drain_replica(ReplicaId replica, uint16_t drained_kind);
   // Nobody is there, and nobody else needs the KV that it keeps.
   bool drained(ReplicaId replica) const { return drained(state.replicas[replica]); }
@@ -181,7 +187,9 @@ class Serving {
   void lose_replica(ReplicaId replica);
 
   ReplicaGauges gauges(ReplicaId replica) const;
-  uint32_t held(ServiceId service) const { return state.services[service].held.size; }
+  uint32_t held(ServiceId service) const;
+  // Counts what has flowed until now. Changes nothing else: it may be called whenever somebody looks.
+  void settle();
 
   // Counts of what gateways, limits and queue policies did, by reason; only those that happened.
   std::map<std::string, uint64_t> decisions() const;
@@ -269,6 +277,33 @@ class Serving {
   void take_all(ReplicaState& replica, Take take);
   uint32_t waiting(ReplicaState& replica) const;
   void check_replica(ReplicaId id) const;
+  // services whose requests are a flow (fluid_service.cpp)
+  bool flows(const ReplicaState& replica) const { return model.services[replica.service].fluid.on; }
+  double flow_here(const ReplicaState& replica) const;
+  ReplicaGauges flow_gauges(const ReplicaState& replica) const;
+  uint64_t flow_in_flight() const;
+  void count_flow(ServiceId service);
+  void count_in_flight(uint64_t came, uint64_t went);
+  void record_flow(ServiceId service, size_t i, uint64_t first, bool measured);
+  void start_flow(ServiceId service);
+  void change_flow(ServiceId service);
+  void move_flow(ServiceId service);
+  void advance_flow(ServiceId service);
+  bool find_arrivals(ServiceId service, Time until);
+  void find_mix(ServiceId service, double dt);
+  void release_flow(ServiceId service);
+  void share_flow(ServiceId service, double dt);
+  void set_law(ReplicaState& replica);
+  bool pace_flow(ReplicaId id, double dt);
+  void set_flow_requests(ReplicaState& replica);
+  void share_completions(ServiceId service, double here, double dt, bool steady);
+  void add_flow(ReplicaId id);
+  void drain_flow(ReplicaId id);
+  void lose_flow(ReplicaId id);
+  uint32_t flow_held(ServiceId service) const;
+  void end_drained(ServiceId service);
+  void fail_flow(ReplicaId id);
+  void check_flow(ServiceId service) const;
 
   Cluster& cluster_;
   Engine& engine_;

@@ -19,15 +19,17 @@ uint64_t Histogram::low_of(uint32_t i) {
   return static_cast<uint64_t>((i & ((1u << kSubBits) - 1)) | (1u << kSubBits)) << exponent;
 }
 
-void Histogram::add(int64_t value) {
+void Histogram::add(int64_t value, uint64_t times) {
+  if (times == 0) return;
   if (value < 0) value = 0;
   uint32_t i = index(static_cast<uint64_t>(value));
   if (i >= counts_.size()) counts_.resize(i + 1);
-  ++counts_[i];
-  if (count_++ == 0) min_ = max_ = value;
+  counts_[i] += times;
+  if (count_ == 0) min_ = max_ = value;
+  count_ += times;
   min_ = std::min(min_, value);
   max_ = std::max(max_, value);
-  sum_ += value;
+  sum_ += static_cast<__int128>(value) * times;
 }
 
 void Histogram::merge(const Histogram& other) {

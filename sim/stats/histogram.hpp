@@ -9,7 +9,7 @@ namespace kisim {
 
 class Histogram {
  public:
-  void add(int64_t value);  // negative counts as 0
+  void add(int64_t value, uint64_t times = 1);  // negative counts as 0
   void merge(const Histogram& other);
   void reset();
 

@@ -34,7 +34,92 @@ uint64_t id_space(const SourceModel& source) { return hash_combine(source.entity
 // The ordinal of the first request of a source's n-th session.
 uint64_t first_turn(uint64_t session) { return session * SessionModel::kMostTurns; }
 
+void draw_sizes(const TrafficModel& model, const SourceModel& source, Arrival& arrival) {
+  auto draw = [&](const Distribution& distribution, Purpose purpose) {
+    Stream stream = stream_of(model, source, arrival.ordinal, purpose);
+    return distribution.draw(stream);
+  };
+  arrival.prompt_tokens = to_tokens(draw(source.prompt, Purpose::PromptTokens), 0);
+  arrival.output_tokens = to_tokens(draw(source.output, Purpose::OutputTokens), 1);
+  if (source.task_weights.empty()) return;
+  Stream stream = stream_of(model, source, arrival.ordinal, Purpose::Task);
+  const std::vector<double>& weights = source.task_weights;
+  auto task = std::upper_bound(weights.begin(), weights.end() - 1, stream.uniform() * weights.back());
+  arrival.task = static_cast<uint16_t>(task - weights.begin());
+}
+
+void trace_sizes(const TraceColumns& trace, size_t row, Arrival& arrival) {
+  if (!trace.prompt_tokens.empty()) arrival.prompt_tokens = std::max(0, trace.prompt_tokens[row]);
+  if (!trace.output_tokens.empty()) arrival.output_tokens = std::max(1, trace.output_tokens[row]);
+}
+
+std::optional<Time> arrival_of_row(const SourceModel& source, int64_t recorded) {
+  if (source.time_scale == 1) return Time{recorded};
+  return later(Time{}, static_cast<double>(recorded) * 1e-9 * source.time_scale);
+}
+
 }  // namespace
+
+// ---- a source as a rate ----
+
+ArrivalRate::ArrivalRate(const SourceModel& source) : source_(&source) {
+  if (source.pattern == SourceModel::Pattern::Diurnal)
+    diurnal_ = DiurnalRate(source.rate, source.peak, source.period, source.phase);
+}
+
+double ArrivalRate::between(Time from, Time to) const {
+  switch (source_->pattern) {
+    case SourceModel::Pattern::Diurnal:
+      return diurnal_.integral(to) - diurnal_.integral(from);
+    case SourceModel::Pattern::Trace: {
+      const std::vector<int64_t>& rows = source_->trace->time_ns;
+      auto first = [&](Time at) {
+        return std::partition_point(rows.begin(), rows.end(), [&](int64_t recorded) {
+          return arrival_of_row(*source_, recorded).value_or(Time::max()) < at;
+        });
+      };
+      return static_cast<double>(first(to) - first(from)) * source_->rate_scale;
+    }
+    default:
+      return source_->rate * (to - from).to_seconds();
+  }
+}
+
+bool ArrivalRate::steady() const { return source_->pattern == SourceModel::Pattern::Constant; }
+
+std::vector<RequestSize> typical_requests(const TrafficModel& model, const SourceModel& source, size_t count) {
+  constexpr size_t kEach = 1024;
+  std::vector<RequestSize> all(count * kEach);
+  const size_t rows = source.trace ? source.trace->time_ns.size() : 0;
+  for (size_t i = 0; i < all.size(); ++i) {
+    Arrival arrival;
+    arrival.ordinal = i;
+    draw_sizes(model, source, arrival);
+    if (rows > 0) trace_sizes(*source.trace, i * rows / all.size(), arrival);
+    all[i] = {arrival.prompt_tokens, arrival.output_tokens};
+  }
+  std::sort(all.begin(), all.end(), [](auto& a, auto& b) { return a.output < b.output; });
+  std::vector<double> prompts(count), outputs(count);
+  double sum = 0, kept = 0;
+  for (size_t k = 0; k < count; ++k) {
+    auto begin = all.begin() + static_cast<ptrdiff_t>(k * kEach), end = begin + kEach;
+    // Prompts of all lengths, whatever the output: the k-th stratum gives those of another rank.
+    std::sort(begin, end, [](auto& a, auto& b) { return a.prompt < b.prompt; });
+    const size_t width = kEach / count, rank = van_der_corput(k, count);
+    for (size_t i = 0; i < kEach; ++i) {
+      outputs[k] += static_cast<double>(begin[static_cast<ptrdiff_t>(i)].output) / kEach;
+      sum += begin[static_cast<ptrdiff_t>(i)].prompt;
+      if (i / width == rank) prompts[k] += begin[static_cast<ptrdiff_t>(i)].prompt;
+    }
+    kept += prompts[k];
+  }
+  std::vector<RequestSize> out(count);
+  for (size_t k = 0; k < count; ++k) {
+    const double prompt = kept > 0 ? prompts[k] / kept * sum / kEach : 0;
+    out[k] = {to_tokens(prompt, 0), to_tokens(outputs[k], 1)};
+  }
+  return out;
+}
 
 Traffic::Traffic(const TrafficModel& model, TrafficState& state, Engine& engine)
     : model(model), state(state), engine_(engine), diurnal_(model.sources.size()) {
@@ -51,6 +136,7 @@ void Traffic::start() {
     const SourceModel& source = model.sources[i];
     SourceState& s = state.sources[i];
     s.arrivals = Stream(model.seed, source.entity, Purpose::Arrivals);
+    if (source.as_rate) continue;
     if (source.pattern != SourceModel::Pattern::Users) {
       schedule_next(i);
       continue;
@@ -136,8 +222,7 @@ void Traffic::schedule_row(uint32_t source) {
   while (s.copies == 0 && s.row < times.size()) s.copies = copies_of(m, s.row++);
   if (s.copies == 0) return;
   int64_t recorded = times[s.row - 1];
-  schedule_arrival(
-      source, m.time_scale == 1 ? Time{recorded} : later(Time{}, static_cast<double>(recorded) * 1e-9 * m.time_scale));
+  schedule_arrival(source, arrival_of_row(m, recorded));
 }
 
 // A share of a row is decided by a draw that belongs to the row.
@@ -184,7 +269,7 @@ Arrival Traffic::next_request(uint32_t source) {
   SourceState& s = state.sources[source];
   if (m.session.on) return request_of_user(source, open_session(source));
   Arrival arrival{source, s.ordinal++};
-  draw_sizes(m, arrival);
+  draw_sizes(model, m, arrival);
   const bool replayed = m.pattern == SourceModel::Pattern::Trace;
   if (replayed && !m.trace->first_id.empty()) {
     const TraceColumns& trace = *m.trace;
@@ -193,9 +278,7 @@ Arrival Traffic::next_request(uint32_t source) {
   }
   draw_identity(m, arrival.ordinal, arrival);
   if (!replayed) return arrival;
-  const TraceColumns& trace = *m.trace;
-  if (!trace.prompt_tokens.empty()) arrival.prompt_tokens = std::max(0, trace.prompt_tokens[s.row - 1]);
-  if (!trace.output_tokens.empty()) arrival.output_tokens = std::max(1, trace.output_tokens[s.row - 1]);
+  trace_sizes(*m.trace, s.row - 1, arrival);
   --s.copies;
   return arrival;
 }
@@ -212,7 +295,7 @@ Arrival Traffic::request_of_user(uint32_t source, uint32_t user) {
   const bool over = u.session.turn == u.session.turns;
   if (over) arrival.ordinal = u.sent++ * static_cast<uint64_t>(m.users) + user;
   if (!m.session.on) {
-    draw_sizes(m, arrival);
+    draw_sizes(model, m, arrival);
     draw_identity(m, arrival.ordinal, arrival);
     return arrival;
   }
@@ -248,7 +331,7 @@ SessionState Traffic::new_session(const SourceModel& source, uint64_t ordinal) c
 int64_t Traffic::draw_turn(const SourceModel& source, const SessionState& session, Arrival& arrival) const {
   const uint64_t first = first_turn(session.ordinal);
   arrival.ordinal = first + static_cast<uint64_t>(session.turn);
-  draw_sizes(source, arrival);
+  draw_sizes(model, source, arrival);
   const int64_t more = int64_t{arrival.prompt_tokens} + arrival.output_tokens;
   arrival.prompt_tokens = sum(arrival.prompt_tokens, session.history);
   draw_identity(source, first, arrival);
@@ -283,20 +366,6 @@ void Traffic::draw_identity(const SourceModel& source, uint64_t ordinal, Arrival
     arrival.prompt_tokens = sum(arrival.prompt_tokens, prefix.tokens);
   }
   if (arrival.adapter > 0) arrival.identity.id_space = hash_combine(arrival.identity.id_space, arrival.adapter);
-}
-
-void Traffic::draw_sizes(const SourceModel& source, Arrival& arrival) const {
-  auto draw = [&](const Distribution& distribution, Purpose purpose) {
-    Stream stream = stream_of(model, source, arrival.ordinal, purpose);
-    return distribution.draw(stream);
-  };
-  arrival.prompt_tokens = to_tokens(draw(source.prompt, Purpose::PromptTokens), 0);
-  arrival.output_tokens = to_tokens(draw(source.output, Purpose::OutputTokens), 1);
-  if (source.task_weights.empty()) return;
-  Stream stream = stream_of(model, source, arrival.ordinal, Purpose::Task);
-  const std::vector<double>& weights = source.task_weights;
-  auto task = std::upper_bound(weights.begin(), weights.end() - 1, stream.uniform() * weights.back());
-  arrival.task = static_cast<uint16_t>(task - weights.begin());
 }
 
 }  // namespace kisim

@@ -10,6 +10,7 @@
 #include "core/distribution.hpp"
 #include "core/engine.hpp"
 #include "traffic/arrival.hpp"
+#include "traffic/arrival_rate.hpp"
 #include "traffic/diurnal.hpp"
 
 #include <memory>
@@ -69,6 +70,7 @@ struct SourceModel {
   int32_t users = 0;                 // at most
   std::vector<UserStep> steps;       // in order of time; empty: `users` all the time
   std::vector<double> task_weights;  // cumulative, by kind of request; empty: there is one kind
+  bool as_rate = false;              // who serves it follows its rate (arrival_rate.hpp): no request is made
   Distribution think, prompt, output;
   PrefixModel prefix;
   AdapterModel adapters;
@@ -142,7 +144,6 @@ class Traffic {
   uint64_t copies_of(const SourceModel& source, uint64_t row) const;
   Arrival next_request(uint32_t source);
   Arrival request_of_user(uint32_t source, uint32_t user);
-  void draw_sizes(const SourceModel& source, Arrival& arrival) const;
   void draw_identity(const SourceModel& source, uint64_t ordinal, Arrival& arrival) const;
   uint32_t open_session(uint32_t source);
   SessionState new_session(const SourceModel& source, uint64_t ordinal) const;

@@ -2,6 +2,7 @@
 
 #include "scenario_builder.hpp"
 
+#include <fmt/format.h>
 #include <catch2/catch.hpp>
 
 using namespace kisim;
@@ -88,4 +89,70 @@ TEST_CASE("a pod that no node can hold stays pending and the run goes on") {
   CHECK(r.requests.arrived > 0);
   CHECK(r.requests.in_flight == r.requests.arrived);
   CHECK(r.decisions.at("FailedScheduling: Insufficient cpu") > 0);
+}
+
+TEST_CASE("what rates cannot express is refused at the fluid level") {
+  auto fluid = [] {
+    Scenario s = base();
+    s.models[0].detail = "fluid";
+    s.traffic[0].mark = {"s.yaml", 7, 3};
+    s.models[0].mark = {"s.yaml", 5, 3};
+    return s;
+  };
+  CHECK(complaint(fluid()).empty());
+
+  Scenario s = fluid();
+  s.traffic[0].timeout = Duration::seconds(5);
+  s.traffic[0].retries = 2;
+  CHECK(complaint(s) ==
+        "s.yaml:7:3: spec.traffic.chat.timeout: found a time-out to model llama with detail fluid, which follows no "
+        "single request, allowed: with detail iteration, linear or tables\n"
+        "s.yaml:7:3: spec.traffic.chat.retries: found retries to model llama with detail fluid, which follows no "
+        "single request, allowed: with detail iteration, linear or tables");
+
+  s = fluid();
+  s.traffic[0].pattern = TrafficSpec::Pattern::Users;
+  s.traffic[0].users = 3;
+  CHECK_THAT(complaint(s), Catch::Contains("spec.traffic.chat.pattern: found users who wait for their answers"));
+
+  s = fluid();
+  s.traffic[0].session.on = true;
+  s.traffic[0].hedge_delay = Duration::seconds(1);
+  s.traffic[0].connections = 4;
+  s.traffic[0].client = "single-thread";
+  s.traffic[0].network_out = Distribution::constant(0.01);
+  s.traffic[0].admission.rate = 3;
+  s.traffic[0].prefix = {2, 100, 0};
+  s.traffic[0].tasks.resize(2);
+  const std::string all = complaint(s);
+  for (const char* field :
+       {"session", "hedge", "connections", "client", "network", "admission", "request.prefix", "tasks"})
+    CHECK_THAT(all, Catch::Contains(fmt::format("spec.traffic.chat.{}: found", field)));
+
+  s = fluid();
+  s.models[0].prefix_caching = false;
+  s.traffic[0].prefix = {2, 100, 0};
+  CHECK(complaint(s).empty());
+
+  s = fluid();
+  s.models[0].max_queue_size = 4;
+  CHECK_THAT(complaint(s), Catch::Contains("s.yaml:5:3: spec.models.llama.maxQueueSize: found with detail fluid"));
+
+  s = fluid();
+  s.routers["llama"] = {"prefix-aware", {}, {"s.yaml", 9, 9}};
+  CHECK_THAT(complaint(s),
+             Catch::Contains("s.yaml:9:9: spec.policies.router.llama: found prefix-aware with detail fluid"));
+
+  s = queue(Distribution::constant(0.01), 2, 10, Duration::seconds(60), 1);
+  s.models[0].detail = "fluid";
+  CHECK(complaint(s).empty());
+  s.models[0].max_queue_delay = Duration::seconds(1);
+  s.models[0].prefetched_batches = 1;
+  s.models[0].priority_levels = 2;
+  s.models[0].default_queue_policy.max_queue_size = 5;
+  s.models[0].preferred_batch_sizes = {4};
+  const std::string batch = complaint(s);
+  for (const char* field :
+       {"maxQueueDelay", "prefetchedBatches", "priorityLevels", "defaultQueuePolicy", "preferredBatchSizes"})
+    CHECK_THAT(batch, Catch::Contains(fmt::format("spec.models.server.{}: found with detail fluid", field)));
 }

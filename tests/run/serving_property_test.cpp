@@ -119,6 +119,7 @@ class Author {
           dice_.number(1, 20), dice_.number(0, 30), dice_.number(0, 30), dice_.number(0, 100), dice_.number(0, 3));
     nodes();
     for (int32_t i = dice_.number(3, 7); i > 0; --i) server();
+    for (int32_t i = dice_.number(0, 2); i > 0; --i) flow();
     if (dice_.one_in(2)) important();
     for (int32_t i = dice_.number(2, 10); i > 0; --i) fault();
     for (int32_t i = dice_.number(2, 14); i > 0; --i) action();
@@ -235,6 +236,34 @@ class Author {
                     "{2}, maxNumSeqs: {3}, startup: {{container: {4}}}}}",
                     app, model, model == "llama-3.2-1b" ? "0.08" : "0.23", dice_.number(2, 64), seconds(100, 5000)));
     if (dice_.one_in(2)) out_.prefill_routers.push_back(fmt::format("{}: {{name: prefix-aware}}", service));
+  }
+
+  // Its requests are followed as rates.
+  void flow() {
+    const std::string app = fmt::format("s{}", apps_.size());
+    const bool llm = dice_.one_in(2);
+    const Pool& pool = kPools[static_cast<size_t>(dice_.number(0, 3))];
+    deployment(app, pool, 1, 0, dice_.number(1, pool.devices), "");
+    out_.manifests.push_back(fmt::format(
+        "{{apiVersion: v1, kind: Service, metadata: {{name: {0}}}, spec: {{selector: {{app: {0}}}}}}}", app));
+    out_.routers.push_back(
+        fmt::format("{}: {{name: {}}}", app, dice_.pick({"least-requests", "round-robin", "random"})));
+    const std::string common = fmt::format("{0}: {{selector: {{app: {0}}}, detail: fluid, startup: {{container: {1}}}",
+                                           app, random_seconds(100, 5000));
+    out_.models.push_back(
+        llm ? fmt::format("{}, model: {}, gpu: h100-80gb, maxNumSeqs: {}}}", common, kLlms.back().name,
+                          dice_.number(2, 64))
+            : fmt::format("{}, engine: batch, maxBatchSize: {}, instances: {}, latency: {{base: {}, perItem: {}}}}}",
+                          common, dice_.number(1, 16), dice_.number(1, 3), random_seconds(1, 300), seconds(1, 30)));
+    for (int32_t i = dice_.number(1, 2); i > 0; --i) {
+      const std::string pattern = dice_.one_in(2)
+                                      ? fmt::format("{{constant: {{rate: {}/s}}}}", dice_.number(1, 30))
+                                      : fmt::format("{{diurnal: {{mean: {}/s, peak: {}/s, period: {}s}}}}",
+                                                    dice_.number(1, 8), dice_.number(8, 30), dice_.number(50, 500));
+      out_.traffic.push_back(fmt::format(
+          "f{}: {{service: {}, pattern: {}{}}}", out_.traffic.size(), app, pattern,
+          llm ? ", request: {prompt: {lognormal: {median: 500, sigma: 0.9}}, output: {geometric: {mean: 150}}}" : ""));
+    }
   }
 
   // Little room for KV beside the weights: requests push each other out. Some fit nowhere.
@@ -528,8 +557,9 @@ class Onlooker {
     uint64_t here = 0;
     for (uint32_t c = 0; c < arrivals_.size(); ++c) {
       const ClientState& books = serving().clients[c];
-      const std::array<uint64_t, 4>& ends = leavers_.ends[c];
       std::array<uint64_t, 4> told{books.completed, books.failed, books.dropped, books.timed_out};
+      // Nobody of a flow is seen on his own.
+      const std::array<uint64_t, 4> ends = world_.model().traffic.sources[c].as_rate ? told : leavers_.ends[c];
       if (ends != told)
         complain("source {}: the books count {}, {} were seen", c, fmt::join(told, "/"), fmt::join(ends, "/"));
       uint64_t left = ends[0] + ends[1] + ends[2] + ends[3];
@@ -607,10 +637,21 @@ class Onlooker {
       if (!replica_of.emplace(replica.pod.value, r).second) complain("pod {} has two replicas", replica.pod.value);
       if (!pod.node.valid() || pod.replica != ReplicaId(r)) complain("replica {} has no pod on a node", r);
       const ServingModelModel& m = world_.model().serving.models[replica.model];
-      if (replica.busy.integral(world_.now()) > (world_.now() - replica.since).ns)
+      const bool flow = world_.model().serving.services[replica.service].fluid.on;
+      if (replica.busy.integral(world_.now()) > Wide{(world_.now() - replica.since).ns} * (flow ? kWholeLoad : 1))
         complain("replica {} was busy for longer than it lives", r);
-      if (m.llm) memory_suffices(r, replica, m.engine);
+      if (flow) gauges_of_a_flow(r, replica);
+      if (m.llm && !flow) memory_suffices(r, replica, m.engine);
     }
+  }
+
+  void gauges_of_a_flow(size_t r, const ReplicaState& replica) {
+    const ReplicaGauges g = world_.replica_gauges(ReplicaId(r));
+    if (!(g.running >= 0 && g.waiting >= 0 && g.kv_usage >= 0 && g.kv_usage <= 1))
+      complain("replica {}: {} running, {} waiting, KV cache at {}", r, g.running, g.waiting, g.kv_usage);
+    uint64_t& before = answered_[{replica.entity, replica.since.ns}];
+    if (g.completed < before) complain("replica {} has answered {} and before {}", r, g.completed, before);
+    before = g.completed;
   }
 
   // Of the memory that it has, the share that it may use holds the weights, what else the engine takes, and all KV.
@@ -731,6 +772,7 @@ class Onlooker {
   };
   std::map<uint32_t, Overdue> overdue_;
   std::vector<Wide> energy_, allocated_, busy_;
+  std::map<std::pair<uint64_t, int64_t>, uint64_t> answered_;  // of flows, by replica's entity and beginning
   AccountsState books_;
   bool warm_ = false;
   uint64_t still_ = 0;  // events at the present instant
