@@ -36,6 +36,8 @@ enum class Purpose : uint32_t {
   Users = 22,
   Prefix = 23,
   Turns = 24,
+  Adapter = 25,
+  Drafts = 26,
   Resampling = 40,
 };
 

@@ -9,6 +9,7 @@ constexpr double kMaxInt = std::numeric_limits<int32_t>::max();
 std::string kind_text(const Field& field) {
   if (field.whole) return "an integer";
   if (std::holds_alternative<std::vector<int32_t>*>(field.target)) return "a list of integers";
+  if (std::holds_alternative<std::vector<double>*>(field.target)) return "a number or a list of numbers";
   if (field.is_number() || std::holds_alternative<std::map<std::string, double>*>(field.target))
     return unit_text(field.base).example;
   if (std::holds_alternative<Value*>(field.target)) return field.mapping ? "a file name or a mapping" : "a file name";

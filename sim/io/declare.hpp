@@ -36,19 +36,19 @@ struct Nested {
   std::vector<std::string> words;
 };
 
-using Target =
-    std::variant<int32_t*, uint64_t*, double*, bool*,
-                 std::optional<bool>*,  // none: left out
-                 Duration*,
-                 std::optional<Duration>*,  // none: left out, or the field's only choice as a word
-                 Distribution*,
-                 std::optional<Distribution>*,  // none: left out
-                 std::string*,
-                 std::vector<std::string>*,  // one text or a list of them
-                 Value*,                     // a file name, kept with the place that it is relative to; or a mapping
-                 Labels*, std::map<std::string, double>*, std::map<std::string, bool>*, std::vector<int32_t>*,
-                 std::vector<Value>*,  // file names and inline mappings; a mapping alone with or_mapping()
-                 Nested>;
+using Target = std::variant<int32_t*, uint64_t*, double*, bool*,
+                            std::optional<bool>*,  // none: left out
+                            Duration*,
+                            std::optional<Duration>*,  // none: left out, or the field's only choice as a word
+                            Distribution*,
+                            std::optional<Distribution>*,  // none: left out
+                            std::string*,
+                            std::vector<std::string>*,  // one text or a list of them
+                            Value*,  // a file name, kept with the place that it is relative to; or a mapping
+                            Labels*, std::map<std::string, double>*, std::map<std::string, bool>*,
+                            std::vector<int32_t>*, std::vector<double>*,
+                            std::vector<Value>*,  // file names and inline mappings; a mapping alone with or_mapping()
+                            Nested>;
 
 struct Field {
   std::string name;

@@ -175,6 +175,14 @@ void FieldReader::fill(std::vector<int32_t>* target, const Value& value, const s
     if (auto x = number(value.items[i], item_path(path, i), item)) target->push_back(static_cast<int32_t>(*x));
 }
 
+void FieldReader::fill(std::vector<double>* target, const Value& value, const std::string& path, const Field& field) {
+  auto add = [&](const Value& item, const std::string& at) {
+    if (auto x = number(item, at, field)) target->push_back(*x);
+  };
+  if (value.kind != Kind::Sequence) return add(value, path);
+  for (size_t i = 0; i < value.items.size(); i++) add(value.items[i], item_path(path, i));
+}
+
 void FieldReader::fill(std::vector<Value>* target, const Value& value, const std::string& path, const Field& field) {
   if (value.kind == Kind::Mapping && !field.mapping) return complain(value, path, field.allowed_text());
   if (value.kind != Kind::Sequence) return target->push_back(value);

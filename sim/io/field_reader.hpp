@@ -40,6 +40,7 @@ class FieldReader {
   void fill(std::map<std::string, double>* target, const Value& value, const std::string& path, const Field& field);
   void fill(std::map<std::string, bool>* target, const Value& value, const std::string& path, const Field& field);
   void fill(std::vector<int32_t>* target, const Value& value, const std::string& path, const Field& field);
+  void fill(std::vector<double>* target, const Value& value, const std::string& path, const Field& field);
   void fill(std::vector<Value>* target, const Value& value, const std::string& path, const Field& field);
   void fill(const Nested& nested, const Value& value, const std::string& path, const Field& field);
 

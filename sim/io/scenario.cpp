@@ -194,9 +194,40 @@ class ScenarioBuilder {
       warn(below("latency"), fmt::format("has no effect at detail {}, which computes its own times", model.detail));
     if (!model.kv_offload.empty() && !model.prefix_caching)
       error(below("kvOffload"), "found beside prefixCaching: false, allowed: with prefix caching only");
-    if (!model.kv_offload.empty() && model.detail == "linear")
-      error(below("kvOffload"), "found at detail linear, allowed: at detail iteration or tables");
+    const bool linear = model.detail == "linear";
+    for (const auto& [field, set] : {std::pair("kvOffload", !model.kv_offload.empty()),
+                                     {"role", model.role != "both"},
+                                     {"speculative", model.speculative.has_value()},
+                                     {"lora", model.lora.has_value()}})
+      if (linear && set) error(below(field), "found at detail linear, allowed: at detail iteration or tables");
+    if (model.detail == "tables")
+      for (const auto& [field, set] : {std::pair("pipelineParallel", model.pipeline_parallel > 1),
+                                       {"speculative", model.speculative.has_value()},
+                                       {"lora", model.lora.has_value()}})
+        if (set) error(below(field), "found at detail tables, allowed: at detail iteration: no profile has its times");
+    if (model.max_local_prefill_length > 0 && model.role == "prefill")
+      error(below("maxLocalPrefillLength"), "found beside role prefill, allowed: of those that decode");
+    if (model.speculative) check_speculative(model);
     check_tokens(model, *engine);
+  }
+
+  void check_speculative(const ModelSpec& model) {
+    const ModelSpec::Speculative& speculative = *model.speculative;
+    const SpecPath path{"models", model.name, "speculative"};
+    auto below = [&](const char* field) { return SpecPath{"models", model.name, "speculative", field}; };
+    if (speculative.method == "draft_model" && speculative.model.empty())
+      error(path, "model missing, needed: the language model that drafts");
+    else if (speculative.method != "draft_model" && !speculative.model.empty())
+      error(below("model"), fmt::format("found beside method {}, allowed: with draft_model", speculative.method));
+    else if (!speculative.model.empty())
+      check_name(below("model"), speculative.model, names_of(scenario_.llms));
+    const std::vector<double>& accepted = speculative.acceptance;
+    if (accepted.size() > 1 && accepted.size() != static_cast<size_t>(speculative.tokens))
+      error(below("acceptance"), fmt::format("found {} numbers, allowed: one, or one for each of the {} tokens",
+                                             accepted.size(), speculative.tokens));
+    if (!std::is_sorted(accepted.rbegin(), accepted.rend()))
+      error(below("acceptance"),
+            "found a number above the one before it, allowed: a draft is accepted with all before it");
   }
 
   void check_tokens(const ModelSpec& model, const EngineProfile& engine) {
@@ -471,6 +502,8 @@ class ScenarioBuilder {
       if (!source.service.empty()) check_object({"traffic", source.name, "service"}, source.service, services);
     for (const auto& [service, policy] : scenario_.routers)
       check_object({"policies", "router", service}, service, services);
+    for (const auto& [service, policy] : scenario_.prefill_routers)
+      check_object({"policies", "prefillRouter", service}, service, services);
     for (const auto& [workload, policy] : scenario_.autoscalers)
       check_object({"policies", "autoscaler", workload}, workload, workloads);
     check_operations();

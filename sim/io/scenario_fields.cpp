@@ -123,6 +123,65 @@ Fields declare(ModelSpec& model) {
         "them")
       .min(1)
       .max(1024);
+  f.add("pipelineParallel", &model.pipeline_parallel,
+        "LLM: stages that its layers are split over, each on tensorParallel GPUs")
+      .min(1)
+      .max(128);
+  f.add("expertParallel", &model.expert_parallel,
+        "LLM with experts: each GPU has whole experts instead of a part of each");
+  f.add("role", &model.role,
+        "LLM: prefill replicas compute prompts for decode replicas of the same Service, which read their KV and answer")
+      .one_of({"both", "prefill", "decode"});
+  f.add("maxLocalPrefillLength", &model.max_local_prefill_length,
+        "LLM, behind prefill replicas: prompts of at most so many tokens that no prefix cache has are computed here");
+  f.add("kvTransfer", one([&model] {
+          KvTransferModel& transfer = model.kv_transfer;
+          Fields kv;
+          kv.add("networkGBs", &transfer.network_gbs, "gigabytes per second, of each GPU to another node, one way")
+              .above(0)
+              .no_distribution();
+          kv.add("efficiency", &transfer.efficiency, "share of the network's and the GPUs' links that is reached")
+              .above(0)
+              .max(1)
+              .no_distribution();
+          kv.add("networkLatency", &transfer.network_latency, "of a transfer to another node");
+          kv.add("linkLatency", &transfer.link_latency, "of a transfer within a node");
+          return kv;
+        }),
+        "LLM: how a decode replica reads KV");
+  f.add("schedulingPolicy", &model.scheduling_policy,
+        "LLM: first come first served, or tasks of lower priority numbers first, whose sequences others make room for")
+      .one_of({"fcfs", "priority"});
+  f.add("speculative", one([&model] {
+          ModelSpec::Speculative& speculative = *(model.speculative = ModelSpec::Speculative());
+          Fields draft;
+          draft.add("method", &speculative.method, "what drafts: the text so far, one layer, or a model")
+              .one_of({"ngram", "eagle", "mtp", "draft_model"});
+          draft.add("model", &speculative.model, "draft_model: which, see `kisim list models`");
+          draft.add("tokens", &speculative.tokens, "drafted per sequence and iteration").min(1).max(64).required();
+          draft
+              .add("acceptance", &speculative.acceptance,
+                   "probability that a draft is accepted after accepted ones; or by place, with all before it")
+              .min(0)
+              .max(1)
+              .no_distribution()
+              .required();
+          return draft;
+        }),
+        "LLM: tokens are drafted and verified together");
+  f.add("lora", one([&model] {
+          LoraModel& lora = *(model.lora = LoraModel());
+          lora.max_loras = 1;
+          Fields adapters;
+          adapters.add("maxLoras", &lora.max_loras, "different ones in an iteration").min(1).max(1024);
+          adapters.add("maxCpuLoras", &lora.max_cpu_loras, "in the host's memory; 0 = as many as maxLoras").max(1e6);
+          adapters.add("rank", &lora.rank, "of the adapters").min(1).max(512);
+          adapters.add("diskMBs", &lora.disk_mbs, "megabytes read per second, of those that the host does not have")
+              .above(0)
+              .no_distribution();
+          return adapters;
+        }),
+        "LLM: it serves LoRA adapters, which traffic asks for");
   f.add("iterations", one([&model] { return declare(*(model.iterations = ModelSpec::Iterations())); }),
         "LLM: coefficients of an iteration's time, instead of the catalogue's");
   f.add("maxNumSeqs", &model.max_num_seqs, "LLM: sequences in an iteration; 0 = the engine's default");
@@ -260,7 +319,9 @@ Fields declare(TaskSpec& task) {
   f.add("frontend", &task.frontend, "answered by the server's front end, in this time, without a model")
       .in(Unit::Seconds);
   f.add("samples", &task.samples, "in the request").min(1);
-  f.add("priority", &task.priority, "level of the model's queue; 0 = the model's default").max(1024);
+  f.add("priority", &task.priority,
+        "level of the model's queue; 0 = the model's default; LLM, schedulingPolicy priority: lower is first")
+      .max(1024);
   f.add("queueTimeout", &task.queue_timeout, "in the model's queue, where its policy allows it; 0 = none");
   f.add("untimed", &task.untimed, "client: one turn of its thread, before the clock of the request starts")
       .in(Unit::Seconds);
@@ -300,6 +361,21 @@ void declare_client(TrafficSpec& source, Fields& f) {
           admission.add("burst", &source.admission.burst, "token bucket: tokens held").min(1).max(1e9);
           admission.add("maxOutstanding", &source.admission.max_outstanding,
                         "requests at the Service, per ready endpoint; 0 = no limit");
+          admission.add("ttft", &source.admission.ttft,
+                        "LLM: requests whose first token is expected later at their replica; 0 = none");
+          admission.add(
+              "shed", one([&source] {
+                source.admission.shed_queue_depth = 5;
+                source.admission.shed_kv_usage = 0.8;
+                Fields shed;
+                shed.add("queueDepth", &source.admission.shed_queue_depth, "requests waiting at an endpoint").min(1);
+                shed.add("kvUsage", &source.admission.shed_kv_usage, "share of its KV cache in use")
+                    .above(0)
+                    .max(1)
+                    .no_distribution();
+                return shed;
+              }),
+              "LLM: everything, while every endpoint has more than one of the two");
           return admission;
         }),
         "what the gateway turns away");
@@ -367,6 +443,14 @@ Fields declare_request(TrafficSpec& source) {
           return prefix;
         }),
         "tokens that prompts have in common: a system prompt, a document, examples");
+  f.add(
+      "adapters", one([&source] {
+        Fields adapters;
+        adapters.add("count", &source.adapters.count, "how many different ones there are").min(1).max(1e6).required();
+        adapters.add("zipf", &source.adapters.zipf, "the k-th is as frequent as k^-zipf; 0: all alike").min(0).max(100);
+        return adapters;
+      }),
+      "LoRA adapters, of which each request, or all of a session, asks for one");
   return f;
 }
 
@@ -467,6 +551,7 @@ Fields declare_policies(ScenarioDraft& draft) {
   f.add("autoscaler", declare(scenario.autoscalers), "by workload");
   f.add("scheduler", declare_scheduler(scenario.scheduler), "of the cluster");
   f.add("router", declare(scenario.routers), "by Service");
+  f.add("prefillRouter", declare(scenario.prefill_routers), "by Service, of its replicas with the role prefill");
   f.add("interference", declare(scenario.interference),
         "between replicas on one GPU, by the way they share it: time-slicing, mps, gpu-milli (by default mps, too)");
   f.add("descheduler", declare_descheduler(draft),

@@ -81,6 +81,9 @@ struct TargetSchema {
     add_bounds(item, field);
     return list_schema(item);
   }
+  Json operator()(std::vector<double>*) const {
+    return {{"anyOf", {number_schema(field), list_schema(number_schema(field))}}};
+  }
   Json operator()(std::vector<Value>*) const {
     Json types = {"string", "array"};
     if (field.mapping) types.push_back("object");
@@ -203,6 +206,7 @@ std::string type_name(const Field& field) {
   if (field.is_number() || std::holds_alternative<std::map<std::string, double>*>(field.target))
     return unit_text(field.base).name;
   if (std::holds_alternative<std::vector<int32_t>*>(field.target)) return "integers";
+  if (std::holds_alternative<std::vector<double>*>(field.target)) return "numbers";
   if (std::holds_alternative<std::map<std::string, bool>*>(field.target)) return "boolean";
   if (std::holds_alternative<bool*>(field.target) || std::holds_alternative<std::optional<bool>*>(field.target))
     return "boolean";

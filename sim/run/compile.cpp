@@ -107,6 +107,9 @@ class Compiler {
         error(choice.mark, "spec.policies.router." + name,
               fmt::format("no Service has this name, allowed: {}", list(service_names())));
     }
+    for (const auto& [name, choice] : scenario_.prefill_routers)
+      if (ServiceId id = find_service(name); id.valid())
+        model_->serving.services[id].prefill_router = make<Router>(choice, "prefillRouter." + name);
     interference();
     // kube-proxy spreads connections at random.
     for (ServiceModel& s : model_->serving.services)
@@ -281,6 +284,19 @@ class Compiler {
   void llm(const ModelSpec& spec, const EngineProfile& engine, ServingModelModel& m) {
     const LlmModel* llm = find(scenario_.llms, spec.model);
     KISIM_INVARIANT(llm, "model {} was accepted and is not in the catalogue", spec.model);
+    m.engine.role = spec.role == "prefill"  ? LlmEngineModel::Role::Prefill
+                    : spec.role == "decode" ? LlmEngineModel::Role::Decode
+                                            : LlmEngineModel::Role::Both;
+    m.engine.by_priority = spec.scheduling_policy == "priority";
+    m.engine.kv_transfer = spec.kv_transfer;
+    m.engine.pipeline_parallel = spec.pipeline_parallel;
+    m.engine.expert_parallel = spec.expert_parallel;
+    if (spec.expert_parallel && llm->experts.count == 0)
+      error(spec.mark, "spec.models." + spec.name + ".expertParallel",
+            fmt::format("found with {}, which has no experts", llm->name));
+    if (spec.speculative) m.engine.speculation = speculation(*spec.speculative, *llm);
+    if (spec.lora) m.engine.lora = *spec.lora;
+    m.engine.lora.max_cpu_loras = std::max(m.engine.lora.max_cpu_loras, m.engine.lora.max_loras);
     m.engine.detail = spec.detail == "linear" ? LlmEngineModel::Detail::Linear : LlmEngineModel::Detail::Iteration;
     m.engine.tables = spec.tables;
     m.engine.async_scheduling = spec.async_scheduling.value_or(engine.async_scheduling);
@@ -306,6 +322,21 @@ class Compiler {
                    "found a distribution, allowed: constants (of an LLM; batch servers may be random)");
     m.engine.linear = {spec.latency->base.mean(), spec.latency->per_item.mean(), spec.latency->prefill_base,
                        spec.latency->prefill_per_token};
+  }
+
+  SpeculationModel speculation(const ModelSpec::Speculative& spec, const LlmModel& target) const {
+    SpeculationModel out;
+    out.seed = scenario_.seed;
+    out.tokens = spec.tokens;
+    out.accepted = spec.acceptance;
+    if (out.accepted.size() == 1)
+      for (int32_t i = 1; i < spec.tokens; ++i) out.accepted.push_back(out.accepted.back() * spec.acceptance.front());
+    if (spec.method == "ngram") return out;
+    const LlmModel* named = find(scenario_.llms, spec.model);
+    out.draft = named ? *named : draft_head(target);
+    // A head shares the embeddings and logits of the model.
+    out.draft_bytes = named ? named->weight_bytes() : out.draft->layer_parameters() * out.draft->bytes_per_parameter;
+    return out;
   }
 
   // ---- GPU memory ----
@@ -444,8 +475,9 @@ class Compiler {
     for (const PodTemplateModel::DeviceRequest& request : pods.devices) devices += request.count;
     if (m.llm && devices != m.engine.gpus())
       error(spec.mark, "spec.models." + spec.name + ".tensorParallel",
-            fmt::format("found {}{}, but the pods of {} request {} GPUs or parts of GPUs; the two must be equal",
+            fmt::format("found {}{}{}, but the pods of {} request {} GPUs or parts of GPUs; the two must be equal",
                         spec.tensor_parallel,
+                        spec.pipeline_parallel > 1 ? fmt::format(" x pipelineParallel {}", spec.pipeline_parallel) : "",
                         spec.data_parallel > 1 ? fmt::format(" x dataParallel {}", spec.data_parallel) : "",
                         workload.full_name(), devices));
   }
@@ -602,6 +634,44 @@ class Compiler {
     return out;
   }
 
+  // Behind a Service with prefill replicas there must be others, and they must understand their KV.
+  void disaggregated(const TrafficSpec& t, const ClientModel& client) {
+    ServiceModel& service = model_->serving.services[client.service];
+    const LlmEngineModel *prefill = nullptr, *decode = nullptr;
+    const std::string field = "spec.traffic." + t.name + ".service";
+    for (size_t w = 0; w < model_->cluster.workloads.size(); ++w) {
+      ServingModelId serving = model_->cluster.workloads[WorkloadId(w)].serving;
+      if (model_->kube.workloads[WorkloadId(w)].service != client.service || !serving.valid()) continue;
+      const ServingModelModel& m = model_->serving.models[serving];
+      if (!m.llm) continue;
+      (m.engine.role == LlmEngineModel::Role::Prefill ? prefill : decode) = &m.engine;
+      const ModelSpec& spec = scenario_.models[serving.value];
+      if (spec.max_local_prefill_length > 0) service.max_local_prefill_length = spec.max_local_prefill_length;
+    }
+    if (!prefill && decode && decode->role == LlmEngineModel::Role::Decode)
+      error(t.mark, field, fmt::format("service {} has decode replicas, but none with the role prefill", t.service));
+    if (!prefill) {
+      if (service.prefill_router)
+        error(t.mark, field,
+              fmt::format("service {} has a prefillRouter, but no replicas with the role prefill", t.service));
+      return;
+    }
+    if (!service.prefill_router) service.prefill_router = make<Router>({"random", {}, scenario_.mark}, "prefillRouter");
+    if (!decode)
+      return error(t.mark, field, fmt::format("service {} has prefill replicas, but none that answers", t.service));
+    auto differ = [&](const char* what, const auto& a, const auto& b) {
+      if (a != b)
+        error(t.mark, field,
+              fmt::format("service {}: {} of the prefill replicas is {}, of those that decode {}; the two "
+                          "must be equal",
+                          t.service, what, a, b));
+    };
+    differ("model", prefill->llm.name, decode->llm.name);
+    differ("blockSize", prefill->block_size, decode->block_size);
+    if (client.hedge_delay.ns > 0)
+      error(t.mark, "spec.traffic." + t.name + ".hedge", "found with prefill replicas, allowed: 0");
+  }
+
   void check_served(const TrafficSpec& t, const ClientModel& client) {
     bool served = false, llm = true;
     for (size_t w = 0; w < model_->cluster.workloads.size(); ++w) {
@@ -610,9 +680,13 @@ class Compiler {
       served = true;
       llm &= model_->serving.models[serving].llm;
     }
+    disaggregated(t, client);
     if (!served)
       error(t.mark, "spec.traffic." + t.name + ".service",
             fmt::format("no workload behind service {} serves a model; add one to spec.models", t.service));
+    if (!llm && (client.admission.ttft.ns > 0 || client.admission.shed_queue_depth > 0))
+      error(t.mark, "spec.traffic." + t.name + ".admission",
+            fmt::format("found ttft or shed, but service {} is a batch server", t.service));
     if (!llm && (client.slo_ttft || client.slo_tpot))
       error(t.mark, "spec.slo." + t.name,
             fmt::format("found ttft or tpot, but service {} is a batch server, allowed: e2e", t.service));
@@ -644,6 +718,7 @@ class Compiler {
       s.prefix = {std::vector<uint32_t>(static_cast<size_t>(t.prefix.groups)), t.prefix.tokens, t.prefix.zipf};
       std::iota(s.prefix.groups.begin(), s.prefix.groups.end(), 0u);
     }
+    s.adapters = t.adapters;
     s.session = {t.session.on, t.session.turns, t.session.think, t.session.max_tokens};
     return s;
   }

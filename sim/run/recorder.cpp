@@ -60,7 +60,7 @@ void Recorder::sample(const World& world) {
     double kv = 0;
     uint64_t queries = 0, hits = 0;
     bool llm = false;
-    for (ReplicaId id : state.serving.services[service].endpoints) {
+    auto add = [&](ReplicaId id) {
       ReplicaGauges g = world.replica_gauges(id);
       waiting += g.waiting;
       running += g.running;
@@ -69,7 +69,9 @@ void Recorder::sample(const World& world) {
       hits += g.prefix_hits + g.tier_hits;
       llm |= model.serving.models[state.serving.replicas[id].model].llm;
       ++replicas;
-    }
+    };
+    for (ReplicaId id : state.serving.services[service].serving.endpoints) add(id);
+    for (ReplicaId id : state.serving.services[service].prefill.endpoints) add(id);
     SeriesLabels labels{{"service", model.serving.services[service].name}};
     point("kisim_requests_waiting", "1", labels, now, waiting);
     point("kisim_requests_running", "1", labels, now, running);

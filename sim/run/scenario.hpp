@@ -10,6 +10,7 @@
 #include "serving/batch_server.hpp"
 #include "serving/catalog.hpp"
 #include "serving/client.hpp"
+#include "serving/llm_engine_model.hpp"
 #include "traffic/traffic.hpp"
 
 #include <map>
@@ -68,7 +69,8 @@ struct ModelSpec : BatchModelSpec {
   Labels selector;  // empty: only pods annotated kisim.dev/model: <name>
   std::string engine = "vllm-0.19", model, gpu;
   std::string detail = "iteration";  // iteration | linear | tables
-  int32_t tensor_parallel = 1, data_parallel = 1;
+  int32_t tensor_parallel = 1, data_parallel = 1, pipeline_parallel = 1;
+  bool expert_parallel = false;
   // LLM engines: coefficients of their iterations, instead of the catalogue's on any GPU.
   struct Iterations : StepCoefficients {
     std::string coefficients, key;
@@ -87,6 +89,17 @@ struct ModelSpec : BatchModelSpec {
   };
   std::vector<KvTier> kv_offload;
   int32_t long_prefill_token_threshold = 0, max_model_len = 0;
+  std::string scheduling_policy = "fcfs";  // fcfs | priority
+  std::string role = "both";               // both | prefill | decode
+  int32_t max_local_prefill_length = 0;
+  KvTransferModel kv_transfer;
+  struct Speculative {
+    std::string method = "ngram", model;  // ngram | eagle | mtp | draft_model
+    int32_t tokens = 0;
+    std::vector<double> acceptance;  // one: of every draft after accepted ones; several: by place, with all before it
+  };
+  std::optional<Speculative> speculative;
+  std::optional<LoraModel> lora;
   std::optional<bool> async_scheduling, scheduler_reserve_full_isl;  // none: the engine's default
   std::string operator_profile;                                      // directory; detail: tables
   std::shared_ptr<const OperatorTables> tables;
@@ -151,6 +164,7 @@ struct TrafficSpec {
     int32_t groups = 1, tokens = 0;
     double zipf = 0;
   } prefix;
+  AdapterModel adapters;
   struct Session {
     bool on = false;
     Distribution turns = Distribution::constant(1), think = Distribution::constant(0);
@@ -317,9 +331,10 @@ struct Scenario {
   std::vector<ModelSpec> models;
   std::vector<TrafficSpec> traffic;
   std::vector<SloSpec> slo;
-  std::map<std::string, PolicyChoice> autoscalers;   // by workload
-  std::map<std::string, PolicyChoice> routers;       // by service
-  std::map<std::string, PolicyChoice> interference;  // by way of sharing a GPU
+  std::map<std::string, PolicyChoice> autoscalers;      // by workload
+  std::map<std::string, PolicyChoice> routers;          // by service
+  std::map<std::string, PolicyChoice> prefill_routers;  // likewise, of its prefill replicas
+  std::map<std::string, PolicyChoice> interference;     // by way of sharing a GPU
   PolicyChoice scheduler{"kube", {}, {}};
   MetricsSpec metrics;
   std::vector<FaultSpec> faults;

@@ -35,6 +35,18 @@ std::string bare_name(std::string_view repository) {
 
 }  // namespace
 
+LlmModel draft_head(const LlmModel& model) {
+  LlmModel head = model;
+  head.name += " (draft head)";
+  head.layers = 1;
+  head.experts.layers = std::min(1, model.experts.layers);
+  head.window_layers = head.linear_layers = 0;
+  head.state_bytes = 0;
+  head.parameters = model.layer_parameters() / model.layers + head.expert_parameters() +
+                    model.embedding_parameters() * (model.tied_embeddings ? 1 : 2);
+  return head;
+}
+
 double RoutedExperts::share_read(double tokens) const {
   if (count == 0) return 0;
   return 1 - math::pow(1 - static_cast<double>(per_token) / count, tokens);

@@ -121,6 +121,10 @@ struct EngineProfile {
   std::string source;
 };
 
+// A head that drafts tokens for a model (EAGLE, arXiv 2401.15077; multi-token prediction of DeepSeek-V3): one of its
+// layers, with its embeddings and logits.
+LlmModel draft_head(const LlmModel& model);
+
 // The model that a repository of a hub holds, by its name there or its name here. Who published it, upper case and a
 // suffix for the type of its weights (-FP8, -NVFP4) do not matter. Null: none.
 const LlmModel* find_llm(const std::vector<LlmModel>& models, std::string_view repository);

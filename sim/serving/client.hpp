@@ -37,6 +37,13 @@ struct AdmissionModel {
   double rate = 0;              // token bucket, requests per second; 0: none
   double burst = 1;             // tokens that it holds
   int32_t max_outstanding = 0;  // requests at the Service's replicas, per ready endpoint; 0: no limit
+  // LLM: of a request whose first token would come later than this at the replica chosen for it; 0: none. Expected: the
+  // prompts there and its own, as far as no cache has them, computed one after the other.
+  Duration ttft;
+  // LLM: while every endpoint has more than so many requests waiting or more than this share of its KV cache in use, as
+  // the Gateway API Inference Extension sheds what is not critical; 0: never.
+  int32_t shed_queue_depth = 0;
+  double shed_kv_usage = 0;
 };
 
 struct ClientModel {
@@ -89,7 +96,8 @@ struct ClientState {
   double tokens = 0;        // of the bucket, as of tokens_at
   Time tokens_at;
   uint64_t hedged = 0, hedges_won = 0;  // second requests sent, and those that answered first
-  uint64_t refused_rate = 0, refused_outstanding = 0, refused_queue = 0, expired_in_queue = 0;
+  uint64_t refused_rate = 0, refused_outstanding = 0, refused_queue = 0, expired_in_queue = 0, refused_ttft = 0,
+           shed = 0;
 };
 
 }  // namespace kisim

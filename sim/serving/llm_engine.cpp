@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <limits>
 
 namespace kisim {
 
@@ -28,7 +27,7 @@ void LlmEngine::start() {
 }
 
 bool LlmEngine::fits(const Request& request) const {
-  int64_t tokens = static_cast<int64_t>(request.prompt_tokens) + request.output_tokens;
+  int64_t tokens = static_cast<int64_t>(request.prompt_tokens) + to_generate(request);
   if (model_.max_model_len > 0 && tokens > model_.max_model_len) return false;
   return blocks_for(tokens) <= cost_.kv_blocks;
 }
@@ -40,12 +39,30 @@ void LlmEngine::enqueue(RequestId id, Time now) {
   request.prefill_target = std::max(1, request.prompt_tokens);
   request.prefilled = request.generated = request.blocks = request.known = 0;
   state_.to_prefill += request.prefill_target;
-  state_.waiting.push_back(requests_, id);
+  queue(id, false);
   if (model_.detail == LlmEngineModel::Detail::Linear) return linear_admit(now);
   if (!state_.stepping) return begin_step(now);
-  // Only a new head of the queue can change what the next steps do.
-  bool may_enter = state_.waiting.size == 1 && state_.running.size < static_cast<uint32_t>(model_.max_num_seqs);
+  // Only a new head of the queue can change what the next steps do, or who may pass it.
+  const bool first = state_.waiting.front() == id || model_.lora.max_loras > 0;
+  bool may_enter = first && state_.running.size < static_cast<uint32_t>(model_.max_num_seqs);
   if (may_enter) cut_step(now);
+}
+
+// By priority and time of coming, or by that alone. `again`: it has been there before, and goes first.
+void LlmEngine::queue(RequestId id, bool again) {
+  if (!model_.by_priority)
+    return again ? state_.waiting.push_front(requests_, id) : state_.waiting.push_back(requests_, id);
+  RequestId last = state_.waiting.back(), next;
+  while (last.valid() && goes_before(id, last)) {
+    next = last;
+    last = requests_[last].previous();
+  }
+  state_.waiting.insert_before(requests_, id, next);
+}
+
+bool LlmEngine::goes_before(RequestId a, RequestId b) const {
+  const Request &x = requests_[a], &y = requests_[b];
+  return x.priority != y.priority ? x.priority < y.priority : x.queued < y.queued;
 }
 
 void LlmEngine::on_timer(Time now) {
@@ -132,7 +149,7 @@ void LlmEngine::check() const {
   for (RequestId id : state_.prefilling) count(id);
   KISIM_INVARIANT(to_prefill == state_.to_prefill, "{} tokens are to be computed, of requests {}", state_.to_prefill,
                   to_prefill);
-  const bool empty = !busy() && state_.waiting.empty() && state_.loading.empty();
+  const bool empty = !busy() && state_.waiting.empty() && state_.loading.empty() && state_.kept == 0;
   KISIM_INVARIANT(!empty || state_.kv.free_blocks() == cost_.kv_blocks,
                   "nobody is here, and {} of {} KV blocks are free", state_.kv.free_blocks(), cost_.kv_blocks);
 }
@@ -167,7 +184,7 @@ void LlmEngine::abort(RequestId id, Time now) {
     take_growth(now);
     cut_step(now);
   }
-  state_.running.remove(requests_, id);
+  leave_running(id);
   if (!request.decoding) return leave_prefilling(id);
   leave_decoding(request, done);
   erase_finish(id);
@@ -194,7 +211,9 @@ const LlmEngineState::Finish& LlmEngine::finish_of(RequestId id) const {
 // Rare (preemption, time-out), so a search will do.
 void LlmEngine::erase_finish(RequestId id) {
   std::erase_if(state_.finish, [&](const LlmEngineState::Finish& f) { return f.request == id; });
-  std::make_heap(state_.finish.begin(), state_.finish.end(), later);
+  order_finishes();
 }
+
+void LlmEngine::order_finishes() { std::make_heap(state_.finish.begin(), state_.finish.end(), later); }
 
 }  // namespace kisim

@@ -43,6 +43,8 @@ struct LlmEngineState {
   std::vector<PrefillChunk> chunks, next_chunks;
   std::vector<Finish> finish;       // binary heap, earliest first
   std::vector<RequestId> finished;  // for the caller, after each step
+  std::vector<RequestId> to_pull;   // likewise: their blocks are taken, and their KV is to be sent (Request::kept_by)
+  int32_t kept = 0;                 // requests that have left and whose KV stays until another replica has it
   uint64_t joined = 0;
   KvCache kv;
   struct Tier {
@@ -51,6 +53,13 @@ struct LlmEngineState {
   };
   std::vector<Tier> tiers;
   int64_t to_prefill = 0;  // Σ tokens of prompts here that are not computed
+  struct Adapter {
+    uint32_t id;
+    int32_t running = 0;  // requests
+  };
+  std::vector<Adapter> adapters;       // on the GPU, the latest asked for last
+  std::vector<uint32_t> cpu_adapters;  // in the host's memory, likewise
+  int64_t load_ps = 0;                 // of adapters, before the next step
 
   // the decoding set, all as of iteration `iteration`
   uint64_t iteration = 0;
@@ -81,6 +90,8 @@ struct LlmEngineState {
   uint64_t preemptions = 0, generated_tokens = 0, prefilled_tokens = 0, steps = 0, steps_outside = 0;
   // Tokens that were looked up at first admissions, and those found; in the cache, and behind it the rest.
   uint64_t prefix_queries = 0, prefix_hits = 0, tier_queries = 0, tier_hits = 0;
+  uint64_t drafts = 0, accepted_tokens = 0;  // speculative decoding: sequences times iterations; tokens on top
+  uint64_t adapter_loads = 0;
 };
 
 class LlmEngine {
@@ -96,6 +107,12 @@ class LlmEngine {
   void on_timer(Time now);
   // Takes the request out, wherever it is; what it was sent stands in Request::generated.
   void abort(RequestId id, Time now);
+  // What was in state.to_pull: the KV of all its tokens but the last is here; or it will not come, and the prompt is
+  // computed here.
+  void pulled(RequestId id, Time now);
+  void not_pulled(RequestId id, Time now);
+  // KV that is kept for another replica is needed no more.
+  void release_kept(Request& request, Time now);
   // When on_timer() wants to be called; max() = idle. Read it again after every call.
   Time timer() const;
   // A step goes on even if its last request was taken out.
@@ -116,6 +133,10 @@ class LlmEngine {
   uint64_t generated_tokens(Time now) const;
   // Sent to a request that is here, as of the last step.
   int32_t generated(const Request& request) const;
+  // That it is sent from here.
+  int32_t to_generate(const Request& request) const {
+    return model_.role == LlmEngineModel::Role::Prefill ? 1 : request.output_tokens;
+  }
   // Who is here holds all KV blocks that are not free, and the prompts that are not computed. Throws InvariantError.
   void check() const;
 
@@ -134,8 +155,21 @@ class LlmEngine {
   void free_blocks(Request& request, int64_t blocks, int64_t tokens);
   void start_load(RequestId id, Time now);
   void finish_loads(Time now);
+  void loaded(RequestId id, int64_t tokens);
+  void wait_for_pull(RequestId id);
+  void keep(Request& request);
   void stop_load(Request& request);
   bool give_up_loaded();
+
+  void queue(RequestId id, bool again);
+  bool goes_before(RequestId a, RequestId b) const;
+
+  // LoRA adapters
+  bool adapter_fits(uint32_t adapter) const;
+  void use_adapter(uint32_t adapter);
+  void load_adapter(uint32_t adapter);
+  int64_t adapters_in_use() const;
+  void leave_running(RequestId id);
 
   // iteration level
   void begin_step(Time now);
@@ -153,7 +187,9 @@ class LlmEngine {
   int64_t decoding(When when) const;
   StepWork step_work() const;
   void leave_prefilling(RequestId id);
-  void preempt_last();
+  RequestId first_to_preempt() const;
+  RequestId next_to_admit() const;
+  void preempt(RequestId id);
   void prefill_done(RequestId id, Time now);
   void take_growth(Time now);
   void leave_decoding(Request& request, int64_t done = 0);
@@ -165,6 +201,13 @@ class LlmEngine {
   int64_t iterations_before_shortage() const;
   // KV blocks that the decoding set needs for its next iterations.
   int64_t growth(int64_t iterations) const;
+  // Speculative decoding: KV is written for all drafts of an iteration, and stays taken; each sequence has its blocks
+  // in Request::blocks. No jumps.
+  bool drafts() const { return model_.speculation.tokens > 0; }
+  int64_t tokens_of(int64_t iterations) const { return iterations * (1 + model_.speculation.tokens); }
+  void take_blocks_for_drafts();
+  void accept_drafts();
+  int32_t draw_accepted(const Request& request) const;
   int32_t phase_of(int64_t context) const;
   int32_t phase_due(int64_t offset) const;
   int64_t duration_ps(int64_t iterations) const;
@@ -187,6 +230,7 @@ class LlmEngine {
   void push_finish(uint64_t at, RequestId id);
   void pop_finish();
   void erase_finish(RequestId id);
+  void order_finishes();
   const LlmEngineState::Finish& finish_of(RequestId id) const;
 
   const LlmEngineModel& model_;

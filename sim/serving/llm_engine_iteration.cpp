@@ -1,7 +1,11 @@
 #include "serving/llm_engine.hpp"
 
+#include "core/hash.hpp"
+#include "core/random.hpp"
+
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace kisim {
 
@@ -22,6 +26,14 @@ int32_t LlmEngine::phase_due(int64_t offset) const {
 }
 
 int64_t LlmEngine::growth(int64_t iterations) const {
+  if (drafts()) {
+    int64_t blocks = 0;
+    for (const LlmEngineState::Finish& f : state_.finish) {
+      const Request& request = requests_[f.request];
+      blocks += std::max<int64_t>(0, blocks_for(context_of(request) + tokens_of(iterations)) - request.blocks);
+    }
+    return blocks;
+  }
   int64_t blocks = iterations / model_.block_size * state_.decoding;
   for (int64_t j = 0; j < iterations % model_.block_size; ++j) blocks += state_.phase[phase_due(j)];
   return blocks;
@@ -58,13 +70,13 @@ GpuLoad LlmEngine::planned_load(const StepWork& work) const {
   // The line holds for all of them: every context is within the window, or none is.
   bool all_near = cost_.within_window(work.decode_context, work.decoding) == work.decode_context;
   double near = all_near ? context : static_cast<double>(k * work.decoding * cost_.window);
-  double read = static_cast<double>(k) * weights +
-                cost_.ideal.kv_token * (context + static_cast<double>(work.prefill_context)) +
-                cost_.ideal.window_token *
-                    (near + static_cast<double>(cost_.within_window(work.prefill_context, work.prefilling())));
-  double computed = cost_.ideal.token * static_cast<double>(k * work.decoding + work.prefill_tokens) +
+  double kv = cost_.ideal.kv_token * (context + static_cast<double>(work.prefill_context)) +
+              cost_.ideal.window_token *
+                  (near + static_cast<double>(cost_.within_window(work.prefill_context, work.prefilling())));
+  double computed = cost_.ideal.token * static_cast<double>(tokens_of(k) * work.decoding + work.prefill_tokens) +
                     cost_.ideal.attention * (context + work.prefill_pairs);
-  return load_of(read / seconds, computed / seconds);
+  // Every stage of a pipeline has its part of the layers.
+  return load_of((static_cast<double>(k) * weights + kv / cost_.stages) / seconds, computed / cost_.stages / seconds);
 }
 
 void LlmEngine::begin_step(Time now) {
@@ -84,10 +96,12 @@ void LlmEngine::begin_step(Time now) {
   state_.step_start = now;
   state_.step_first_ps = line.first_ps;
   state_.step_growth_ps = line.growth_ps;
+  state_.step_first_ps += std::exchange(state_.load_ps, 0);
   const bool ahead = model_.async_scheduling && !model_.profile.prefill_first;
   if (ahead) preempted = plan_chunks(When::Next, preempted, now);
   // With nothing to prefill, whoever waits cannot enter before someone ends: jump.
-  if (model_.jump && state_.chunks.empty() && state_.next_chunks.empty() && !preempted && state_.decoding > 0) {
+  if (model_.jump && !drafts() && state_.chunks.empty() && state_.next_chunks.empty() && !preempted &&
+      state_.decoding > 0) {
     auto to_first_end = static_cast<int64_t>(state_.finish.front().at - state_.iteration);
     int64_t most = std::min({to_first_end, iterations_before_shortage(), line.iterations});
     state_.step_iterations = std::max<int64_t>(1, most);
@@ -101,12 +115,16 @@ void LlmEngine::begin_step(Time now) {
 bool LlmEngine::plan_decoding() {
   bool preempted = false;
   while (state_.decoding > 0 && growth(1) > state_.kv.free_blocks()) {
-    preempt_last();
+    preempt(first_to_preempt());
     preempted = true;
+  }
+  state_.stepping = true;
+  if (drafts()) {
+    take_blocks_for_drafts();
+    return preempted;
   }
   state_.step_reserved = growth(1);
   state_.kv.take(state_.step_reserved);
-  state_.stepping = true;
   return preempted;
 }
 
@@ -138,6 +156,7 @@ StepWork LlmEngine::step_work() const {
     work.decode_context = state_.context;
   }
   work.chunks = state_.chunks;
+  work.adapters = adapters_in_use();
   if (cost_.tables) {
     // Only tables ask for it, and whoever decodes has to be looked at.
     work.shortest = std::numeric_limits<int64_t>::max();
@@ -158,7 +177,7 @@ StepWork LlmEngine::step_work() const {
 
 // Behind the tokens of those that decode then. A step that preempted admits nobody, unless it would be empty.
 bool LlmEngine::plan_chunks(When when, bool preempted, Time now) {
-  int64_t budget = model_.max_num_batched_tokens - decoding(when);
+  int64_t budget = model_.pipeline_parallel * model_.max_num_batched_tokens - tokens_of(decoding(when));
   preempted = grow_chunks(budget) || preempted;
   if (!preempted || state_.running.empty()) admit(when, budget, now);
   return preempted;
@@ -170,7 +189,7 @@ int64_t LlmEngine::decoding(When when) const {
   int64_t count = state_.decoding;
   for (const PrefillChunk& chunk : state_.chunks) {
     const Request& request = requests_[chunk.request];
-    count += chunk.last && request.output_tokens > request.generated + 1;
+    count += chunk.last && to_generate(request) > request.generated + 1;
   }
   uint64_t end = state_.iteration + 1;
   if (!state_.finish.empty() && state_.finish.front().at == end)
@@ -180,7 +199,7 @@ int64_t LlmEngine::decoding(When when) const {
 }
 
 int64_t LlmEngine::chunk_of(const Request& request, int64_t context, int64_t budget) const {
-  int64_t tokens = std::min<int64_t>(request.prefill_target - context, budget);
+  int64_t tokens = std::min<int64_t>({request.prefill_target - context, budget, model_.max_num_batched_tokens});
   int64_t most = model_.long_prefill_token_threshold;
   return most > 0 ? std::min(tokens, most) : tokens;
 }
@@ -208,14 +227,20 @@ bool LlmEngine::grow_chunks(int64_t& budget) {
     int64_t tokens = chunk_of(request, request.prefilled, budget);
     if (tokens == 0) continue;
     int64_t need = blocks_for(request.prefilled + tokens) - request.blocks;
-    bool stays = true;
-    while (need > state_.kv.free_blocks() && stays) {
-      stays = state_.running.back() != id;
-      preempt_last();
+    RequestId pushed_out;
+    while (need > state_.kv.free_blocks() && pushed_out != id) {
+      pushed_out = first_to_preempt();
+      for (const PrefillChunk& chunk : state_.next_chunks)
+        if (chunk.request == pushed_out) budget += chunk.tokens;
+      preempt(pushed_out);
       preempted = true;
     }
-    if (!stays) return true;  // it was the latest: nobody is behind it
-    add_chunk(id, tokens, budget);
+    if (pushed_out == id && !model_.by_priority) return true;  // it was the latest: nobody is behind it
+    if (pushed_out != id) add_chunk(id, tokens, budget);
+    if (!pushed_out.valid()) continue;
+    // Who was pushed out stands in the list no more.
+    auto at = std::find(state_.prefilling.begin(), state_.prefilling.end(), id);
+    i = at == state_.prefilling.end() ? i - 1 : static_cast<size_t>(at - state_.prefilling.begin());
   }
   return preempted;
 }
@@ -228,12 +253,14 @@ void LlmEngine::admit(When when, int64_t& budget, Time now) {
   // Whom a prompt makes wait has room for its next block, or the two would take turns in pushing each other out.
   if (state_.step_stalls) kept = state_.decoding;
   while (!state_.waiting.empty() && budget > 0 && state_.running.size < static_cast<uint32_t>(model_.max_num_seqs)) {
-    RequestId id = state_.waiting.front();
+    RequestId id = next_to_admit();
+    if (!id.valid()) return;
     Request& request = requests_[id];
     const bool loaded = request.blocks > 0;
     const KvCache::Found cached = loaded ? KvCache::Found{request.blocks, 0} : find(request, request.prefill_target);
     const int64_t missing = loaded ? 0 : behind(request, cached.blocks);
-    int64_t context = (cached.blocks + missing) * model_.block_size;
+    const int64_t there = std::min((cached.blocks + missing) * model_.block_size, request.prefill_target - int64_t{1});
+    const int64_t context = loaded ? request.prefilled : there;
     int64_t tokens = chunk_of(request, context, budget);
     int64_t need = blocks_for(model_.scheduler_reserve_full_isl ? request.prefill_target : context + tokens);
     if (need - cached.blocks + cached.unused + kept > state_.kv.free_blocks()) {
@@ -241,11 +268,12 @@ void LlmEngine::admit(When when, int64_t& budget, Time now) {
       return;
     }
     if (!loaded) hold_cached(request, cached.blocks, missing);
-    state_.waiting.pop_front(requests_);
-    if (missing > 0) {
+    state_.waiting.remove(requests_, id);
+    if (missing > 0 || (request.kept_by.valid() && !loaded)) {
       start_load(id, now);
       continue;
     }
+    use_adapter(request.adapter);
     state_.running.push_back(requests_, id);
     state_.prefilling.push_back(id);
     request.place = Request::Place::Running;
@@ -265,11 +293,26 @@ void LlmEngine::leave_prefilling(RequestId id) {
   std::erase_if(state_.next_chunks, its);
 }
 
-// The latest of the running goes back to the head of the queue and will compute again what the cache loses of it.
-void LlmEngine::preempt_last() {
-  RequestId id = state_.running.back();
+// The first in the queue; but whoever asks for one adapter too many waits, and those behind may pass.
+RequestId LlmEngine::next_to_admit() const {
+  RequestId id = state_.waiting.front();
+  while (id.valid() && !adapter_fits(requests_[id].adapter)) id = requests_[id].next();
+  return id;
+}
+
+// The latest of the running; by priority, the latest of those of the lowest.
+RequestId LlmEngine::first_to_preempt() const {
+  RequestId last = state_.running.back();
+  if (!model_.by_priority) return last;
+  for (RequestId id = requests_[last].previous(); id.valid(); id = requests_[id].previous())
+    if (goes_before(last, id)) last = id;
+  return last;
+}
+
+// It goes back to the queue and will compute again what the cache loses of it.
+void LlmEngine::preempt(RequestId id) {
   Request& request = requests_[id];
-  state_.running.remove(requests_, id);
+  leave_running(id);
   if (request.decoding) {
     leave_decoding(request);
     erase_finish(id);
@@ -280,7 +323,7 @@ void LlmEngine::preempt_last() {
   request.prefilled = 0;
   request.prefill_target = std::max(1, request.prompt_tokens) + request.generated;
   state_.to_prefill += request.prefill_target;
-  state_.waiting.push_front(requests_, id);
+  queue(id, true);
   ++state_.preemptions;
 }
 
@@ -298,10 +341,10 @@ void LlmEngine::leave_decoding(Request& request, int64_t done) {
   int64_t context = context_of(request);
   const bool decodes = state_.stepping && !state_.step_stalls;
   int64_t begun = decodes ? std::min(done + 1, state_.step_iterations) : 0;
-  int64_t held = blocks_for(context + begun);
+  int64_t held = drafts() ? request.blocks : blocks_for(context + begun);
   request.generated = generated(request) + static_cast<int32_t>(done);
   request.decoding = false;
-  state_.step_reserved -= held - blocks_for(context);
+  if (!drafts()) state_.step_reserved -= held - blocks_for(context);
   free_blocks(request, held, context + done);
   --state_.phase[phase_of(context)];
   --state_.decoding;
@@ -319,12 +362,13 @@ void LlmEngine::end_step(Time now) {
   if (state_.step_outside) state_.steps_outside += k;
   state_.context += decoded * state_.decoding;
   state_.generated_tokens += decoded * state_.decoding;
+  if (drafts() && decoded > 0) accept_drafts();
 
   while (!state_.finish.empty() && state_.finish.front().at <= state_.iteration) {
     RequestId id = state_.finish.front().request;
     pop_finish();
     leave_decoding(requests_[id]);
-    state_.running.remove(requests_, id);
+    leave_running(id);
     state_.finished.push_back(id);
   }
   for (const PrefillChunk& chunk : state_.chunks)
@@ -338,10 +382,11 @@ void LlmEngine::prefill_done(RequestId id, Time now) {
   std::erase(state_.prefilling, id);
   ++request.generated;
   ++state_.generated_tokens;
-  if (request.first_token == Time::max()) request.first_token = now;
-  if (request.generated >= request.output_tokens) {
-    free_blocks(request, request.blocks, request.prefill_target);
-    state_.running.remove(requests_, id);
+  const bool half = model_.role == LlmEngineModel::Role::Prefill;
+  if (request.first_token == Time::max() && !half) request.first_token = now;
+  if (request.generated >= to_generate(request)) {
+    half ? keep(request) : free_blocks(request, request.blocks, request.prefill_target);
+    leave_running(id);
     state_.finished.push_back(id);
     return;
   }
@@ -350,7 +395,45 @@ void LlmEngine::prefill_done(RequestId id, Time now) {
   ++state_.decoding;
   state_.context += request.prefill_target;
   ++state_.phase[phase_of(request.prefill_target)];
-  push_finish(state_.iteration + (request.output_tokens - request.generated), id);
+  push_finish(state_.iteration + (to_generate(request) - request.generated), id);
+}
+
+// ---- speculative decoding ----
+
+void LlmEngine::take_blocks_for_drafts() {
+  state_.kv.take(growth(1));
+  for (const LlmEngineState::Finish& f : state_.finish) {
+    Request& request = requests_[f.request];
+    const int64_t blocks = blocks_for(context_of(request) + tokens_of(1));
+    request.blocks = std::max(request.blocks, static_cast<int32_t>(blocks));
+  }
+}
+
+// Whoever has more tokens than iterations began to decode so many iterations earlier, as far as the books go.
+void LlmEngine::accept_drafts() {
+  for (LlmEngineState::Finish& f : state_.finish) {
+    Request& request = requests_[f.request];
+    const int64_t left = static_cast<int64_t>(f.at - state_.iteration);
+    const int64_t accepted = std::min<int64_t>(draw_accepted(request), left);
+    ++state_.drafts;
+    state_.accepted_tokens += accepted;
+    --state_.phase[phase_of(context_of(request))];
+    request.decode_start -= accepted;
+    ++state_.phase[phase_of(context_of(request))];
+    f.at -= accepted;
+    state_.context += accepted;
+    state_.generated_tokens += accepted;
+  }
+  order_finishes();
+}
+
+int32_t LlmEngine::draw_accepted(const Request& request) const {
+  Stream stream(model_.speculation.seed, hash_combine(request.entity, generated(request)), Purpose::Drafts);
+  const double u = stream.uniform();
+  const std::vector<double>& accepted = model_.speculation.accepted;
+  // They fall with the place.
+  return static_cast<int32_t>(std::partition_point(accepted.begin(), accepted.end(), [&](double p) { return u < p; }) -
+                              accepted.begin());
 }
 
 // Iterations of the step that have ended at or before `now`.

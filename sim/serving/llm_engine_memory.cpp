@@ -8,8 +8,9 @@ KvCache::Found LlmEngine::find(const Request& request, int64_t tokens) const {
   return caches(request) ? state_.kv.find(path_of(request), most_cached(tokens)) : KvCache::Found{};
 }
 
-// Blocks that follow those in the cache and are in memory behind it.
+// Blocks that follow those in the cache and are in memory behind it, or with who has computed the prompt.
 int64_t LlmEngine::behind(const Request& request, int64_t cached) const {
+  if (request.kept_by.valid()) return blocks_for(request.prefill_target - 1) - cached;
   int64_t most = cached;
   if (!caches(request)) return 0;
   for (const LlmEngineState::Tier& tier : state_.tiers)
@@ -55,6 +56,7 @@ void LlmEngine::free_blocks(Request& request, int64_t blocks, int64_t tokens) {
 // Reads what is behind the cache, from each tier what those before it do not have.
 void LlmEngine::start_load(RequestId id, Time now) {
   Request& request = requests_[id];
+  if (request.kept_by.valid()) return wait_for_pull(id);
   const int64_t most = most_cached(request.prefill_target);
   int64_t here = request.known;
   request.loaded = now;
@@ -75,18 +77,66 @@ void LlmEngine::start_load(RequestId id, Time now) {
   state_.loading.insert(std::upper_bound(state_.loading.begin(), state_.loading.end(), request.loaded, later), id);
 }
 
+void LlmEngine::wait_for_pull(RequestId id) {
+  requests_[id].place = Request::Place::Loading;
+  requests_[id].loaded = Time::max();
+  state_.loading.push_back(id);
+  state_.to_pull.push_back(id);
+}
+
+// The KV of its first tokens is there.
+void LlmEngine::loaded(RequestId id, int64_t tokens) {
+  Request& request = requests_[id];
+  make_known(request, tokens);
+  state_.to_prefill -= tokens - request.prefilled;
+  request.prefilled = static_cast<int32_t>(tokens);
+  request.place = Request::Place::Waiting;
+  queue(id, true);
+}
+
+void LlmEngine::pulled(RequestId id, Time now) {
+  if (state_.stepping) take_growth(now);
+  std::erase(state_.loading, id);
+  loaded(id, requests_[id].prefill_target - 1);
+  reconsider(now);
+}
+
+void LlmEngine::not_pulled(RequestId id, Time now) {
+  if (state_.stepping) take_growth(now);
+  std::erase(state_.loading, id);
+  stop_load(requests_[id]);
+  requests_[id].place = Request::Place::Waiting;
+  queue(id, true);
+  reconsider(now);
+}
+
+// A computed prompt stays for whoever will decode.
+void LlmEngine::keep(Request& request) {
+  make_known(request, request.prefill_target);
+  for (LlmEngineState::Tier& tier : state_.tiers) tier.cache.keep(path_of(request), request.known);
+  request.kept_blocks = request.blocks;
+  request.kept_known = request.known;
+  request.blocks = request.known = 0;
+  ++state_.kept;
+}
+
+void LlmEngine::release_kept(Request& request, Time now) {
+  if (state_.stepping) take_growth(now);
+  state_.kv.give(request.kept_blocks - request.kept_known);
+  state_.kv.release(path_of(request), request.kept_known);
+  request.kept_blocks = request.kept_known = 0;
+  --state_.kept;
+  reconsider(now);
+}
+
 // Those whose KV is there go to the head of the queue.
 void LlmEngine::finish_loads(Time now) {
   if (state_.stepping) take_growth(now);
   auto due = [&](RequestId id) { return requests_[id].loaded <= now; };
   auto end = std::partition_point(state_.loading.begin(), state_.loading.end(), due);
   for (auto at = end; at != state_.loading.begin();) {
-    Request& request = requests_[*--at];
-    make_known(request, int64_t{request.blocks} * model_.block_size);
-    state_.to_prefill -= int64_t{request.known} * model_.block_size - request.prefilled;
-    request.prefilled = request.known * model_.block_size;
-    request.place = Request::Place::Waiting;
-    state_.waiting.push_front(requests_, *at);
+    --at;
+    loaded(*at, int64_t{requests_[*at].blocks} * model_.block_size);
   }
   state_.loading.erase(state_.loading.begin(), end);
   reconsider(now);
@@ -107,6 +157,54 @@ bool LlmEngine::give_up_loaded() {
     return true;
   }
   return false;
+}
+
+// ---- LoRA adapters ----
+
+// Whether a request for it may run beside those that do.
+bool LlmEngine::adapter_fits(uint32_t adapter) const {
+  if (adapter == 0 || model_.lora.max_loras == 0) return true;
+  int32_t in_use = 0;
+  for (const LlmEngineState::Adapter& a : state_.adapters) {
+    if (a.running > 0 && a.id == adapter) return true;
+    in_use += a.running > 0;
+  }
+  return in_use < model_.lora.max_loras;
+}
+
+// One more runs with it. Precondition: adapter_fits().
+void LlmEngine::use_adapter(uint32_t adapter) {
+  if (adapter == 0 || model_.lora.max_loras == 0) return;
+  std::vector<LlmEngineState::Adapter>& here = state_.adapters;
+  auto at = std::find_if(here.begin(), here.end(), [&](const auto& a) { return a.id == adapter; });
+  if (at == here.end()) {
+    if (here.size() == static_cast<size_t>(model_.lora.max_loras))
+      here.erase(std::find_if(here.begin(), here.end(), [](const auto& a) { return a.running == 0; }));
+    here.push_back({adapter});
+    load_adapter(adapter);
+    at = here.end() - 1;
+  }
+  ++at->running;
+  std::rotate(at, at + 1, here.end());
+}
+
+void LlmEngine::load_adapter(uint32_t adapter) {
+  std::vector<uint32_t>& host = state_.cpu_adapters;
+  const bool known = std::erase(host, adapter) > 0;
+  if (host.size() == static_cast<size_t>(model_.lora.max_cpu_loras)) host.erase(host.begin());
+  host.push_back(adapter);
+  state_.load_ps += cost_.adapter_load_ps + (known ? 0 : cost_.adapter_read_ps);
+  ++state_.adapter_loads;
+}
+
+void LlmEngine::leave_running(RequestId id) {
+  state_.running.remove(requests_, id);
+  for (LlmEngineState::Adapter& a : state_.adapters)
+    if (a.id == requests_[id].adapter) --a.running;
+}
+
+int64_t LlmEngine::adapters_in_use() const {
+  return std::count_if(state_.adapters.begin(), state_.adapters.end(), [](const auto& a) { return a.running > 0; });
 }
 
 }  // namespace kisim

@@ -16,8 +16,9 @@ namespace kisim {
 
 using RequestId = Id<struct RequestTag>;
 
-// Which list of intrusive links: the place where the request waits or runs, and its client's deadlines.
-enum class Link : uint8_t { Place = 0, Deadline = 1 };
+// Which list of intrusive links: the place where the request waits or runs, its client's deadlines, and the replica
+// that keeps its KV for another one.
+enum class Link : uint8_t { Place = 0, Deadline = 1, Kept = 2 };
 
 struct Request {
   // Where the current attempt is.
@@ -25,7 +26,7 @@ struct Request {
     Held,        // at the service: no endpoint is ready
     Travelling,  // API and tokeniser of the replica, before its queue
     Waiting,     // in the replica's queue
-    Loading,     // there, while KV of its prompt is read from DRAM or disk
+    Loading,     // there, while KV of its prompt is read from DRAM, disk or another replica
     Formed,      // in a batch that waits for an instance
     Running,     // in a batch
     Backoff,     // at the client, before the next attempt
@@ -79,18 +80,23 @@ struct Request {
   int32_t generated = 0;       // tokens sent, as of decode_start
   uint64_t decode_start = 0;   // engine iteration at which it joined the decoding
   bool decoding = false;
-  int32_t blocks = 0;  // KV blocks held, while prefilling (linear level: for good)
-  int32_t known = 0;   // of them, the first ones that the prefix cache knows
-  int32_t cached = 0;  // tokens of its prompt that this attempt did not compute at first, from the cache or behind it
-  Time loaded;         // when what is read for it from behind the cache is there
+  uint32_t adapter = 0;  // LoRA adapter, from 1; 0: none
+  int32_t blocks = 0;    // KV blocks held, while prefilling (linear level and with drafts: for good)
+  int32_t known = 0;     // of them, the first ones that the prefix cache knows
+  int32_t cached = 0;    // tokens of its prompt that this attempt did not compute at first, from the cache or behind it
+  Time loaded;           // when what is read for it from behind the cache is there; max() = whoever sends it will tell
+  // Prefill and decoding on two replicas: this is the first half, and who keeps the KV of the prompt for the second.
+  bool prefill_half = false;
+  ReplicaId kept_by;
+  int32_t kept_blocks = 0, kept_known = 0;  // there, as blocks and known
   PromptIdentity identity;
 
   struct Links {
     uint32_t previous = RequestId::kNone, next = RequestId::kNone;
   };
-  std::array<Links, 2> links;
+  std::array<Links, 3> links;
 
-  RequestId next() const { return RequestId(links[static_cast<int>(Link::Place)].next); }
+  RequestId next(Link link = Link::Place) const { return RequestId(links[static_cast<int>(link)].next); }
   RequestId previous() const { return RequestId(links[static_cast<int>(Link::Place)].previous); }
 };
 
@@ -144,6 +150,14 @@ struct LinkedRequests {
     head = id.value;
     ++size;
   }
+  void insert_before(RequestSlab& slab, RequestId id, RequestId next) {
+    if (!next.valid()) return push_back(slab, id);
+    const uint32_t previous = links(slab, next.value).previous;
+    links(slab, id.value) = {previous, next.value};
+    (previous == RequestId::kNone ? head : links(slab, previous).next) = id.value;
+    links(slab, next.value).previous = id.value;
+    ++size;
+  }
   void remove(RequestSlab& slab, RequestId id) {
     Request::Links l = links(slab, id.value);
     (l.previous == RequestId::kNone ? head : links(slab, l.previous).next) = l.next;
@@ -164,6 +178,7 @@ struct LinkedRequests {
 
 using RequestList = LinkedRequests<Link::Place>;
 using DeadlineList = LinkedRequests<Link::Deadline>;
+using KeptList = LinkedRequests<Link::Kept>;
 
 enum class Outcome : uint8_t { Completed = 0, Failed = 1, Dropped = 2, TimedOut = 3 };
 

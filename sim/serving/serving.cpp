@@ -75,6 +75,8 @@ void Serving::on_event(const Event& event) {
     }
     case Code::Hedge:
       return hedge(RequestId{event.target});
+    case Code::Pulled:
+      return on_pulled(RequestId{event.target});
   }
 }
 
@@ -84,16 +86,22 @@ void Serving::route(RequestId id) {
   Request& request = state.requests[id];
   ServiceId service = model.clients[request.source].service;
   ServiceState& s = state.services[service];
-  if (!s.endpoints.empty() && s.held.empty()) return route_to_endpoint(id, service);
+  request.prefill_half = prefilled_apart(id);
+  if (request.prefill_half || (!s.serving.endpoints.empty() && s.held.empty())) return route_to_endpoint(id, service);
   request.place = Request::Place::Held;
   s.held.push_back(state.requests, id);
 }
 
-// The endpoints of a Service, as its router sees them.
+EndpointPool& Serving::pool(const ReplicaState& replica) const {
+  ServiceState& s = state.services[replica.service];
+  return model.models[replica.model].engine.role == LlmEngineModel::Role::Prefill ? s.prefill : s.serving;
+}
+
+// Endpoints of a Service, as their router sees them.
 class Serving::View final : public EndpointView {
  public:
-  View(const Serving& serving, ServiceId service, const Request& request)
-      : serving_(serving), endpoints_(serving.state.services[service].endpoints), request_(request) {}
+  View(const Serving& serving, const EndpointPool& pool, const Request& request)
+      : serving_(serving), endpoints_(pool.endpoints), request_(request) {}
 
   int64_t cached_tokens(uint32_t e) const override { return llm(e) ? engine(e).cached_tokens(request_) : 0; }
   int64_t prefill_tokens(uint32_t e) const override {
@@ -124,26 +132,32 @@ class Serving::View final : public EndpointView {
 void Serving::route_to_endpoint(RequestId id, ServiceId service) {
   ServiceState& s = state.services[service];
   const Request& request = state.requests[id];
-  const View view(*this, service, request);
-  uint32_t endpoint = model.services[service].router->pick(
-      {s.outstanding, &view, request.prompt_tokens, request.identity.own}, s.memory, s.stream);
+  const ServiceModel& m = model.services[service];
+  EndpointPool& from = request.prefill_half ? s.prefill : s.serving;
+  const std::vector<ReplicaId>& endpoints = from.endpoints;
+  const View view(*this, from, request);
+  const Router& router = request.prefill_half ? *m.prefill_router : *m.router;
+  uint32_t endpoint =
+      router.pick({from.outstanding, &view, request.prompt_tokens, request.identity.own}, from.memory, s.stream);
+  KISIM_INVARIANT(endpoint < endpoints.size(), "router of service {} chose endpoint {} of {}", m.name, endpoint,
+                  endpoints.size());
   // A second request to where the first one is would not be one.
-  if (request.second && endpoint < s.endpoints.size() && s.endpoints[endpoint] == state.requests[request.twin].replica)
-    endpoint = endpoint + 1 == s.endpoints.size() ? 0 : endpoint + 1;
-  send(id, service, endpoint);
+  if (request.second && endpoints[endpoint] == state.requests[request.twin].replica)
+    endpoint = endpoint + 1 == endpoints.size() ? 0 : endpoint + 1;
+  send(id, endpoints[endpoint]);
 }
 
 // In the order in which they came.
 void Serving::release(ServiceId service) {
   ServiceState& s = state.services[service];
-  while (!s.held.empty() && !s.endpoints.empty()) route_to_endpoint(s.held.pop_front(state.requests), service);
+  while (!s.held.empty() && !s.serving.endpoints.empty()) {
+    RequestId id = s.held.pop_front(state.requests);
+    state.requests[id].prefill_half = prefilled_apart(id);
+    route_to_endpoint(id, service);
+  }
 }
 
-void Serving::send(RequestId id, ServiceId service, uint32_t endpoint) {
-  ServiceState& s = state.services[service];
-  KISIM_INVARIANT(endpoint < s.endpoints.size(), "router of service {} chose endpoint {} of {}",
-                  model.services[service].name, endpoint, s.endpoints.size());
-  ReplicaId replica_id = s.endpoints[endpoint];
+void Serving::send(RequestId id, ReplicaId replica_id) {
   ReplicaState& replica = state.replicas[replica_id];
   const ServingModelModel& m = model.models[replica.model];
   Request& request = state.requests[id];
@@ -156,6 +170,11 @@ void Serving::send(RequestId id, ServiceId service, uint32_t endpoint) {
   auto queued = [&] { return replica.travelling.size + waiting(replica); };
   if (!frontend && m.max_queue_size > 0 && queued() >= static_cast<uint32_t>(m.max_queue_size))
     return attempt_failed(id, Outcome::Dropped);
+  const Duration ttft = client_of(id).admission.ttft;
+  if (ttft.ns > 0 && !request.kept_by.valid() && expected_ttft(request, replica) > ttft.to_seconds()) {
+    ++state.clients[request.source].refused_ttft;
+    return attempt_failed(id, Outcome::Dropped);
+  }
   if (!request.admitted) {
     request.admitted = true;
     ++state.clients[request.source].admitted;
@@ -247,6 +266,7 @@ void Serving::withdraw(RequestId id) {
 void Serving::end_attempt(RequestId id) {
   engine_.cancel(state.requests[id].hedge_timer);
   disconnect(id);
+  if (state.requests[id].kept_by.valid()) let_go(id);
   uint32_t source = state.requests[id].source;
   if (model.clients[source].timeout.ns > 0) state.clients[source].deadlines.remove(state.requests, id);
 }
@@ -282,7 +302,7 @@ void Serving::come_to_replica(ReplicaId id, Request& request) {
   ReplicaState& replica = state.replicas[id];
   ++replica.requests;
   replica.left_ns -= engine_.now().ns;
-  if (replica.status == ReplicaState::Status::Ready) ++state.services[replica.service].outstanding[replica.endpoint];
+  if (replica.status == ReplicaState::Status::Ready) ++pool(replica).outstanding[replica.endpoint];
   request.replica = id;
 }
 
@@ -290,10 +310,14 @@ void Serving::left_replica(ReplicaId id, Request& request) {
   ReplicaState& replica = state.replicas[id];
   --replica.requests;
   replica.left_ns += engine_.now().ns;
-  if (replica.status == ReplicaState::Status::Ready) --state.services[replica.service].outstanding[replica.endpoint];
-  if (replica.requests == 0 && replica.status == ReplicaState::Status::Draining && replica.drained_kind != 0)
-    engine_.schedule(engine_.now(), Priority::Control, replica.drained_kind, replica.pod.value);
+  if (replica.status == ReplicaState::Status::Ready) --pool(replica).outstanding[replica.endpoint];
+  tell_if_drained(replica);
   request.replica = id;  // remembered for the record
+}
+
+void Serving::tell_if_drained(ReplicaState& replica) {
+  if (replica.status == ReplicaState::Status::Draining && replica.drained_kind != 0 && drained(replica))
+    engine_.schedule(engine_.now(), Priority::Control, replica.drained_kind, replica.pod.value);
 }
 
 // The request is over.
@@ -367,14 +391,22 @@ void Serving::leave(RequestId id, Outcome outcome) {
 // Settles what an engine call has changed: ended requests, whether its GPUs work, its speed and timer.
 void Serving::after_engine(ReplicaId id) {
   ReplicaState& replica = state.replicas[id];
-  for (size_t i = 0; i < replica.engine.finished.size(); ++i) {
-    RequestId done = replica.engine.finished[i];
+  std::vector<RequestId> finished;  // who is told may come back here
+  finished.swap(replica.engine.finished);
+  for (RequestId done : finished) {
     ++replica.completed;
     replica.tokens_left += state.requests[done].generated;
+    if (state.requests[done].prefill_half) {
+      hand_over(id, done);
+      continue;
+    }
     left_replica(id, state.requests[done]);
     respond(done);
   }
-  replica.engine.finished.clear();
+  finished.clear();
+  finished.swap(state.replicas[id].engine.finished);
+  for (RequestId request : replica.engine.to_pull) pull(request);
+  replica.engine.to_pull.clear();
   set_busy(id, engine(replica).busy());
   pace_engine(id);
 }
@@ -567,23 +599,24 @@ ReplicaId Serving::add_replica(ServingModelId model_id, ServiceId service, PodId
   }
   find_shared(replica);
   join_tenants(id, true);
-  ServiceState& s = state.services[service];
-  replica.endpoint = static_cast<uint32_t>(s.endpoints.size());
-  s.endpoints.push_back(id);
-  s.outstanding.push_back(0);
+  EndpointPool& joins = pool(replica);
+  replica.endpoint = static_cast<uint32_t>(joins.endpoints.size());
+  joins.endpoints.push_back(id);
+  joins.outstanding.push_back(0);
   // Those who waited for it go on when all that become ready at this instant are there to share them.
-  if (s.endpoints.size() == 1 && !s.held.empty())
+  const ServiceState& s = state.services[service];
+  if (s.serving.endpoints.size() == 1 && !s.held.empty())
     engine_.schedule(engine_.now(), Priority::Scrape, kind(Code::Release), service.value);
   return id;
 }
 
 void Serving::remove_endpoint(ReplicaState& replica) {
   if (replica.status != ReplicaState::Status::Ready) return;
-  ServiceState& s = state.services[replica.service];
-  s.endpoints.erase(s.endpoints.begin() + replica.endpoint);
-  s.outstanding.erase(s.outstanding.begin() + replica.endpoint);
-  for (size_t e = replica.endpoint; e < s.endpoints.size(); ++e)
-    state.replicas[s.endpoints[e]].endpoint = static_cast<uint32_t>(e);
+  EndpointPool& leaves = pool(replica);
+  leaves.endpoints.erase(leaves.endpoints.begin() + replica.endpoint);
+  leaves.outstanding.erase(leaves.outstanding.begin() + replica.endpoint);
+  for (size_t e = replica.endpoint; e < leaves.endpoints.size(); ++e)
+    state.replicas[leaves.endpoints[e]].endpoint = static_cast<uint32_t>(e);
 }
 
 bool Serving::drain_replica(ReplicaId id, uint16_t drained_kind) {
@@ -591,7 +624,7 @@ bool Serving::drain_replica(ReplicaId id, uint16_t drained_kind) {
   remove_endpoint(replica);
   replica.status = ReplicaState::Status::Draining;
   replica.drained_kind = drained_kind;
-  return replica.requests == 0;
+  return drained(replica);
 }
 
 void Serving::remove_replica(ReplicaId id) {
@@ -599,6 +632,7 @@ void Serving::remove_replica(ReplicaId id) {
   remove_endpoint(replica);
   replica.status = ReplicaState::Status::Draining;
   replica.drained_kind = 0;
+  lose_kept(replica);
   take_all(replica, [this](RequestId request) { attempt_failed(request, Outcome::Failed); });
   KISIM_INVARIANT(replica.requests == 0, "replica {} was removed with {} requests", id.value, replica.requests);
   stop_server(id);
@@ -615,6 +649,8 @@ void Serving::lose_replica(ReplicaId id) {
     state.requests[request].place = Request::Place::Travelling;
     hanging.push_back(state.requests, request);
   });
+  for (RequestId kept = replica.kept.front(); kept.valid(); kept = state.requests[kept].next(Link::Kept))
+    if (state.requests[kept].place == Request::Place::Loading) engine_.cancel(state.requests[kept].timer);
   replica.travelling = hanging;
   replica.lost = true;
   stop_server(id);
@@ -700,9 +736,13 @@ std::map<std::string, uint64_t> Serving::decisions() const {
     count("RequestHedged: answered first", c.hedges_won);
     count("RequestRefused: rate", c.refused_rate);
     count("RequestRefused: outstanding", c.refused_outstanding);
+    count("RequestRefused: expected TTFT", c.refused_ttft);
+    count("RequestRefused: saturated", c.shed);
     count("RequestRefused: queue full", c.refused_queue);
     count("RequestRefused: queue timeout", c.expired_in_queue);
   }
+  count("KvPulled", state.kv_transfers.count);
+  count("KvPulled: lost with its replica", state.kv_transfers.lost);
   return out;
 }
 
@@ -758,10 +798,11 @@ void Serving::check_conservation() const {
   KISIM_INVARIANT(state.in_flight.integral(now) == sojourn, "Little's law: ∫N dt differs from Σ sojourn by {} ns",
                   static_cast<int64_t>(state.in_flight.integral(now) - sojourn));
   for (const ServiceState& s : state.services)
-    for (size_t e = 0; e < s.endpoints.size(); ++e)
-      KISIM_INVARIANT(s.outstanding[e] == state.replicas[s.endpoints[e]].requests,
-                      "endpoint {} counts {} requests, its replica {}", e, s.outstanding[e],
-                      state.replicas[s.endpoints[e]].requests);
+    for (const EndpointPool* pool : {&s.serving, &s.prefill})
+      for (size_t e = 0; e < pool->endpoints.size(); ++e)
+        KISIM_INVARIANT(pool->outstanding[e] == state.replicas[pool->endpoints[e]].requests,
+                        "endpoint {} counts {} requests, its replica {}", e, pool->outstanding[e],
+                        state.replicas[pool->endpoints[e]].requests);
   for (size_t r = 0; r < state.replicas.size(); ++r) check_replica(ReplicaId(r));
 }
 

@@ -37,7 +37,11 @@ struct ServingModelModel {
 struct ServiceModel {
   std::string namespace_, name;
   std::shared_ptr<const Router> router;
-  uint64_t entity = 0;  // for the router's stream
+  uint64_t entity = 0;  // for the routers' stream
+  // Disaggregated: of its prefill replicas. Prompts of which at most max_local_prefill_length tokens are in no cache of
+  // the others are computed there (Dynamo's conditional disaggregation); 0: none is.
+  std::shared_ptr<const Router> prefill_router;
+  int64_t max_local_prefill_length = 0;
 };
 
 struct ServingModel {
@@ -67,7 +71,7 @@ struct ReplicaState {
   ServiceId service;
   PodId pod;
   uint64_t entity = 0;    // its pod's
-  uint32_t endpoint = 0;  // its place among the service's endpoints while Ready
+  uint32_t endpoint = 0;  // its place in its pool while Ready
   bool lost = false;      // nobody answers there; requests hang, as if travelling
   Accelerator accelerator;
   LlmCost cost;                  // of an LLM engine, there
@@ -75,7 +79,9 @@ struct ReplicaState {
   uint32_t requests = 0;         // travelling, waiting and running
   __int128 left_ns = 0;          // Σ (their time of leaving − of coming); those that are here have not left
   RequestList travelling;
-  EventHandle timer;  // of the LLM engine, due at timer_at
+  KeptList kept;                     // their KV is here, computed for another replica
+  Time sends_until, receives_until;  // KV, to and from others
+  EventHandle timer;                 // of the LLM engine, due at timer_at
   Time timer_at = Time::max();
   uint16_t drained_kind = 0;  // event to send to the kubelet when the last request has left
   BatchServerState batch;
@@ -89,11 +95,16 @@ struct ReplicaState {
   __int128 requests_ns(Time now) const { return left_ns + static_cast<__int128>(requests) * now.ns; }
 };
 
-struct ServiceState {
+// Endpoints that a router chooses from.
+struct EndpointPool {
   std::vector<ReplicaId> endpoints;
   std::vector<uint32_t> outstanding;  // by endpoint
-  RequestList held;                   // waiting for the first endpoint
   RouterMemory memory;
+};
+
+struct ServiceState {
+  EndpointPool serving, prefill;  // those that answer, and those that only compute prompts for them
+  RequestList held;               // waiting for the first that answers
   Stream stream;
 };
 
@@ -118,6 +129,11 @@ struct ServingState {
   IdVector<ServingModelId, Batches> batches;  // of replicas that are gone
   // Where an LLM engine has run, a GPU that it was not measured on; invalid: there is none.
   IdVector<ServingModelId, GpuModelId> estimated;
+  struct KvTransfers {
+    uint64_t count = 0, lost = 0;  // lost: with their replica; computed again
+    int64_t bytes = 0;
+    __int128 ns = 0;  // from asking for it to having it
+  } kv_transfers;
 };
 
 class Serving {
@@ -134,7 +150,8 @@ class Serving {
     Connect,   // target: source; a connection is free
     Network,   // target: request; it reaches the gateway, or its answer the client
     Answer,    // target: request; the server's front end has answered it
-    Hedge      // target: request; the gateway asks a second replica
+    Hedge,     // target: request; the gateway asks a second replica
+    Pulled     // target: request; its KV has come from the replica that computed it
   };
 
   static constexpr uint16_t kind(Code code) { return event_kind(Room::Serving, code); }
@@ -196,6 +213,8 @@ class Serving {
   Duration network_delay(RequestId id, const Distribution& delay, bool back) const;
   void arrived_at_gateway(RequestId id);
   bool admitted(RequestId id);
+  bool saturated(ServiceId service, const AdmissionModel& admission) const;
+  double expected_ttft(const Request& request, ReplicaState& replica) const;
   void hedge(RequestId id);
   void cancel_second(RequestId id);
   RequestId first_answer(RequestId id);
@@ -207,7 +226,8 @@ class Serving {
   void route_to_endpoint(RequestId id, ServiceId service);
   class View;
   void release(ServiceId service);
-  void send(RequestId id, ServiceId service, uint32_t endpoint);
+  void send(RequestId id, ReplicaId replica);
+  EndpointPool& pool(const ReplicaState& replica) const;
   void enqueue(RequestId id);
   void join_queue(ReplicaId replica, RequestId id);
   void end_attempt(RequestId id);
@@ -216,6 +236,16 @@ class Serving {
   void leave(RequestId id, Outcome outcome);
   void come_to_replica(ReplicaId id, Request& request);
   void left_replica(ReplicaId id, Request& request);
+  bool drained(const ReplicaState& replica) const { return replica.requests == 0 && replica.kept.empty(); }
+  void tell_if_drained(ReplicaState& replica);
+  // prefill and decoding on two replicas (serving_kv_transfer.cpp)
+  bool prefilled_apart(RequestId id) const;
+  void hand_over(ReplicaId from, RequestId id);
+  void pull(RequestId id);
+  void on_pulled(RequestId id);
+  void let_go(RequestId id);
+  void lose_kept(ReplicaState& replica);
+  double kv_bytes_per_s(const ReplicaState& from, const ReplicaState& to) const;
   void on_deadline(uint32_t source);
   // servers
   void after_engine(ReplicaId id);

@@ -18,6 +18,7 @@ void Serving::submit(const Arrival& arrival) {
   request.user = arrival.user;
   request.task = arrival.task;
   request.entity = hash_combine(client.entity, arrival.ordinal);
+  request.adapter = arrival.adapter;
   request.prompt_tokens = arrival.prompt_tokens;
   request.output_tokens = std::max(1, arrival.output_tokens);
   request.identity = arrival.identity;
@@ -221,13 +222,17 @@ bool Serving::admitted(RequestId id) {
   ClientState& c = state.clients[state.requests[id].source];
   const AdmissionModel& admission = client.admission;
   if (admission.max_outstanding > 0) {
-    const ServiceState& s = state.services[client.service];
+    const EndpointPool& s = state.services[client.service].serving;
     uint64_t outstanding = 0;
     for (uint32_t n : s.outstanding) outstanding += n;
     if (outstanding >= static_cast<uint64_t>(admission.max_outstanding) * s.endpoints.size()) {
       ++c.refused_outstanding;
       return false;
     }
+  }
+  if (admission.shed_queue_depth > 0 && saturated(client.service, admission)) {
+    ++c.shed;
+    return false;
   }
   if (admission.rate <= 0) return true;
   // A bucket that is full at the start.
@@ -243,13 +248,33 @@ bool Serving::admitted(RequestId id) {
   return true;
 }
 
+// No endpoint has both a short queue and room in its KV cache.
+bool Serving::saturated(ServiceId service, const AdmissionModel& admission) const {
+  const std::vector<ReplicaId>& endpoints = state.services[service].serving.endpoints;
+  return std::none_of(endpoints.begin(), endpoints.end(), [&](ReplicaId id) {
+    ReplicaState& replica = state.replicas[id];
+    return waiting(replica) <= static_cast<uint32_t>(admission.shed_queue_depth) &&
+           engine(replica).kv_usage(engine_.now()) <= admission.shed_kv_usage;
+  });
+}
+
+// Seconds until the replica would have computed the prompt, after those that are there.
+double Serving::expected_ttft(const Request& request, ReplicaState& replica) const {
+  int64_t tokens = replica.engine.to_prefill + request.prompt_tokens - engine(replica).cached_tokens(request);
+  for (RequestId r = replica.travelling.front(); r.valid(); r = state.requests[r].next())
+    tokens += state.requests[r].prompt_tokens;
+  const LinearLaw& law = replica.cost.linear;
+  return model.models[replica.model].request_overhead.to_seconds() + law.prefill_base +
+         law.prefill_per_token * static_cast<double>(tokens);
+}
+
 // ---- hedging: a second request to another replica where the first one's answer is late; the first answer wins ----
 
 void Serving::hedge(RequestId first_id) {
   state.requests[first_id].hedge_timer = {};
   const ClientModel& client = client_of(first_id);
   bool held = state.requests[first_id].place == Request::Place::Held;
-  if (held || state.services[client.service].endpoints.size() < 2) return;
+  if (held || state.services[client.service].serving.endpoints.size() < 2) return;
   RequestId id = state.requests.take();
   Request& first = state.requests[first_id];
   Request& second = state.requests[id];
@@ -258,6 +283,7 @@ void Serving::hedge(RequestId first_id) {
   second.source = first.source;
   second.user = first.user;
   second.task = first.task;
+  second.adapter = first.adapter;
   second.prompt_tokens = first.prompt_tokens;
   second.output_tokens = first.output_tokens;
   second.identity = first.identity;

@@ -2,6 +2,7 @@
 
 #include "cluster/topology.hpp"
 #include "core/error.hpp"
+#include "core/math.hpp"
 #include "serving/collectives.hpp"
 #include "serving/operator_tables.hpp"
 
@@ -14,6 +15,9 @@ namespace {
 
 constexpr double kGiB = 1024.0 * 1024 * 1024;
 constexpr double kHiddenOfLayer = 4096;  // of a layer that counts as one
+constexpr double kActivationBytes = 2;
+constexpr double kHopLatency = 10e-6;  // seconds, from GPU to GPU: aiconfigurator, systems/h100_sxm.yaml
+constexpr int32_t kUsualPcie = 4;      // generation, of a GPU that does not say
 
 int64_t ps(double seconds) { return static_cast<int64_t>(std::nearbyint(seconds * 1e12)); }
 
@@ -34,6 +38,11 @@ double peak_flops(const GpuModel& gpu, double bytes_per_parameter) {
   return gpu.fp16_tflops * 1e12;
 }
 
+// One way between neighbouring stages.
+double link_gbs(const GpuModel& gpu) {
+  return gpu.nvlink_gbs > 0 ? gpu.nvlink_gbs / 2 : pcie_gbs(gpu.pcie_gen > 0 ? gpu.pcie_gen : kUsualPcie);
+}
+
 }  // namespace
 
 // The largest iteration at once: 16-bit inputs and outputs of a layer and its MLP (gate, up and their product; of the
@@ -48,7 +57,15 @@ double LlmEngineModel::activation_bytes() const {
 double LlmEngineModel::fixed_bytes(int32_t gpus) const {
   constexpr double kCollectives = 400e6;
   const double each = activation_bytes() + profile.reserved_gib * kGiB + (gpus > 1 ? kCollectives : 0);
-  return llm.dense_bytes() * data_parallel + llm.expert_bytes() + each * gpus;
+  return llm.dense_bytes() * data_parallel + llm.expert_bytes() + speculation.draft_bytes * data_parallel +
+         lora.max_loras * lora.bytes(llm) + each * gpus;
+}
+
+// Two matrices per linear layer, from its inputs to `rank` and from there to its outputs: q, k, v, o, gate, up, down.
+double LoraModel::bytes(const LlmModel& llm) const {
+  const double q = llm.heads * llm.head_dim, kv = 2.0 * llm.kv_heads * llm.head_dim, hidden = llm.hidden;
+  const double inputs_and_outputs = 2 * (hidden + q) + 2 * hidden + kv + 3 * (hidden + llm.intermediate);
+  return 2.0 * rank * inputs_and_outputs * llm.layers;
 }
 
 StepTerms step_terms(const LlmModel& llm, const GpuModel& gpu, int32_t tensor_parallel, int32_t data_parallel) {
@@ -66,7 +83,6 @@ StepTerms step_terms(const LlmModel& llm, const GpuModel& gpu, int32_t tensor_pa
             n;
   t.attention = llm.attention_flops() / (gpu.fp16_tflops * 1e12 * n);
   t.vocabulary = llm.vocabulary * 1e-3;
-  constexpr double kActivationBytes = 2;
   const double reduces = 2.0 * llm.layers;
   t.all_reduce = reduces * all_reduce_seconds(gpu, tensor_parallel, 0);
   t.all_reduce_token =
@@ -74,6 +90,44 @@ StepTerms step_terms(const LlmModel& llm, const GpuModel& gpu, int32_t tensor_pa
       data_parallel;
   return t;
 }
+
+namespace {
+
+// Per token, what ranks of data parallelism exchange around the experts: the tokens of all of them are gathered and
+// their sums scattered again, which moves as much as an all-reduce, or with expert parallelism every token is sent to
+// where its experts are and back. One rank, or several that have the same tokens: nothing.
+double exchange_token(const LlmEngineModel& model, const GpuModel& gpu) {
+  const LlmModel& llm = model.llm;
+  if (model.data_parallel == 1 || llm.experts.count == 0) return 0;
+  const int32_t ranks = model.tensor_parallel * model.data_parallel;
+  const double latency = all_reduce_seconds(gpu, ranks, 0);
+  const double gathered = all_reduce_seconds(gpu, ranks, llm.hidden * kActivationBytes) - latency;
+  const double sent = gathered * llm.experts.per_token / ranks;
+  return llm.experts.layers * (model.expert_parallel ? std::min(sent, gathered) : gathered);
+}
+
+// What is drafted for one iteration, token after token: passes of a model as of any other, without the engine's step.
+void add_drafts(const LlmEngineModel& model, const GpuModel& gpu, const StepCoefficients& c,
+                const Accelerator& accelerator, LlmCost& cost) {
+  cost.drafts = model.speculation.tokens;
+  if (!model.speculation.draft) return;
+  const LlmModel& draft = *model.speculation.draft;
+  const StepTerms t = step_terms(draft, gpu, model.tensor_parallel, model.data_parallel);
+  const double bandwidth = accelerator.bandwidth_share, compute = accelerator.compute_share;
+  const double factor = model.profile.step_factor;
+  const double pass =
+      c.layer_us * 1e-6 * t.layers + c.weight_factor * t.weights / bandwidth + c.all_reduce_factor * t.all_reduce;
+  const double sequence = c.sampling_us * 1e-6 * t.vocabulary / model.data_parallel +
+                          c.compute_factor * t.token / compute + c.all_reduce_factor * t.all_reduce_token +
+                          model.profile.expert_factor * t.experts * draft.experts.share_read(1) / bandwidth;
+  cost.draft_step_ps = ps(cost.drafts * factor * pass);
+  cost.draft_sequence_ps = ps(cost.drafts * factor * sequence);
+  cost.draft_kv_token_ps = ps(cost.drafts * factor * c.kv_factor * (t.kv_token + t.window_token) / bandwidth);
+  // Prompts pass the draft model, too.
+  cost.per_prefill_token_ps += ps(t.token / (compute * model.profile.prefill_mfu));
+}
+
+}  // namespace
 
 const StepCoefficients& step_coefficients(const EngineProfile& engine, const GpuModel& gpu) {
   KISIM_INVARIANT(!engine.steps.empty(), "engine {} has no coefficients", engine.name);
@@ -89,29 +143,32 @@ const StepCoefficients& step_coefficients(const EngineProfile& engine, const Gpu
 LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Accelerator& accelerator) {
   const EngineProfile& engine = model.profile;
   const LlmModel& llm = model.llm;
-  const int32_t gpus = model.gpus();
+  const int32_t gpus = model.gpus(), ranks = model.tensor_parallel * model.data_parallel;
   const StepCoefficients& c = step_coefficients(engine, gpu);
   const StepTerms t = step_terms(llm, gpu, model.tensor_parallel, model.data_parallel);
   const double bandwidth = accelerator.bandwidth_share, compute = accelerator.compute_share;
+  const int32_t hops = model.pipeline_parallel - 1;
   const double factor = engine.step_factor;
   LlmCost cost;
   const double step =
       factor * (c.step_ms * 1e-3 + c.layer_us * 1e-6 * t.layers + c.weight_factor * t.weights / bandwidth +
-                c.all_reduce_factor * t.all_reduce + engine.moe_layer_ms * 1e-3 * llm.experts.layers);
+                c.all_reduce_factor * t.all_reduce + engine.moe_layer_ms * 1e-3 * llm.experts.layers) +
+      hops * kHopLatency;
   const double experts = factor * engine.expert_factor * t.experts / bandwidth;
-  const double sent = c.all_reduce_factor * t.all_reduce_token;
+  const double sent = c.all_reduce_factor * (t.all_reduce_token + exchange_token(model, gpu)) +
+                      hops * kActivationBytes * llm.hidden / (link_gbs(gpu) * 1e9);
   const double sequence = factor * c.sampling_us * 1e-6 * t.vocabulary / model.data_parallel;
   // Experts get few tokens each, even of a large batch, and compute them as those of a prompt.
-  const double dense_token = 2 * llm.layer_parameters() / (peak_flops(gpu, llm.bytes_per_parameter) * gpus);
+  const double dense_token = 2 * llm.layer_parameters() / (peak_flops(gpu, llm.bytes_per_parameter) * ranks);
   const double expert_token = 2 * llm.active_expert_parameters() /
-                              (compute * gpus * prefill_flops(gpu, engine, llm.experts.bytes_per_parameter));
+                              (compute * ranks * prefill_flops(gpu, engine, llm.experts.bytes_per_parameter));
   const double decode =
-      factor * (c.compute_factor * dense_token / compute + expert_token + c.kv_factor * t.state / bandwidth + sent);
+      factor * (c.compute_factor * dense_token / compute + expert_token + c.kv_factor * t.state / bandwidth) + sent;
   const double kv_factor = factor * c.kv_factor;
   const double kv_token = kv_factor * t.kv_token / bandwidth, window_token = kv_factor * t.window_token / bandwidth;
   const double computed_token =
       c.prefill_factor *
-      (2 * llm.layer_parameters() / (compute * gpus * prefill_flops(gpu, engine, llm.bytes_per_parameter)) +
+      (2 * llm.layer_parameters() / (compute * ranks * prefill_flops(gpu, engine, llm.bytes_per_parameter)) +
        expert_token);
   const double prefill_token = computed_token + sent;
   cost.step_ps = ps(step);
@@ -124,17 +181,24 @@ LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Acceler
   cost.per_prefill_token_ps = ps(prefill_token);
   cost.per_attention_ps = c.prefill_factor * t.attention / (compute * engine.prefill_mfu) * 1e12;
   cost.window = llm.window;
+  cost.stages = model.pipeline_parallel;
+  cost.expert_ranks = model.expert_parallel ? ranks : 1;
+  add_drafts(model, gpu, c, accelerator, cost);
+  cost.per_adapter_ps = ps(c.weight_factor * model.lora.bytes(llm) / (gpu.bandwidth_gbs * 1e9 * gpus * bandwidth));
 
   double room = static_cast<double>(accelerator.memory_bytes) * model.memory_utilization - model.fixed_bytes(gpus);
   cost.kv_blocks = static_cast<int64_t>(std::floor(room / model.block_bytes()));
 
   cost.host_bytes_per_s = pcie_gbs(gpu.pcie_gen) * 1e9 * gpus;
+  cost.adapter_load_ps =
+      ps(model.lora.bytes(llm) / (pcie_gbs(gpu.pcie_gen > 0 ? gpu.pcie_gen : kUsualPcie) * 1e9 * gpus));
+  cost.adapter_read_ps = ps(model.lora.bytes(llm) / (model.lora.disk_mbs * 1e6));
 
   const double seen = std::min<double>(LlmCost::kNominalContext, static_cast<double>(cost.window));
   // A prompt of some length reads about all experts, a small batch about none beyond those of its sequences.
   const double per_sequence = sequence + decode + kv_token * LlmCost::kNominalContext + window_token * seen +
                               experts * llm.experts.share_read(1);
-  cost.linear = model.linear.value_or(LinearLaw{step, per_sequence, step + experts, prefill_token});
+  cost.linear = model.linear.value_or(LinearLaw{step, per_sequence / cost.stages, step + experts, prefill_token});
 
   cost.ideal = t;
   bool whole = accelerator.compute_share == 1 && accelerator.bandwidth_share == 1;
@@ -150,12 +214,45 @@ LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Acceler
   return cost;
 }
 
-StepLine LlmCost::line(const StepWork& work) const {
-  if (tables) return tables->line(work);
+namespace {
+
+// Of those that a pipeline has under way, the batch that takes longest: an equal share of who decodes, and of the
+// prompts, at least all that one of them computes.
+StepWork largest_batch(const StepWork& all, int32_t stages) {
+  StepWork work = all;
+  work.decoding = (all.decoding + stages - 1) / stages;
+  if (all.decoding > 0) work.decode_context = all.decode_context * work.decoding / all.decoding;
+  if (all.chunks.empty()) return work;
+  int64_t largest = 0;
+  for (const PrefillChunk& chunk : all.chunks) largest = std::max<int64_t>(largest, chunk.tokens);
+  const double share = std::max(1.0 / stages, static_cast<double>(largest) / static_cast<double>(all.prefill_tokens));
+  work.chunks = all.chunks.first((all.chunks.size() + stages - 1) / stages);
+  auto part = [&](int64_t whole) { return static_cast<int64_t>(std::nearbyint(share * static_cast<double>(whole))); };
+  work.prefill_tokens = part(all.prefill_tokens);
+  work.prefill_context = part(all.prefill_context);
+  work.prefill_pairs = share * all.prefill_pairs;
+  return work;
+}
+
+}  // namespace
+
+double LlmCost::experts_read(const StepWork& work) const {
+  const double read = experts.share_read(static_cast<double>(work.decoding * (1 + drafts) + work.prefill_tokens));
+  if (expert_ranks == 1 || read <= 0) return read;
+  const double each = static_cast<double>(experts.count) / expert_ranks;
+  return std::min(1.0, read + std::sqrt(2 * math::log(expert_ranks) * read * (1 - read) / each));
+}
+
+StepLine LlmCost::line(const StepWork& all) const {
+  if (tables) return tables->line(all);
+  const StepWork work = stages > 1 ? largest_batch(all, stages) : all;
+  const int64_t decoded = work.decoding * (1 + drafts);
   StepLine line;
   const int64_t near = within_window(work.decode_context, work.decoding);
   line.first_ps = step_ps + static_cast<int64_t>(std::nearbyint(static_cast<double>(experts_ps) * experts_read(work))) +
-                  per_sequence_ps * (work.decoding + work.prefilling()) + per_decode_ps * work.decoding +
+                  (work.decoding > 0 ? draft_step_ps : 0) + draft_sequence_ps * work.decoding +
+                  draft_kv_token_ps * work.decode_context + per_adapter_ps * work.adapters +
+                  per_sequence_ps * (decoded + work.prefilling()) + per_decode_ps * decoded +
                   per_kv_token_ps * (work.decode_context + work.prefill_context) +
                   per_window_token_ps * (near + within_window(work.prefill_context, work.prefilling())) +
                   per_prefill_token_ps * work.prefill_tokens +

@@ -29,6 +29,7 @@ struct StepWork {
   int64_t decoding = 0;               // sequences that get one token
   int64_t decode_context = 0;         // Σ k: their tokens so far
   int64_t shortest = 0, longest = 0;  // min k, max k
+  int64_t adapters = 0;               // LoRA adapters in use
   std::span<const PrefillChunk> chunks;
   int64_t prefill_tokens = 0;   // Σ p: of the chunks
   int64_t prefill_context = 0;  // Σ c
@@ -95,9 +96,14 @@ struct LlmCost {
   int64_t per_window_token_ps = 0;
   int64_t per_prefill_token_ps = 0;
   double per_attention_ps = 0;
-  int64_t window = 0;           // tokens; 0: none
-  int64_t kv_blocks = 0;        // that fit beside the weights
-  double host_bytes_per_s = 0;  // over PCIe, from the host's memory to all its GPUs; 0: not said
+  int64_t window = 0;  // tokens; 0: none
+  // Pipeline parallelism, speculative decoding (what drafting the tokens of one iteration takes), LoRA.
+  int32_t stages = 1, drafts = 0, expert_ranks = 1;
+  int64_t draft_step_ps = 0, draft_sequence_ps = 0, draft_kv_token_ps = 0;
+  int64_t per_adapter_ps = 0;                        // in use, per iteration
+  int64_t adapter_load_ps = 0, adapter_read_ps = 0;  // from the host to the GPUs; from disk to the host
+  int64_t kv_blocks = 0;                             // that fit beside the weights
+  double host_bytes_per_s = 0;                       // over PCIe, from the host's memory to all its GPUs; 0: not said
   LinearLaw linear;
   std::shared_ptr<const OperatorTables> tables;
 
@@ -109,10 +115,10 @@ struct LlmCost {
   int64_t max_sequences = 0, max_context = 0;  // of the measurements; 0: not known
 
   StepLine line(const StepWork& work) const;
-  // Of the experts, the share that an iteration reads.
-  double experts_read(const StepWork& work) const {
-    return experts.share_read(static_cast<double>(work.decoding + work.prefill_tokens));
-  }
+  // Of the experts, the share that an iteration reads. With expert parallelism everybody waits for the rank that reads
+  // most: of n ranks with E/n experts each, of which a share q is read, at most about q·(1 + sqrt(2·ln n·(1 -
+  // q)/(q·E/n))) (n normal variables with the variance of the binomial one).
+  double experts_read(const StepWork& work) const;
   // Of so many tokens of context of so many sequences, those within the window.
   int64_t within_window(int64_t context, int64_t sequences) const { return std::min(context, sequences * window); }
   // Is there more to it than its coefficients were fitted on?

@@ -26,8 +26,9 @@ struct Arrival {
   uint32_t source = 0;
   uint64_t ordinal = 0;
   int32_t prompt_tokens = 0, output_tokens = 1;
-  uint32_t user = 0;  // closed loop, sessions
-  uint16_t task = 0;  // kind of request
+  uint32_t user = 0;     // closed loop, sessions
+  uint16_t task = 0;     // kind of request
+  uint32_t adapter = 0;  // LoRA adapter that it asks for, from 1; 0: none
   PromptIdentity identity;
 };
 

@@ -185,15 +185,15 @@ Arrival Traffic::next_request(uint32_t source) {
   if (m.session.on) return request_of_user(source, open_session(source));
   Arrival arrival{source, s.ordinal++};
   draw_sizes(m, arrival);
-  if (m.pattern != SourceModel::Pattern::Trace) {
-    add_prefix(m, arrival.ordinal, arrival);
-    return arrival;
-  }
-  const TraceColumns& trace = *m.trace;
-  if (!trace.first_id.empty()) {
+  const bool replayed = m.pattern == SourceModel::Pattern::Trace;
+  if (replayed && !m.trace->first_id.empty()) {
+    const TraceColumns& trace = *m.trace;
     const uint32_t *first = &trace.first_id[s.row - 1], *id = trace.ids.data() + first[0];
     arrival.identity = {id, first[1] - first[0], trace.id_tokens, id_space(m)};
   }
+  draw_identity(m, arrival.ordinal, arrival);
+  if (!replayed) return arrival;
+  const TraceColumns& trace = *m.trace;
   if (!trace.prompt_tokens.empty()) arrival.prompt_tokens = std::max(0, trace.prompt_tokens[s.row - 1]);
   if (!trace.output_tokens.empty()) arrival.output_tokens = std::max(1, trace.output_tokens[s.row - 1]);
   --s.copies;
@@ -213,7 +213,7 @@ Arrival Traffic::request_of_user(uint32_t source, uint32_t user) {
   if (over) arrival.ordinal = u.sent++ * static_cast<uint64_t>(m.users) + user;
   if (!m.session.on) {
     draw_sizes(m, arrival);
-    add_prefix(m, arrival.ordinal, arrival);
+    draw_identity(m, arrival.ordinal, arrival);
     return arrival;
   }
   if (over) u.session = new_session(m, arrival.ordinal);
@@ -251,7 +251,7 @@ int64_t Traffic::draw_turn(const SourceModel& source, const SessionState& sessio
   draw_sizes(source, arrival);
   const int64_t more = int64_t{arrival.prompt_tokens} + arrival.output_tokens;
   arrival.prompt_tokens = sum(arrival.prompt_tokens, session.history);
-  add_prefix(source, first, arrival);
+  draw_identity(source, first, arrival);
   arrival.identity.own = hash_combine(source.entity, first);
   return more;
 }
@@ -264,17 +264,25 @@ bool Traffic::goes_on(const SourceModel& source, const SessionState& session) co
   return int64_t{next.prompt_tokens} + next.output_tokens <= source.session.max_tokens;
 }
 
-// What its group has in front of the prompt. `ordinal`: of the request, or of its session's first.
-void Traffic::add_prefix(const SourceModel& source, uint64_t ordinal, Arrival& arrival) const {
+// Its adapter, and what its group has in front of the prompt, whose KV differs from adapter to adapter. `ordinal`: of
+// the request, or of its session's first.
+void Traffic::draw_identity(const SourceModel& source, uint64_t ordinal, Arrival& arrival) const {
+  auto draw = [&](int64_t count, double exponent, Purpose purpose) {
+    Stream stream = stream_of(model, source, ordinal, purpose);
+    return draw_zipf(stream, count, exponent);
+  };
+  if (source.adapters.count > 0)
+    arrival.adapter = static_cast<uint32_t>(draw(source.adapters.count, source.adapters.zipf, Purpose::Adapter));
   const PrefixModel& prefix = source.prefix;
-  if (prefix.groups.empty()) return;
-  Stream stream = stream_of(model, source, ordinal, Purpose::Prefix);
-  const int64_t group = draw_zipf(stream, static_cast<int64_t>(prefix.groups.size()), prefix.zipf) - 1;
-  arrival.identity.id = &prefix.groups[static_cast<size_t>(group)];
-  arrival.identity.ids = 1;
-  arrival.identity.id_tokens = prefix.tokens;
-  arrival.identity.id_space = id_space(source);
-  arrival.prompt_tokens = sum(arrival.prompt_tokens, prefix.tokens);
+  if (!prefix.groups.empty()) {
+    const int64_t group = draw(static_cast<int64_t>(prefix.groups.size()), prefix.zipf, Purpose::Prefix) - 1;
+    arrival.identity.id = &prefix.groups[static_cast<size_t>(group)];
+    arrival.identity.ids = 1;
+    arrival.identity.id_tokens = prefix.tokens;
+    arrival.identity.id_space = id_space(source);
+    arrival.prompt_tokens = sum(arrival.prompt_tokens, prefix.tokens);
+  }
+  if (arrival.adapter > 0) arrival.identity.id_space = hash_combine(arrival.identity.id_space, arrival.adapter);
 }
 
 void Traffic::draw_sizes(const SourceModel& source, Arrival& arrival) const {

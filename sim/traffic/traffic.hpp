@@ -42,6 +42,12 @@ struct PrefixModel {
   double zipf = 0;  // the k-th group is taken with a probability as k^-zipf; 0: all alike
 };
 
+// LoRA adapters of which every request, or all of a session, asks for one.
+struct AdapterModel {
+  int32_t count = 0;
+  double zipf = 0;  // as of groups
+};
+
 struct SessionModel {
   static constexpr uint64_t kMostTurns = 1024;
   bool on = false;
@@ -65,6 +71,7 @@ struct SourceModel {
   std::vector<double> task_weights;  // cumulative, by kind of request; empty: there is one kind
   Distribution think, prompt, output;
   PrefixModel prefix;
+  AdapterModel adapters;
   SessionModel session;
 };
 
@@ -136,7 +143,7 @@ class Traffic {
   Arrival next_request(uint32_t source);
   Arrival request_of_user(uint32_t source, uint32_t user);
   void draw_sizes(const SourceModel& source, Arrival& arrival) const;
-  void add_prefix(const SourceModel& source, uint64_t ordinal, Arrival& arrival) const;
+  void draw_identity(const SourceModel& source, uint64_t ordinal, Arrival& arrival) const;
   uint32_t open_session(uint32_t source);
   SessionState new_session(const SourceModel& source, uint64_t ordinal) const;
   int64_t draw_turn(const SourceModel& source, const SessionState& session, Arrival& arrival) const;

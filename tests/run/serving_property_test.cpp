@@ -52,13 +52,14 @@ class Dice {
 
 struct Document {
   std::string head, policies;
-  std::vector<std::string> models, routers, traffic, faults, actions, manifests;
+  std::vector<std::string> models, routers, prefill_routers, traffic, faults, actions, manifests;
 
   std::vector<std::vector<std::string>*> lists() { return {&actions, &faults, &traffic, &manifests}; }
   std::string text() const {
     std::string out = document(head);
-    if (!policies.empty() || !routers.empty()) out += "  policies:\n" + policies;
+    if (!policies.empty() || !routers.empty() || !prefill_routers.empty()) out += "  policies:\n" + policies;
     if (!routers.empty()) out += fmt::format("    router: {{{}}}\n", fmt::join(routers, ", "));
+    if (!prefill_routers.empty()) out += fmt::format("    prefillRouter: {{{}}}\n", fmt::join(prefill_routers, ", "));
     auto section = [&](const char* name, const std::vector<std::string>& lines) {
       if (!lines.empty()) out += fmt::format("  {}:\n", name);
       for (const std::string& line : lines) out += "    " + line + "\n";
@@ -178,18 +179,18 @@ class Author {
 
   // Each pod has so many devices, or so many tenths of a GPU where GPUs are shared so.
   void deployment(const std::string& app, const Pool& pool, int32_t devices, int32_t tenths, int32_t replicas,
-                  const std::string& priority) {
+                  const std::string& priority, const std::string& service = "") {
     bool shares = has_shares(pool);
     std::string limits = shares ? "" : fmt::format("limits: {{{}: {}}}, ", pool.resource, devices);
     std::string annotations = shares ? fmt::format(", annotations: {{{}: \"{}\"}}", pool.resource, 100 * tenths) : "";
     out_.manifests.push_back(fmt::format(
         "{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: {0}}}, spec: {{replicas: {1}, selector: "
         "{{matchLabels: {{app: {0}}}}}, strategy: {{rollingUpdate: {{maxSurge: {2}, maxUnavailable: {3}}}}}, template: "
-        "{{metadata: {{labels: {{app: {0}}}{4}}}, spec: {{{5}{6}nodeSelector: {{pool: {7}}}, "
+        "{{metadata: {{labels: {{app: {0}, service: {10}}}{4}}}, spec: {{{5}{6}nodeSelector: {{pool: {7}}}, "
         "terminationGracePeriodSeconds: {8}, containers: [{{name: m, image: i:1, resources: {{{9}requests: {{cpu: "
         "1}}}}}}]}}}}}}}}",
         app, replicas, dice_.number(0, 1), dice_.number(1, 2), annotations, shares ? "schedulerName: shares, " : "",
-        priority, pool.name, dice_.number(0, 30), limits));
+        priority, pool.name, dice_.number(0, 30), limits, service.empty() ? app : service));
     if (dice_.one_in(4))
       out_.manifests.push_back(
           fmt::format("{{apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {{name: {0}}}, spec: {{selector: "
@@ -207,7 +208,7 @@ class Author {
     int32_t tensor_parallel = llm && &pool == &kPools.front() ? dice_.number(1, 2) : 1, tenths = dice_.number(1, 10);
     deployment(app, pool, tensor_parallel, tenths, dice_.number(1, pool.devices), "");
     out_.manifests.push_back(fmt::format(
-        "{{apiVersion: v1, kind: Service, metadata: {{name: {0}}}, spec: {{selector: {{app: {0}}}}}}}", app));
+        "{{apiVersion: v1, kind: Service, metadata: {{name: {0}}}, spec: {{selector: {{service: {0}}}}}}}", app));
     if (dice_.one_in(2))
       out_.routers.push_back(fmt::format("{}: {{name: {}}}", app,
                                          dice_.pick({"least-requests", "prefix-aware", "kv-usage-aware",
@@ -217,12 +218,28 @@ class Author {
     bool ahead = dice_.one_in(3);  // batches formed before an instance is free, which no queue policy may reorder
     int32_t levels = ahead ? 1 : dice_.number(1, 3);
     double gib = pool.gib * tensor_parallel * (has_shares(pool) ? 0.1 * tenths : 1);
-    out_.models.push_back(llm ? llm_model(app, start, gib, tensor_parallel) : batch_model(app, start, levels, ahead));
-    for (int32_t i = dice_.number(1, 2); i > 0; --i) source(app, llm, levels);
+    const bool apart = llm && dice_.one_in(3);
+    out_.models.push_back(llm ? llm_model(app, start, gib, tensor_parallel, apart)
+                              : batch_model(app, start, levels, ahead));
+    if (apart) prefill(app, out_.models.back());
+    for (int32_t i = dice_.number(1, 2); i > 0; --i) source(app, llm, levels, apart);
+  }
+
+  // Replicas on whole GPUs that compute prompts for those of the service.
+  void prefill(const std::string& service, const std::string& decode) {
+    std::string app = service + "-p";
+    deployment(app, kPools.front(), 1, 0, dice_.number(0, 2), "", service);
+    const std::string model = decode.find("llama-3.2-1b") != decode.npos ? "llama-3.2-1b" : "llama-3.1-8b";
+    out_.models.push_back(
+        fmt::format("{0}: {{selector: {{app: {0}}}, model: {1}, gpu: h100-80gb, role: prefill, kvMemoryUtilization: "
+                    "{2}, maxNumSeqs: {3}, startup: {{container: {4}}}}}",
+                    app, model, model == "llama-3.2-1b" ? "0.08" : "0.23", dice_.number(2, 64), seconds(100, 5000)));
+    if (dice_.one_in(2)) out_.prefill_routers.push_back(fmt::format("{}: {{name: prefix-aware}}", service));
   }
 
   // Little room for KV beside the weights: requests push each other out. Some fit nowhere.
-  std::string llm_model(const std::string& app, const std::string& start, double gib, int32_t tensor_parallel) {
+  std::string llm_model(const std::string& app, const std::string& start, double gib, int32_t tensor_parallel,
+                        bool decodes) {
     auto needed = [&](const Llm& llm) {
       return (llm.weights / kGiB + (tensor_parallel > 1 ? kRankGib * tensor_parallel : kEngineGib)) / gib;
     };
@@ -233,12 +250,22 @@ class Author {
         "{:.3f}, maxQueueSize: {}, {}",
         app, llm.name, tensor_parallel, dice_.number(2, 64), utilization, dice_.one_in(2) ? dice_.number(1, 40) : 0,
         start);
+    if (decodes)
+      common += fmt::format(", role: {}, maxLocalPrefillLength: {}", dice_.pick({"decode", "both"}),
+                            dice_.one_in(2) ? 0 : dice_.number(1, 600));
+    if (dice_.one_in(3)) common += ", schedulingPolicy: priority";
+    const bool drafts = dice_.one_in(4), adapters = dice_.one_in(4);
+    if (drafts)
+      common += fmt::format(", speculative: {{tokens: {}, acceptance: 0.{}}}", dice_.number(1, 6), dice_.number(0, 9));
+    if (adapters)
+      common +=
+          fmt::format(", lora: {{maxLoras: {}, maxCpuLoras: {}, rank: 8}}", dice_.number(1, 3), dice_.number(0, 5));
     if (dice_.one_in(4))
       common += ", prefixCaching: false";
     else if (dice_.one_in(3))
       return fmt::format("{}: {{{}, kvOffload: [{{tier: dram, size: {}MiB}}, {{tier: nvme4, size: {}GiB}}]}}", app,
                          common, dice_.number(1, 2000), dice_.number(1, 8));
-    if (dice_.one_in(2)) return fmt::format("{}: {{{}}}", app, common);
+    if (decodes || drafts || adapters || dice_.one_in(2)) return fmt::format("{}: {{{}}}", app, common);
     if (dice_.one_in(3)) return fmt::format("{}: {{{}, detail: linear}}", app, common);
     return fmt::format("{0}: {{{1}, detail: linear, latency: {{base: {2}, perItem: {3}, prefillBase: {3}}}}}", app,
                        common, seconds(5, 20), seconds(0, 2));
@@ -265,7 +292,7 @@ class Author {
                        common, model, model);
   }
 
-  void source(const std::string& app, bool llm, int32_t levels) {
+  void source(const std::string& app, bool llm, int32_t levels, bool apart) {
     std::string name = fmt::format("t{}", out_.traffic.size());
     int32_t rate = llm ? dice_.number(1, 4) : dice_.number(1, 15);
     std::string pattern = dice_.one_in(3) ? fmt::format("{{users: {{count: {}, think: {}}}}}", dice_.number(1, 20),
@@ -277,7 +304,11 @@ class Author {
                                        dice_.number(1, 8), dice_.number(0, 9));
       line += fmt::format(
           ", request: {{prompt: {{lognormal: {{median: 500, sigma: 0.9}}}}, output: {{geometric: {{mean: 150}}}}{}}}",
-          dice_.one_in(2) ? prefix : "");
+          (dice_.one_in(2) ? prefix : "") +
+              (dice_.one_in(2) ? fmt::format(", adapters: {{count: {}, zipf: 0.5}}", dice_.number(1, 6)) : ""));
+      if (dice_.one_in(2))
+        line += fmt::format(", tasks: {{a: {{priority: {}}}, b: {{priority: {}}}}}", dice_.number(0, 3),
+                            dice_.number(0, 3));
       if (dice_.one_in(3))
         line += fmt::format(", session: {{turns: {{geometric: {{mean: {}}}}}, think: {}, maxTokens: {}}}",
                             dice_.number(1, 5), random_seconds(100, 9000), dice_.number(0, 4000));
@@ -286,10 +317,13 @@ class Author {
                           dice_.number(0, levels), dice_.one_in(2) ? seconds(5, 2000) : "0s");
     if (!dice_.one_in(4)) line += fmt::format(", timeout: {}", seconds(200, 20'000));
     if (dice_.one_in(2)) line += fmt::format(", retries: {}, retryBackoff: {}", dice_.number(1, 4), seconds(0, 3000));
-    if (dice_.one_in(3)) line += fmt::format(", hedge: {}", seconds(5, 2000));
+    if (!apart && dice_.one_in(3)) line += fmt::format(", hedge: {}", seconds(5, 2000));
     if (dice_.one_in(3))
-      line += fmt::format(", admission: {{rate: {}/s, burst: {}, maxOutstanding: {}}}", dice_.number(5, 80),
-                          dice_.number(1, 20), dice_.one_in(2) ? dice_.number(1, 30) : 0);
+      line += fmt::format(", admission: {{rate: {}/s, burst: {}, maxOutstanding: {}{}}}", dice_.number(5, 80),
+                          dice_.number(1, 20), dice_.one_in(2) ? dice_.number(1, 30) : 0,
+                          llm && dice_.one_in(2) ? fmt::format(", ttft: {}, shed: {{queueDepth: {}}}",
+                                                               seconds(50, 5000), dice_.number(1, 9))
+                                                 : "");
     if (dice_.one_in(3))
       line += fmt::format(", network: {{out: {}, back: {}}}", random_seconds(1, 50), random_seconds(1, 50));
     if (dice_.one_in(4)) line += fmt::format(", connections: {}", dice_.number(1, 20));
@@ -355,7 +389,8 @@ class Author {
 
 struct Tally {
   uint64_t worlds = 0, events = 0, requests = 0, retried = 0, preempted = 0, evicted = 0, reconfigured = 0, refused = 0;
-  std::array<uint64_t, 4> ends{};  // by Outcome
+  std::array<uint64_t, 4> ends{};                             // by Outcome
+  uint64_t pulled = 0, lost = 0, accepted = 0, adapters = 0;  // KV of prompts; drafts; loads
   // By LLM engines that are there at the end, on what they run.
   std::map<std::string, uint64_t> answered{{"whole", 0}, {"MIG", 0}, {"time-sliced", 0}, {"MPS", 0}, {"gpu-milli", 0}};
 };
@@ -414,6 +449,12 @@ class Onlooker {
     tally.retried += s.requests.retried;
     for (const auto& [source, ends] : leavers_.ends)
       for (size_t e = 0; e < ends.size(); ++e) tally.ends[e] += ends[e];
+    tally.pulled += serving().kv_transfers.count;
+    tally.lost += serving().kv_transfers.lost;
+    for (const ReplicaState& replica : serving().replicas) {
+      tally.accepted += replica.engine.accepted_tokens;
+      tally.adapters += replica.engine.adapter_loads;
+    }
     tally.preempted += s.pods.preempted;
     tally.evicted += s.pods.evicted;
     for (const Reconfiguration& r : world_.state().kube.statistics.reconfigurations) {
@@ -579,7 +620,10 @@ class Onlooker {
     if (held < 0 || held > cost.kv_blocks) complain("replica {} holds {} KV blocks of {}", r, held, cost.kv_blocks);
     if (replica.engine.prefix_hits > replica.engine.prefix_queries)
       complain("replica {} found {} tokens of {}", r, replica.engine.prefix_hits, replica.engine.prefix_queries);
-    bool empty = replica.engine.running.empty() && !replica.engine.stepping && replica.timer_at == Time::max();
+    bool empty = replica.engine.running.empty() && !replica.engine.stepping && replica.timer_at == Time::max() &&
+                 replica.engine.loading.empty() && replica.kept.empty();
+    if (replica.kept.size != static_cast<uint32_t>(replica.engine.kept))
+      complain("replica {} keeps the KV of {} requests, its engine of {}", r, replica.kept.size, replica.engine.kept);
     if (empty && !replica.lost && held != 0) complain("replica {} is empty and holds {} KV blocks", r, held);
     auto llm = std::find_if(kLlms.begin(), kLlms.end(), [&](const Llm& l) { return engine.llm.name == l.name; });
     double bytes = llm->weights + kReservedGib * kGiB + engine.activation_bytes() +
@@ -741,15 +785,19 @@ TEST_CASE("serving on shared GPUs keeps its promises whatever happens", "[proper
   }
   std::string counts = fmt::format(
       "{} worlds, {} events, {} requests ({} retried; {}), {} preempted, {} evicted, {} reconfigured, {} not; "
-      "answered by LLMs: {}",
+      "KV of {} prompts pulled and of {} lost, {} drafts accepted, {} adapters loaded; answered by LLMs: {}",
       tally.worlds, tally.events, tally.requests, tally.retried, fmt::join(tally.ends, "/"), tally.preempted,
-      tally.evicted, tally.reconfigured, tally.refused, fmt::join(tally.answered, ", "));
+      tally.evicted, tally.reconfigured, tally.refused, tally.pulled, tally.lost, tally.accepted, tally.adapters,
+      fmt::join(tally.answered, ", "));
   INFO(counts);
   if (std::getenv("KISIM_PROPERTY_STEPS")) WARN(counts);
   if (tally.worlds < 8) return;
   // A property that nothing puts to the test always holds.
   for (uint64_t ends : tally.ends) CHECK(ends > 0);
   CHECK(tally.retried > 0);
+  CHECK(tally.pulled > 0);
+  CHECK(tally.accepted > 0);
+  CHECK(tally.adapters > 0);
   CHECK(tally.evicted > 0);
   CHECK(tally.reconfigured > 0);
   for (const auto& [kind, requests] : tally.answered) {

@@ -87,6 +87,9 @@ struct Bench {
           slab[id].output_tokens = sent[i].output;
           slab[id].scheduled = slab[id].first_token = Time::max();
           slab[id].identity = sent[i].identity;
+          slab[id].entity = i;
+          slab[id].priority = i % 3;  // means something by priority only, as adapters where there are any
+          slab[id].adapter = i % 7;
           index[id] = i;
           engine.enqueue(id, outer);
         } else {
@@ -153,10 +156,10 @@ TEST_CASE("jumps end at the same nanosecond as single iterations") {
                     Case{"few sequences", 30000, 8, 8192, 10, 0.1}, Case{"short of memory", 400, 256, 2048, 20, 0.3},
                     Case{"small budget", 3000, 64, 128, 10, 0.2});
   const std::string how = GENERATE("", "asynchronous scheduling", "prompts first", "no prefix caching", "offload",
-                                   "prompts first, offload");
+                                   "prompts first, offload", "priority", "priority, asynchronous", "adapters");
   INFO(c.name << ", " << how);
   const bool offload = how.ends_with("offload");
-  const bool async = how == "asynchronous scheduling";
+  const bool async = how.find("asynchronous") != how.npos;
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     auto sent = random_load(seed, 400, c.rate, c.aborts);
     LlmEngineModel model{LlmEngineModel::Detail::Iteration, c.seqs, c.tokens, 16, true};
@@ -165,9 +168,13 @@ TEST_CASE("jumps end at the same nanosecond as single iterations") {
     model.llm.layers = 32, model.llm.kv_heads = 8, model.llm.head_dim = 128;  // 2 MiB per block
     if (offload) model.kv_offload = {{"dram", 1ll << 30, 2e9, 1_us}, {"nvme4", 8ll << 30, 1e9, 80_us}};
     model.profile.prefill_first = how.starts_with("prompts first");
-    Bench jumping(model, cost_of(c.blocks));
+    model.by_priority = how.starts_with("priority");
+    if (how == "adapters") model.lora = {2, 4, 16};
+    LlmCost cost = cost_of(c.blocks);
+    cost.per_adapter_ps = 1'000'003, cost.adapter_load_ps = 7'000'000'013, cost.adapter_read_ps = 90'000'000'001;
+    Bench jumping(model, cost);
     model.jump = false;
-    Bench stepping(model, cost_of(c.blocks));
+    Bench stepping(model, cost);
     auto a = jumping.run(sent), b = stepping.run(sent);
     CHECK(a == b);
     CHECK(jumping.state.generated_tokens == stepping.state.generated_tokens);
@@ -183,6 +190,8 @@ TEST_CASE("jumps end at the same nanosecond as single iterations") {
     CHECK(jumping.state.kv.free_blocks() == c.blocks);
     CHECK((jumping.state.prefix_hits > 0) == model.prefix_caching);
     if (c.blocks == 400 || !offload) CHECK((jumping.state.tier_hits > 0) == offload);
+    CHECK((jumping.state.adapter_loads > 4) == (how == "adapters"));
+    CHECK(jumping.state.adapter_loads == stepping.state.adapter_loads);
     CHECK(jumping.state.prefix_hits == stepping.state.prefix_hits);
     CHECK(jumping.state.prefix_hits <= jumping.state.prefix_queries);
     CHECK(jumping.state.kv.cached_blocks() == stepping.state.kv.cached_blocks());
@@ -190,6 +199,143 @@ TEST_CASE("jumps end at the same nanosecond as single iterations") {
     CHECK(jumping.state.decoding == 0);
     CHECK(std::all_of(jumping.state.phase.begin(), jumping.state.phase.end(), [](int32_t n) { return n == 0; }));
   }
+}
+
+TEST_CASE("by priority the more important go first, and others make room for them") {
+  LlmEngineModel model;
+  model.by_priority = true;
+  model.max_num_seqs = 1;
+  // Request i has the priority i mod 3: the third and the second to come after the first wait for it, then go by it.
+  Bench one({model}, cost_of(1000));
+  auto results = one.run({{Time{0}, 100, 50}, {Time{1}, 100, 50}, {Time{2}, 100, 50}, {Time{3}, 100, 50}});
+  CHECK(results[3].scheduled == results[0].finished);
+  CHECK(results[1].scheduled == results[3].finished);
+  CHECK(results[2].scheduled == results[1].finished);
+
+  // Eight blocks: the answers need ten. Request 0, the most important, came first, and is not the one that goes.
+  model.max_num_seqs = 8;
+  Bench full({model}, cost_of(8));
+  results = full.run({{Time{0}, 40, 40}, {Time{1}, 40, 40}});
+  CHECK(full.state.preemptions == 1);
+  CHECK(results[0].finished < results[1].finished);
+  std::swap(model.by_priority, model.prefix_caching);  // fcfs: the latest goes
+  Bench reversed({model}, cost_of(8));
+  CHECK(reversed.run({{Time{0}, 40, 40}, {Time{1}, 40, 40}})[0].finished < results[1].finished);
+}
+
+TEST_CASE("drafts that are accepted come on top of an iteration's token") {
+  LlmEngineModel model;
+  model.speculation.tokens = 3;
+  model.speculation.accepted = {0.7, 0.5, 0.2};
+  model.speculation.seed = 1;
+  LlmCost cost = cost_of(30000);
+  cost.drafts = 3;
+  Bench bench(model, cost);
+  auto results = bench.run(random_load(1, 400, 10, 0.1));
+  uint64_t sent_tokens = 0;
+  for (const Result& r : results) sent_tokens += r.generated;
+  CHECK(sent_tokens == bench.state.generated_tokens);
+  // 1.4 on average, less what the ends of answers cut off.
+  const double mean = static_cast<double>(bench.state.accepted_tokens) / static_cast<double>(bench.state.drafts);
+  CHECK(mean > 1.37);
+  CHECK(mean < 1.41);
+  bench.engine.check();
+  CHECK(bench.state.kv.free_blocks() == 30000);
+  CHECK(bench.state.context == 0);
+  CHECK(std::all_of(bench.state.phase.begin(), bench.state.phase.end(), [](int32_t n) { return n == 0; }));
+
+  // Short of memory, and everybody gets there with all tokens.
+  Bench full(model, [&] {
+    LlmCost c = cost;
+    c.kv_blocks = 400;
+    return c;
+  }());
+  auto load = random_load(2, 300, 20, 0);
+  results = full.run(load);
+  CHECK(full.state.preemptions > 0);
+  for (size_t i = 0; i < load.size(); ++i) CHECK(results[i].generated == load[i].output);
+  CHECK(full.state.kv.free_blocks() == 400);
+}
+
+TEST_CASE("an iteration of all accepted drafts gives one more token than were drafted") {
+  LlmEngineModel model;
+  model.speculation.tokens = 3;
+  model.speculation.accepted = {1, 1, 1};
+  LlmCost cost = cost_of(1000);
+  cost.drafts = 3;
+  Bench bench(model, cost);
+  auto results = bench.run({{Time{0}, 100, 9}});
+  CHECK(bench.state.steps == 3);  // the prompt, and twice four tokens
+  // Each sequence takes four times the work of a token, and reads its context once.
+  const int64_t first = cost.step_ps + 4 * cost.per_sequence_ps + 100 * cost.per_kv_token_ps;
+  const int64_t second = first + 4 * cost.per_kv_token_ps;
+  const int64_t prefill = cost.step_ps + cost.per_sequence_ps + 100 * cost.per_prefill_token_ps +
+                          static_cast<int64_t>(std::nearbyint(cost.per_attention_ps * 5000));
+  CHECK(results[0].finished.ns == (prefill + first + second) / 1000);
+  CHECK(results[0].generated == 9);
+}
+
+TEST_CASE("who asks for one adapter too many waits, those behind may pass, and loads take their time") {
+  LlmEngineModel model;
+  model.lora = {1, 1, 16};
+  LlmCost cost = cost_of(1000);
+  cost.adapter_load_ps = 10'000'000'000, cost.adapter_read_ps = 500'000'000'000;
+  Bench bench(model, cost);
+  // Request i asks for adapter i mod 7: none, 1, 2, …, 6, none, 1.
+  std::vector<Sent> sent(9, {Time{0}, 100, 50});
+  for (size_t i = 0; i < sent.size(); ++i) sent[i].at = Time{static_cast<int64_t>(i)};
+  auto results = bench.run(sent);
+  CHECK(results[0].scheduled == Time{0});
+  CHECK(results[8].scheduled == results[1].scheduled);
+  CHECK(results[7].scheduled == results[1].scheduled);
+  CHECK(results[2].scheduled >= results[1].finished);
+  CHECK(bench.state.adapter_loads == 6);
+  CHECK(results[1].first_token - results[1].scheduled > 510_ms);
+  CHECK(results[2].first_token - results[2].scheduled > 510_ms);
+}
+
+TEST_CASE("a prefill replica keeps what it has computed, and a decode replica computes the last token alone") {
+  LlmEngineModel model;
+  model.role = LlmEngineModel::Role::Prefill;
+  Bench first(model, cost_of(100));
+  RequestId id = first.slab.take();
+  Request& request = first.slab[id];
+  request.prompt_tokens = 100;
+  request.output_tokens = 20;
+  request.scheduled = request.first_token = Time::max();
+  request.identity.own = 7;
+  first.engine.enqueue(id, Time{0});
+  first.engine.on_timer(first.engine.timer());
+  REQUIRE(first.state.finished == std::vector{id});
+  CHECK(request.first_token == Time::max());
+  CHECK(request.kept_blocks == 7);
+  CHECK(first.state.kv.free_blocks() == 93);
+  CHECK_FALSE(first.engine.busy());
+
+  model.role = LlmEngineModel::Role::Decode;
+  LlmCost cost = cost_of(100);
+  LlmEngineState state;
+  LlmEngine second(model, cost, state, first.slab);
+  second.start();
+  request.kept_by = ReplicaId(0);
+  second.enqueue(id, Time{1000});
+  CHECK(state.to_pull == std::vector{id});
+  CHECK(request.place == Request::Place::Loading);
+  CHECK(second.timer() == Time::max());
+  CHECK(state.kv.free_blocks() == 93);
+  request.kept_by = {};
+  second.pulled(id, Time{5000});
+  first.engine.release_kept(request, Time{5000});
+  first.engine.check();
+  CHECK(first.state.kv.free_blocks() == 100);
+  const int64_t last_token = cost.step_ps + cost.per_sequence_ps + cost.per_prefill_token_ps +
+                             99 * cost.per_kv_token_ps +
+                             static_cast<int64_t>(std::nearbyint(cost.per_attention_ps * 99.5));
+  CHECK(second.timer().ns == 5000 + last_token / 1000);
+  while (second.timer() != Time::max()) second.on_timer(second.timer());
+  CHECK(request.generated == 20);
+  second.check();
+  CHECK(state.kv.free_blocks() == 100);
 }
 
 TEST_CASE("what a prompt has in the cache is not computed again, only read") {
