@@ -373,6 +373,7 @@ class Compiler {
         auto why = does_not_fit(m, model_->cluster, on);
         if (!why) why = overcommits(m, model_->cluster, on);
         if (!why) why = not_by_tables(m, on);
+        if (!why) why = beyond_measured(m, on);
         if (why && told.insert(*why).second)
           warn(spec.mark, "spec.models." + spec.name,
                fmt::format("{} (pods of {} on node {})", *why, workload.full_name(), node.object.meta.name));
@@ -388,6 +389,16 @@ class Compiler {
     if (gpu == m.engine.tables->gpu && whole) return std::nullopt;
     return fmt::format("takes the times of the iteration level on {}{}: its operator profile is of {}",
                        whole ? "" : "a part of ", gpu, m.engine.tables->gpu);
+  }
+
+  // Whether it is split over more GPUs than the engine was measured with.
+  std::optional<std::string> beyond_measured(const ServingModelModel& m, const Accelerator& on) const {
+    if (!m.llm || !on.gpu_model.valid()) return std::nullopt;
+    const GpuModel& gpu = model_->cluster.gpu_models[on.gpu_model];
+    if (!llm_cost(m.engine, gpu, on).beyond_tensor_parallel) return std::nullopt;
+    const StepCoefficients& c = step_coefficients(m.engine.profile, gpu);
+    return fmt::format("has tensorParallel {}; {} was measured with at most {} GPUs on {}", m.engine.tensor_parallel,
+                       m.engine.profile.name, c.max_tensor_parallel, c.gpu);
   }
 
   // How many of such devices a pod asks for.

@@ -114,14 +114,15 @@ void add_drafts(const LlmEngineModel& model, const GpuModel& gpu, const StepCoef
   const LlmModel& draft = *model.speculation.draft;
   const StepTerms t = step_terms(draft, gpu, model.tensor_parallel, model.data_parallel);
   const double bandwidth = accelerator.bandwidth_share, compute = accelerator.compute_share;
+  const double factor = model.profile.step_factor;
   const double pass =
       c.layer_us * 1e-6 * t.layers + c.weight_factor * t.weights / bandwidth + c.all_reduce_factor * t.all_reduce;
   const double sequence = c.sampling_us * 1e-6 * t.vocabulary / model.data_parallel +
                           c.compute_factor * t.token / compute + c.all_reduce_factor * t.all_reduce_token +
                           model.profile.expert_factor * t.experts * draft.experts.share_read(1) / bandwidth;
-  cost.draft_step_ps = ps(cost.drafts * pass);
-  cost.draft_sequence_ps = ps(cost.drafts * sequence);
-  cost.draft_kv_token_ps = ps(cost.drafts * c.kv_factor * (t.kv_token + t.window_token) / bandwidth);
+  cost.draft_step_ps = ps(cost.drafts * factor * pass);
+  cost.draft_sequence_ps = ps(cost.drafts * factor * sequence);
+  cost.draft_kv_token_ps = ps(cost.drafts * factor * c.kv_factor * (t.kv_token + t.window_token) / bandwidth);
   // Prompts pass the draft model, too.
   cost.per_prefill_token_ps += ps(t.token / (compute * model.profile.prefill_mfu));
 }
@@ -162,7 +163,7 @@ LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Acceler
   const double expert_token = 2 * llm.active_expert_parameters() /
                               (compute * ranks * prefill_flops(gpu, engine, llm.experts.bytes_per_parameter));
   const double decode =
-      factor * (c.compute_factor * dense_token / compute + expert_token + c.kv_factor * t.state / bandwidth + sent);
+      factor * (c.compute_factor * dense_token / compute + expert_token + c.kv_factor * t.state / bandwidth) + sent;
   const double kv_factor = factor * c.kv_factor;
   const double kv_token = kv_factor * t.kv_token / bandwidth, window_token = kv_factor * t.window_token / bandwidth;
   const double computed_token =

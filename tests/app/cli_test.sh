@@ -219,6 +219,21 @@ says err "bench.csv:1:1: seconds: no such column; found batch, ms"
 expect 3 calibrate startup bench.csv --time ms
 says err "found 3 points, allowed: 20 or more"
 
+scrapes=$scenarios/../tests/calibration/scrapes
+expect 0 calibrate scrapes "$scrapes"/[0-7].prom -f line.yaml
+says line.yaml "base: 8"
+says line.yaml "perItem: 0.09"
+says out "intervals left out: 3 unsteady"
+expect 3 calibrate scrapes "$scrapes"/[01].prom
+says err "found 1 intervals of a steady load in 2 scrapes"
+expect 2 calibrate latency bench.csv bench.csv --time ms
+says err "calibrate latency takes one file"
+mkdir -p run
+echo '{"model": "meta-llama/Llama-3.1-8B"}' >run/meta.json
+echo '{"input_toks": 9}' >run/requests.jsonl
+expect 3 calibrate requests run
+says err "run/requests.jsonl:1:1: queued_ts: found null, allowed: a number"
+
 cat >fitted.yaml <<'END'
 apiVersion: kisim.dev/v1
 kind: Scenario
