@@ -175,9 +175,9 @@ FluidPoint FluidLaw::llm_at(double throughput) const {
   p.running = std::min(n, slots_);
   constexpr double kNever = 6;  // deviations
   if (const double z = (slots_ - n) / deviation; z < kNever) {
-    const double beyond = more * throughput / (capacity_ - throughput);
+    const double beyond = throughput / (capacity_ - throughput);
     p.wait_share = 1 / (1 + deviation * normal_ratio(std::max(z, 0.0)) / beyond);
-    p.wait_exponential = scatter_ * more / (capacity_ - throughput);
+    p.wait_exponential = scatter_ / (capacity_ - throughput);
     p.waiting = throughput * p.wait_share * p.wait_exponential;
   }
   p.requests = throughput * overhead_ + p.running + p.waiting;

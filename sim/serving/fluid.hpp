@@ -11,8 +11,8 @@
 //   K                        (1 + 1/(1 − ρ)²) / 2: who comes stalls the others, too, so that n scatters more
 //   running n                θ (both stalls + E[S] + D·ITL), with the variance K n / (1 − θ D b / (1 − ρ))
 //   capacity C               θ at which n = N, the sequences that maxNumSeqs and the KV cache hold
-//   waiting for one of them  P = 1 / (1 + σ Φ(z)/φ(z) (C/θ − 1)/K), z = (N − n)/σ      after Halfin, Whitt 1981
-//                            then exponential with the mean K (1 + c²)/2 / (C − θ), c² that of D   Allen, Cunneen
+//   waiting for one of them  P = 1 / (1 + σ Φ(z)/φ(z) (C/θ − 1)), z = (N − n)/σ          after Halfin, Whitt 1981
+//                            exponential with the mean (1 + c²)/2 / (C − θ), c² that of D (Allen, Cunneen), not K
 //
 // Of a batch server: c instances that take what waits, at most B requests, each s(b) seconds. While all are busy m
 // requests come between two batches:
@@ -126,7 +126,7 @@ struct FluidReplica {
   double late = 0, delay = 0, spread = 0;
   double late_share = 0;                                          // of those who leave
   double tokens_in = 0, tokens_out = 0;                           // per second: prompts computed, answers sent
-  double shown = -1;  // throughput whose load its GPUs have been told
+  double shown = -1;                                              // throughput whose load its GPUs have been told
   double completed = 0, prompt_tokens = 0, generated_tokens = 0;  // as of `since`
 };
 
