@@ -8,8 +8,6 @@ namespace kisim {
 
 namespace {
 
-constexpr size_t kTypicalRequests = 64;
-
 class FlowCompiler {
  public:
   FlowCompiler(const Scenario& scenario, Model& model, std::vector<Diagnostic>& diagnostics)
@@ -88,7 +86,7 @@ class FlowCompiler {
     if (t.pattern == TrafficSpec::Pattern::Users || t.session.on) return;
     SourceModel& source = model_.traffic.sources[client];
     source.as_rate = true;
-    std::vector<RequestSize> typical = typical_requests(model_.traffic, source, kTypicalRequests);
+    std::vector<RequestSize> typical = typical_requests(model_.traffic, source);
     FluidServiceModel::Source out{
         client, ArrivalRate(source), std::move(typical), {}, t.tasks.empty() ? 1 : t.tasks[0].samples};
     out.mix = mix_of(out.typical);

@@ -135,9 +135,13 @@ void FluidLaw::set(const LlmEngineModel& model, const LlmCost& cost, const Fluid
     blocks_ = tokens / model.block_size + 0.5;  // half of the last one is empty
     slots_ = std::min<double>(model.max_num_seqs, static_cast<double>(cost.kv_blocks) / blocks_);
   }
-  // slots = C (S + D (a + b·slots) / (1 − C S)), the lesser root.
-  const double linear = prefill_ * (1 + slots_) + decoded_ * (base_ + per_sequence_ * slots_);
-  capacity_ = 2 * slots_ / (linear + std::sqrt(linear * linear - 4 * prefill_ * prefill_ * slots_));
+  // All of them taken, by those that decode at the ITL of so many.
+  double low = 0, high = 1 / std::max(prefill_, 1e-9);
+  for (int i = 0; i < 60; ++i) {
+    const double theta = (low + high) / 2, itl = (base_ + per_sequence_ * slots_) / (1 - theta * prefill_);
+    (theta * (prefill_ + stalls(theta) + decoded_ * itl) < slots_ ? low : high) = theta;
+  }
+  capacity_ = low;
 
   const StepTerms& ideal = cost.ideal;
   const double near = std::min<double>(LlmCost::kNominalContext, static_cast<double>(cost.window));
@@ -150,21 +154,29 @@ void FluidLaw::set(const LlmEngineModel& model, const LlmCost& cost, const Fluid
   peers_ = model.gpus() > 1;
 }
 
+// Before and after a prefill.
+double FluidLaw::stalls(double throughput) const {
+  const double share = throughput * prefill_, before = throughput * prefill_squared_ / (2 * (1 - share));
+  return before + (share + throughput * before) * prefill_ / (1 - share);
+}
+
 FluidPoint FluidLaw::llm_at(double throughput) const {
   FluidPoint p;
   const double free = 1 - throughput * prefill_;
   const double shared = throughput * decoded_ * per_sequence_ / free;
   const double most = (base_ + per_sequence_ * slots_) / free;
+  const double more = (1 + 1 / (free * free)) / 2;
   p.stall = throughput * prefill_squared_ / (2 * free);
-  p.itl = shared < 1 ? std::min(most, (base_ + per_sequence_) / (free * (1 - shared))) : most;
-  const double n = throughput * (p.stall + prefill_ + decoded_ * p.itl);
-  const double deviation = std::sqrt(n / std::max(1 - shared, 1e-3));
+  p.stall_after = stalls(throughput) - p.stall;
+  p.itl = shared < 1 ? std::min(most, (base_ + more * per_sequence_) / (free * (1 - shared))) : most;
+  const double n = throughput * (p.stall + prefill_ + p.stall_after + decoded_ * p.itl);
+  const double deviation = std::sqrt(more * n / std::max(1 - shared, 1e-3));
   p.itl_deviation = per_sequence_ * deviation / free;
   p.running = std::min(n, slots_);
   constexpr double kNever = 6;  // deviations
   if (const double z = (slots_ - n) / deviation; z < kNever) {
-    const double left = 1 - throughput / capacity_;
-    p.wait_share = 1 / (1 + left * deviation * normal_ratio(std::max(z, 0.0)));
+    const double beyond = throughput / (capacity_ - throughput);
+    p.wait_share = 1 / (1 + deviation * normal_ratio(std::max(z, 0.0)) / beyond);
     p.wait_exponential = scatter_ / (capacity_ - throughput);
     p.waiting = throughput * p.wait_share * p.wait_exponential;
   }

@@ -5,12 +5,14 @@
 // Steady state of an LLM engine under Poisson arrivals, by the law of the linear level (ITL = a + b·n; a prompt stalls
 // the decoding for S = prefill_base + prefill_per_token·tokens), with D = E[output tokens − 1], ρ = θ E[S]:
 //   stall before a prefill   θ E[S²] / (2 (1 − ρ))                                     M/G/1, Pollaczek-Khinchine
-//   ITL                      (a + b) / (1 − ρ − θ D b)     processor sharing whose speed depends on n has a product
-//                            form, whatever the lengths (Kelly 1979, Reversibility): n is negative binomial here
-//   running n                θ (stall + E[S] + D·ITL), with the variance n / (1 − θ D b / (1 − ρ))
+//   stall after it           (ρ + θ·stall) E[S] / (1 − ρ): those whom it leaves behind, and who come meanwhile
+//   ITL                      (a + K b) / (1 − ρ − θ D b)   processor sharing whose speed depends on n has a product
+//                            form, whatever the lengths (Kelly 1979, Reversibility): n is negative binomial, K = 1
+//   K                        (1 + 1/(1 − ρ)²) / 2: who comes stalls the others, too, so that n scatters more
+//   running n                θ (both stalls + E[S] + D·ITL), with the variance K n / (1 − θ D b / (1 − ρ))
 //   capacity C               θ at which n = N, the sequences that maxNumSeqs and the KV cache hold
-//   waiting for one of them  P = 1 / (1 + (1 − θ/C) σ Φ(z)/φ(z)), z = (N − n)/σ        Halfin, Whitt, Oper. Res. 1981
-//                            then exponential with the mean (1 + c²)/2 / (C − θ), c² that of D   Allen, Cunneen
+//   waiting for one of them  P = 1 / (1 + σ Φ(z)/φ(z) (C/θ − 1)), z = (N − n)/σ          after Halfin, Whitt 1981
+//                            exponential with the mean (1 + c²)/2 / (C − θ), c² that of D (Allen, Cunneen), not K
 //
 // Of a batch server: c instances that take what waits, at most B requests, each s(b) seconds. While all are busy m
 // requests come between two batches:
@@ -58,7 +60,7 @@ struct FluidPoint {
   double wait_exponential = 0;  // and exponential with this mean
 
   // LLM engine
-  double stall = 0, itl = 0, itl_deviation = 0;
+  double stall = 0, stall_after = 0, itl = 0, itl_deviation = 0;
   // Batch server: a batch of one that found an idle instance, of those who waited, and how far these differ.
   double alone = 0, together = 0, together_deviation = 0;
   double instances = 0;  // that are busy
@@ -87,10 +89,10 @@ class FluidLaw {
   double stall_squared() const { return prefill_squared_; }
   double blocks() const { return blocks_; }  // that a running sequence holds
   GpuLoad load(const FluidPoint& at, double throughput) const;
-  bool operator==(const FluidLaw&) const = default;
 
  private:
   FluidPoint llm_at(double throughput) const;
+  double stalls(double throughput) const;
   FluidPoint batch_at(double throughput) const;
 
   bool llm_ = false;
@@ -106,7 +108,6 @@ class FluidLaw {
   struct Node {
     double odds = 0;
     FluidPoint at;
-    bool operator==(const Node& o) const { return odds == o.odds; }
   };
   std::vector<Node> nodes_;
   double compute_share_ = 1, bandwidth_share_ = 1;
@@ -125,6 +126,7 @@ struct FluidReplica {
   double late = 0, delay = 0, spread = 0;
   double late_share = 0;                                          // of those who leave
   double tokens_in = 0, tokens_out = 0;                           // per second: prompts computed, answers sent
+  double shown = -1;                                              // throughput whose load its GPUs have been told
   double completed = 0, prompt_tokens = 0, generated_tokens = 0;  // as of `since`
 };
 

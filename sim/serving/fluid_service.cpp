@@ -44,7 +44,7 @@ double weyl(uint64_t n, double step) {
   return x - std::floor(x);
 }
 constexpr double kOfReplica = 0.6180339887498949, kOfWait = 0.7548776662466927, kOfLate = 0.5698402909980532,
-                 kOfStall = 0.8191725133961645, kOfPace = 0.6710436067037893;
+                 kOfStall = 0.8191725133961645, kOfPace = 0.6710436067037893, kOfAfter = 0.4142135623730951;
 size_t place(double u) { return static_cast<size_t>(u * kQuantiles); }
 
 // What waits beyond the steady state of what comes, and what that means for those who leave. `after`: requests at the
@@ -112,6 +112,8 @@ FluidLatency latency(const FluidReplica& r, bool llm, const RequestSize& size, u
   const double decoded = size.output - 1;
   const double stalls = r.throughput * r.law.stall_squared() * at.itl / std::max(1.0, decoded);
   l.tpot = std::max(at.itl / 2, at.itl + z * std::sqrt(at.itl_deviation * at.itl_deviation + stalls));
+  if (const double v = weyl(n, kOfAfter); v < stalled)
+    l.tpot += at.stall_after / stalled * kQuantile.exponential[place(v / stalled)] / std::max(1.0, decoded);
   l.e2e = l.ttft + decoded * l.tpot;
   return l;
 }
@@ -213,7 +215,7 @@ void Serving::record_flow(ServiceId service, size_t i, uint64_t first, bool meas
     const auto at = static_cast<size_t>(std::upper_bound(f.out.begin(), f.out.end() - 1, u) - f.out.begin());
     const ReplicaState& replica = state.replicas[f.replicas[at]];
     const bool llm = model.models[replica.model].llm;
-    const RequestSize& size = source.typical[van_der_corput(n % source.typical.size(), source.typical.size())];
+    const RequestSize& size = source.typical[van_der_corput(n % kTypicalRequests, kTypicalRequests)];
     const FluidLatency l = latency(replica.fluid, llm, size, n);
     if (sink) {
       RequestRecord r;
@@ -416,14 +418,20 @@ bool Serving::pace_flow(ReplicaId id, double dt) {
   r.tokens_out = r.out * (mix.decoded + 1);
   r.tokens_in = std::max(0.0, r.out + (r.at.running - running) / dt) * mix.prompt;
 
-  const auto busy = static_cast<int64_t>(std::llround(r.law.busy(r.throughput, r.at) * kWholeLoad));
-  if (busy != replica.busy.value()) {
-    replica.busy.set(engine_.now(), busy);
-    cluster_.set_busy_share(replica.pod, busy, engine_.now());
-  }
-  if (replica.accelerator.gpus > 0) cluster_.set_load(replica.pod, r.law.load(r.at, r.throughput), engine_.now());
+  show_load(replica);
   set_flow_requests(replica);
   return still && r.backlog == 0 && r.late == 0 && replica.status == ReplicaState::Status::Ready;
+}
+
+// What its GPUs do; again once the throughput is another one by a thousandth of the capacity.
+void Serving::show_load(ReplicaState& replica) {
+  FluidReplica& r = replica.fluid;
+  if (std::abs(r.throughput - r.shown) < 1e-3 * r.law.capacity() && (r.throughput > 0) == (r.shown > 0)) return;
+  r.shown = r.throughput;
+  const auto busy = static_cast<int64_t>(std::llround(r.law.busy(r.throughput, r.at) * kWholeLoad));
+  replica.busy.set(engine_.now(), busy);
+  cluster_.set_busy_share(replica.pod, busy, engine_.now());
+  if (replica.accelerator.gpus > 0) cluster_.set_load(replica.pod, r.law.load(r.at, r.throughput), engine_.now());
 }
 
 // In whole requests, for who counts them; what is less than half a one is nobody.

@@ -295,6 +295,7 @@ class Serving {
   void share_flow(ServiceId service, double dt);
   void set_law(ReplicaState& replica);
   bool pace_flow(ReplicaId id, double dt);
+  void show_load(ReplicaState& replica);
   void set_flow_requests(ReplicaState& replica);
   void share_completions(ServiceId service, double here, double dt, bool steady);
   void add_flow(ReplicaId id);

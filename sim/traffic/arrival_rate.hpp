@@ -32,11 +32,11 @@ struct RequestSize {
   int32_t prompt = 0, output = 1;  // tokens
 };
 
-// As many requests as are asked for (a power of two, at most 1024), all equally likely, that stand for those of the
-// source: 1024 times as many of its own are cut into strata of equal size by their output; each gives its mean output
-// and the prompts of one of its ranks, another one for each stratum. So the means of both and how they go together are
-// kept to a token, and of each the quantiles.
-std::vector<RequestSize> typical_requests(const TrafficModel& model, const SourceModel& source, size_t count);
+// Requests, all equally likely, that stand for those of the source: 131072 of its own are cut into strata of equal size
+// by their output; each gives its mean output and the prompts of one of its ranks, another one for each stratum. So the
+// means of both and how they go together are kept to a token, and of each the quantiles.
+inline constexpr size_t kTypicalRequests = 64;
+std::vector<RequestSize> typical_requests(const TrafficModel& model, const SourceModel& source);
 
 // The digits of k < n = 2^j in the opposite order (van der Corput): any few neighbours lie spread over all.
 constexpr size_t van_der_corput(size_t k, size_t n) {
