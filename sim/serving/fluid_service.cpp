@@ -369,28 +369,28 @@ void Serving::share_flow(ServiceId service, double dt) {
   const FluidService& f = s.fluid;
   for (ReplicaId id : f.replicas) state.replicas[id].fluid.in = 0;
   if (s.serving.endpoints.empty()) return;
-  double level = std::numeric_limits<double>::infinity();
-  auto below = [&](ReplicaId id) { return state.replicas[id].fluid.requests < level; };
-  auto count = s.serving.endpoints.size();
-  if (model.services[service].fluid.fewest) {
-    for (size_t before = 0; before != count;) {
-      before = count;
-      count = 0;
-      double sum = f.in * dt;
-      for (ReplicaId id : s.serving.endpoints)
-        if (below(id)) {
-          sum += state.replicas[id].fluid.requests;
-          ++count;
-        }
-      level = sum / static_cast<double>(count);
-    }
+  const std::vector<ReplicaId>& endpoints = s.serving.endpoints;
+  if (!model.services[service].fluid.fewest) {
+    for (ReplicaId id : endpoints) state.replicas[id].fluid.in = f.in / static_cast<double>(endpoints.size());
+    return;
   }
-  for (ReplicaId id : s.serving.endpoints) {
+  // Who has more than the level gets none, which lowers it for the others.
+  double level = std::numeric_limits<double>::infinity();
+  for (size_t below = endpoints.size() + 1;;) {
+    double sum = f.in * dt;
+    size_t count = 0;
+    for (ReplicaId id : endpoints)
+      if (const double here = state.replicas[id].fluid.requests; here < level) {
+        sum += here;
+        ++count;
+      }
+    if (count == below || count == 0) break;
+    below = count;
+    level = sum / static_cast<double>(count);
+  }
+  for (ReplicaId id : endpoints) {
     FluidReplica& r = state.replicas[id].fluid;
-    if (level == std::numeric_limits<double>::infinity())
-      r.in = f.in / static_cast<double>(count);
-    else
-      r.in = std::max(0.0, level - r.requests) / dt;
+    r.in = std::max(0.0, level - r.requests) / dt;
   }
 }
 
@@ -428,10 +428,12 @@ void Serving::show_load(ReplicaState& replica) {
   FluidReplica& r = replica.fluid;
   if (std::abs(r.throughput - r.shown) < 1e-3 * r.law.capacity() && (r.throughput > 0) == (r.shown > 0)) return;
   r.shown = r.throughput;
-  const auto busy = static_cast<int64_t>(std::llround(r.law.busy(r.throughput, r.at) * kWholeLoad));
+  // In thousandths: of any part of a GPU that is a share of its own.
+  const int64_t busy = kWholeLoad / 1000 * std::llround(r.law.busy(r.throughput, r.at) * 1000);
   replica.busy.set(engine_.now(), busy);
   cluster_.set_busy_share(replica.pod, busy, engine_.now());
-  if (replica.accelerator.gpus > 0) cluster_.set_load(replica.pod, r.law.load(r.at, r.throughput), engine_.now());
+  const GpuLoad load = busy > 0 ? r.law.load(r.at, r.throughput) : GpuLoad{};
+  if (replica.accelerator.gpus > 0) cluster_.set_load(replica.pod, load, engine_.now());
 }
 
 // In whole requests, for who counts them; what is less than half a one is nobody.
@@ -471,10 +473,9 @@ void Serving::add_flow(ReplicaId id) {
   f.replicas.push_back(id);
 }
 
-// True: it is empty. Less than half a request goes to the others, or waits for one.
+// Less than half a request goes to the others, or waits for one.
 void Serving::drain_flow(ReplicaId id) {
   ReplicaState& replica = state.replicas[id];
-  change_flow(replica.service);
   set_flow_requests(replica);
   if (replica.requests > 0) return;
   state.services[replica.service].fluid.held += std::exchange(replica.fluid.requests, 0);
@@ -502,7 +503,6 @@ void Serving::end_drained(ServiceId service) {
 void Serving::fail_flow(ReplicaId id) {
   ReplicaState& replica = state.replicas[id];
   FluidService& f = state.services[replica.service].fluid;
-  change_flow(replica.service);
   double here = f.held;
   for (ReplicaId other : f.replicas) here += state.replicas[other].fluid.requests;
   const double share = here > 0 ? replica.fluid.requests / here : 0;

@@ -626,6 +626,7 @@ void Serving::remove_endpoint(ReplicaState& replica) {
 
 void Serving::drain_replica(ReplicaId id, uint16_t drained_kind) {
   ReplicaState& replica = state.replicas[id];
+  if (flows(replica)) change_flow(replica.service);
   remove_endpoint(replica);
   replica.status = ReplicaState::Status::Draining;
   replica.drained_kind = drained_kind;
@@ -634,6 +635,7 @@ void Serving::drain_replica(ReplicaId id, uint16_t drained_kind) {
 
 void Serving::remove_replica(ReplicaId id) {
   ReplicaState& replica = state.replicas[id];
+  if (flows(replica)) change_flow(replica.service);
   remove_endpoint(replica);
   replica.status = ReplicaState::Status::Draining;
   replica.drained_kind = 0;
