@@ -1,4 +1,5 @@
-// The levels of detail of one scenario agree, within errors that are measured over seeds and stated in the README.
+// The levels of detail of one scenario agree, within errors that are measured over eight seeds and stated in the
+// README.
 //
 // KISIM_LEVELS: print what is measured.
 
@@ -10,6 +11,7 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -46,9 +48,10 @@ Means means(Scenario scenario, const std::string& detail, int seeds) {
   return m;
 }
 
-// How far `m` may be from `reference`, as shares of it.
+// How far `m` may be from `reference`, as shares of it: what was measured, and a little more.
 struct Allowed {
-  double completed = 0.02, tpot = 0.05, ttft_p50 = 0.05, e2e = 0.05, running = 0.05, busy = 0.02;
+  double tpot, ttft_p50, e2e, running;
+  double completed = 0.01, busy = 0.02;
 };
 
 void compare(const std::string& what, const Means& m, const Means& reference, const Allowed& allowed) {
@@ -106,7 +109,7 @@ Scenario batches(int32_t instances, int32_t most, double rate) {
 
 }  // namespace
 
-TEST_CASE("fluid and linear agree on a language model", "[.levels]") {
+TEST_CASE("fluid and linear agree on a language model") {
   struct Case {
     const char* name;
     Scenario (*make)(double);
@@ -117,21 +120,27 @@ TEST_CASE("fluid and linear agree on a language model", "[.levels]") {
   for (double load : kLoads) {
     const Scenario s = c.make(load * c.capacity);
     compare(fmt::format("{} at {:.0f} %, fluid to linear", c.name, 100 * load), means(s, "fluid", kSeeds),
-            means(s, "linear", kSeeds), {});
+            means(s, "linear", kSeeds), {.tpot = 0.03, .ttft_p50 = 0.17, .e2e = 0.02, .running = 0.02});
   }
 }
 
-TEST_CASE("linear and iteration agree on a language model", "[.levels]") {
-  for (double load : kLoads) {
+TEST_CASE("linear and fluid agree with iterations on a language model") {
+  // A prompt waits for the iterations under way, which these levels do not know: the more so the longer they are.
+  const Allowed allowed[] = {{.tpot = 0.02, .ttft_p50 = 0.17, .e2e = 0.03, .running = 0.03},
+                             {.tpot = 0.02, .ttft_p50 = 0.29, .e2e = 0.06, .running = 0.06},
+                             {.tpot = 0.05, .ttft_p50 = 0.46, .e2e = 0.10, .running = 0.10}};
+  for (size_t i = 0; i < std::size(kLoads); ++i) {
+    const double load = kLoads[i];
     const Scenario s = one_llama(load * 14.4);
     const Means iteration = means(s, "iteration", kSeeds);
     compare(fmt::format("llama at {:.0f} %, linear to iteration", 100 * load), means(s, "linear", kSeeds), iteration,
-            {});
-    compare(fmt::format("llama at {:.0f} %, fluid to iteration", 100 * load), means(s, "fluid", kSeeds), iteration, {});
+            allowed[i]);
+    compare(fmt::format("llama at {:.0f} %, fluid to iteration", 100 * load), means(s, "fluid", kSeeds), iteration,
+            allowed[i]);
   }
 }
 
-TEST_CASE("fluid batch servers agree with those of single requests", "[.levels]") {
+TEST_CASE("fluid batch servers agree with those of single requests") {
   struct Case {
     int32_t instances, most;
   };
@@ -140,6 +149,6 @@ TEST_CASE("fluid batch servers agree with those of single requests", "[.levels]"
   for (double load : kLoads) {
     const Scenario s = batches(c.instances, c.most, load * capacity);
     compare(fmt::format("{} instances of {} at {:.0f} %", c.instances, c.most, 100 * load), means(s, "fluid", kSeeds),
-            means(s, "iteration", kSeeds), {});
+            means(s, "iteration", kSeeds), c.instances == 1 ? Allowed{0, 0, 0.09, 0.06} : Allowed{0, 0, 0.20, 0.18});
   }
 }
