@@ -130,7 +130,7 @@ class RequestFitter {
     };
     out[kStepMs] = scaled(kWeight, 1e-3 / terms_.weights);
     out[kLayerUs] = scaled(kWeight, 1e-6 * terms_.layers / terms_.weights);
-    out[kSampling] = scaled(kCompute, 1e-6 * terms_.vocabulary / terms_.token);
+    out[kSampling] = scaled(kCompute, 1e-6 * terms_.vocabulary / dense_token_);
     return out;
   }
 
@@ -202,6 +202,9 @@ class RequestFitter {
   const VllmLog& log_;
   const GpuModel& gpu_;
   StepTerms terms_ = step_terms(log_.engine.llm, gpu_, log_.engine.tensor_parallel);
+  // Of a token, the part that is not experts, which alone computeFactor stands before.
+  double dense_token_ = terms_.token * log_.engine.llm.layer_parameters() /
+                        (log_.engine.llm.layer_parameters() + log_.engine.llm.active_expert_parameters());
   StepCoefficients start_;
   std::vector<Prior> priors_;
   std::vector<double> measured_ = times(log_.answers);
@@ -225,7 +228,7 @@ void note_range(const VllmLog& log, StepCoefficients& c) {
     changes.push_back({answer.first_token, 1, start, slope});
     changes.push_back({answer.finished, -1, -start, -slope});
   }
-  std::sort(changes.begin(), changes.end(), [](const Change& a, const Change& b) { return a.at < b.at; });
+  std::stable_sort(changes.begin(), changes.end(), [](const Change& a, const Change& b) { return a.at < b.at; });
   Change sum{};
   for (const Change& change : changes) {
     if (sum.count > 0) {

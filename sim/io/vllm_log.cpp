@@ -14,9 +14,12 @@ namespace kisim {
 
 namespace {
 
-int32_t whole(const Json& object, const char* key, int32_t otherwise) {
+int32_t whole(const std::string& path, const Json& object, const char* key, int32_t otherwise) {
   const Json& value = member(object, key);
-  return value.is_number_integer() ? value.get<int32_t>() : otherwise;
+  if (!value.is_number_integer()) return otherwise;
+  const auto x = value.get<int64_t>();
+  if (x < 0 || x > INT32_MAX) refuse(path, fmt::format("{}: found {}, allowed: from 0 to {}", key, x, INT32_MAX));
+  return static_cast<int32_t>(x);
 }
 
 // vLLM V1 schedules asynchronously and reserves whole prompts unless told otherwise.
@@ -27,23 +30,23 @@ void read_settings(const std::string& path, VllmLog& log) {
   const Json& cache = member(meta, "kv_cache");
   log.model = member(meta, "model").is_string() ? meta.at("model").get<std::string>() : "";
   LlmEngineModel& engine = log.engine;
-  engine.max_num_seqs = whole(given, "max_num_seqs", 256);
-  engine.max_num_batched_tokens = whole(given, "max_num_batched_tokens", 2048);
-  engine.tensor_parallel = whole(given, "tensor_parallel_size", 1);
-  engine.block_size = whole(cache, "block_size", 16);
-  log.data_parallel = whole(given, "data_parallel_size", 1);
+  engine.max_num_seqs = whole(path, given, "max_num_seqs", 256);
+  engine.max_num_batched_tokens = whole(path, given, "max_num_batched_tokens", 2048);
+  engine.tensor_parallel = whole(path, given, "tensor_parallel_size", 1);
+  engine.block_size = whole(path, cache, "block_size", 16);
+  log.data_parallel = whole(path, given, "data_parallel_size", 1);
   for (int32_t setting :
        {engine.max_num_seqs, engine.max_num_batched_tokens, engine.tensor_parallel, engine.block_size})
     if (setting < 1) refuse(path, fmt::format("found a size of {}, allowed: at least 1", setting));
   auto flag = [&](const char* key) { return !member(scheduler, key).is_boolean() || scheduler.at(key).get<bool>(); };
   engine.async_scheduling = flag("async_scheduling");
   engine.scheduler_reserve_full_isl = flag("scheduler_reserve_full_isl");
-  engine.long_prefill_token_threshold = whole(scheduler, "long_prefill_token_threshold", 0);
+  engine.long_prefill_token_threshold = whole(path, scheduler, "long_prefill_token_threshold", 0);
   const Json& caching = member(cache, "enable_prefix_caching");
   engine.prefix_caching = !caching.is_boolean() || caching.get<bool>();
   const Json& utilization = member(cache, "gpu_memory_utilization");
   if (utilization.is_number()) engine.memory_utilization = utilization.get<double>();
-  log.kv_blocks = whole(cache, "num_gpu_blocks", 0);
+  log.kv_blocks = whole(path, cache, "num_gpu_blocks", 0);
   const Json& started = member(meta, "started_at");
   if (started.is_string())
     if (auto ns = parse_time(started.get<std::string>(), TimeUnit::Datetime))

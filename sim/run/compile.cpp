@@ -46,6 +46,7 @@ class Compiler {
     models();
     workloads();
     traffic();
+    for (size_t i = 0; i < model_->serving.services.size(); ++i) disaggregation(ServiceId(i));
     compile_flows(scenario_, routers_, *model_, diagnostics_);
     kube();
     prices();
@@ -94,7 +95,7 @@ class Compiler {
     service.entity = hash_text("Service/" + namespace_ + "/" + name);
     model_->serving.services.push_back(std::move(service));
     selectors_.push_back(selector);
-    routers_.push_back("random");  // as kube-proxy spreads connections
+    routers_.push_back({"random", name, scenario_.mark});  // as kube-proxy spreads connections
   }
 
   void services() {
@@ -106,7 +107,7 @@ class Compiler {
       ServiceId id = find_service(name);
       if (id.valid()) {
         model_->serving.services[id].router = make<Router>(choice, "router." + name);
-        routers_[id.value] = choice.name;
+        routers_[id.value] = {choice.name, name, choice.mark};
       } else {
         error(choice.mark, "spec.policies.router." + name,
               fmt::format("no Service has this name, allowed: {}", list(service_names())));
@@ -118,7 +119,7 @@ class Compiler {
     interference();
     for (size_t s = 0; s < routers_.size(); ++s)
       if (ServiceModel& service = model_->serving.services[ServiceId(s)]; !service.router)
-        service.router = make<Router>({routers_[s], {}, scenario_.mark}, "router");
+        service.router = make<Router>({routers_[s].name, {}, scenario_.mark}, "router");
   }
 
   // How replicas on one GPU slow each other. Kernels of shares in thousandths run side by side, as under MPS.
@@ -650,45 +651,66 @@ class Compiler {
     return out;
   }
 
-  // Behind a Service with prefill replicas there must be others, and they must understand their KV.
-  void disaggregated(const TrafficSpec& t, const ClientModel& client) {
-    ServiceModel& service = model_->serving.services[client.service];
-    const LlmEngineModel *prefill = nullptr, *decode = nullptr;
-    const std::string field = "spec.traffic." + t.name + ".service";
+  // Calls f(its spec, its engine) for the language models behind a Service.
+  template <class F>
+  void for_engines(ServiceId service, F f) const {
     for (size_t w = 0; w < model_->cluster.workloads.size(); ++w) {
-      ServingModelId serving = model_->cluster.workloads[WorkloadId(w)].serving;
-      if (model_->kube.workloads[WorkloadId(w)].service != client.service || !serving.valid()) continue;
+      const ServingModelId serving = model_->cluster.workloads[WorkloadId(w)].serving;
+      if (model_->kube.workloads[WorkloadId(w)].service != service || !serving.valid()) continue;
       const ServingModelModel& m = model_->serving.models[serving];
-      if (!m.llm) continue;
-      (m.engine.role == LlmEngineModel::Role::Prefill ? prefill : decode) = &m.engine;
-      const ModelSpec& spec = scenario_.models[serving.value];
-      if (t.adapters.count > 0 && m.engine.lora.max_loras == 0)
-        warn(t.mark, "spec.traffic." + t.name + ".request.adapters",
-             fmt::format("model {} serves no LoRA adapters: its answers are those of the model alone", m.name));
-      if (spec.max_local_prefill_length > 0) service.max_local_prefill_length = spec.max_local_prefill_length;
+      if (m.llm) f(scenario_.models[serving.value], m.engine);
     }
-    if (!prefill && decode && decode->role == LlmEngineModel::Role::Decode)
-      error(t.mark, field, fmt::format("service {} has decode replicas, but none with the role prefill", t.service));
-    if (!prefill) {
-      if (service.prefill_router)
-        error(t.mark, field,
-              fmt::format("service {} has a prefillRouter, but no replicas with the role prefill", t.service));
-      return;
-    }
+  }
+
+  void check_adapters(const TrafficSpec& t, ServiceId service) {
+    if (t.adapters.count == 0) return;
+    for_engines(service, [&](const ModelSpec& spec, const LlmEngineModel& engine) {
+      if (engine.lora.max_loras > 0) return;
+      warn(t.mark, "spec.traffic." + t.name + ".request.adapters",
+           fmt::format("model {} serves no LoRA adapters: its answers are those of the model alone", spec.name));
+    });
+  }
+
+  // Behind a Service with prefill replicas there must be others, and they must understand each other's KV.
+  void disaggregation(ServiceId id) {
+    ServiceModel& service = model_->serving.services[id];
+    const ModelSpec *prefill = nullptr, *answers = nullptr;
+    const LlmEngineModel* first = nullptr;
+    for_engines(id, [&](const ModelSpec& spec, const LlmEngineModel& engine) {
+      (engine.role == LlmEngineModel::Role::Prefill ? prefill : answers) = &spec;
+      service.max_local_prefill_length =
+          std::max<int64_t>(service.max_local_prefill_length, spec.max_local_prefill_length);
+    });
+    if (!prefill && answers && answers->role == "decode")
+      error(answers->mark, "spec.models." + answers->name + ".role",
+            fmt::format("found decode behind service {}, which has no replicas with the role prefill", service.name));
+    if (!prefill && service.prefill_router)
+      error(scenario_.mark, "spec.policies.prefillRouter." + service.name,
+            "found, but no replicas have the role prefill");
+    if (!prefill) return;
     if (!service.prefill_router) service.prefill_router = make<Router>({"random", {}, scenario_.mark}, "prefillRouter");
-    if (!decode)
-      return error(t.mark, field, fmt::format("service {} has prefill replicas, but none that answers", t.service));
-    auto differ = [&](const char* what, const auto& a, const auto& b) {
-      if (a != b)
-        error(t.mark, field,
-              fmt::format("service {}: {} of the prefill replicas is {}, of those that decode {}; the two "
-                          "must be equal",
-                          t.service, what, a, b));
-    };
-    differ("model", prefill->llm.name, decode->llm.name);
-    differ("blockSize", prefill->block_size, decode->block_size);
-    if (client.hedge_delay.ns > 0)
-      error(t.mark, "spec.traffic." + t.name + ".hedge", "found with prefill replicas, allowed: 0");
+    if (!answers)
+      return error(prefill->mark, "spec.models." + prefill->name + ".role",
+                   fmt::format("found prefill behind service {}, where nobody answers", service.name));
+    for_engines(id, [&](const ModelSpec& spec, const LlmEngineModel& engine) {
+      if (!first) first = &engine;
+      auto differ = [&](const char* field, const auto& here, const auto& there) {
+        if (here != there)
+          error(
+              spec.mark, fmt::format("spec.models.{}.{}", spec.name, field),
+              fmt::format("found {} behind service {}, where replicas send KV to others with {}; the two must be equal",
+                          here, service.name, there));
+      };
+      differ("model", engine.llm.name, first->llm.name);
+      differ("blockSize", engine.block_size, first->block_size);
+      if (engine.detail == LlmEngineModel::Detail::Linear)
+        error(spec.mark, "spec.models." + spec.name + ".detail",
+              fmt::format("found {} behind service {}, which has prefill replicas, allowed: iteration, tables",
+                          spec.detail, service.name));
+    });
+    for (const TrafficSpec& t : scenario_.traffic)
+      if (find_service(t.service) == id && t.hedge_delay.ns > 0)
+        error(t.mark, "spec.traffic." + t.name + ".hedge", "found with prefill replicas, allowed: 0");
   }
 
   void check_served(const TrafficSpec& t, const ClientModel& client) {
@@ -699,7 +721,7 @@ class Compiler {
       served = true;
       llm &= model_->serving.models[serving].llm;
     }
-    disaggregated(t, client);
+    check_adapters(t, client.service);
     if (!served)
       error(t.mark, "spec.traffic." + t.name + ".service",
             fmt::format("no workload behind service {} serves a model; add one to spec.models", t.service));
@@ -927,8 +949,8 @@ class Compiler {
   std::vector<Diagnostic> diagnostics_;
   ClusterCompiler cluster_;
   std::set<std::string> used_behaviours_;
-  std::vector<Labels> selectors_;     // by service
-  std::vector<std::string> routers_;  // names, by service
+  std::vector<Labels> selectors_;      // by service
+  std::vector<ChosenRouter> routers_;  // by service
 };
 
 }  // namespace

@@ -13,7 +13,7 @@ class FlowCompiler {
   FlowCompiler(const Scenario& scenario, Model& model, std::vector<Diagnostic>& diagnostics)
       : scenario_(scenario), model_(model), diagnostics_(diagnostics) {}
 
-  void compile(ServiceId id, const std::string& router) {
+  void compile(ServiceId id, const ChosenRouter& router) {
     const ModelSpec* fluid = nullptr;
     const ModelSpec* other = nullptr;
     for (size_t w = 0; w < model_.cluster.workloads.size(); ++w) {
@@ -29,15 +29,15 @@ class FlowCompiler {
       return error(other->mark, "spec.models." + other->name + ".detail",
                    fmt::format("found {} behind service {}, whose model {} is fluid, allowed: fluid", other->detail,
                                service.name, fluid->name));
-    const bool even = router == "random" || router == "round-robin";
+    const bool even = router.name == "random" || router.name == "round-robin";
     service.fluid.on = true;
-    service.fluid.fewest = router == "least-requests" || router == "power-of-two";
+    service.fluid.fewest = router.name == "least-requests" || router.name == "power-of-two";
     if (!even && !service.fluid.fewest)
       error(
-          scenario_.routers.at(service.name).mark, "spec.policies.router." + service.name,
+          router.mark, "spec.policies.router." + router.key,
           fmt::format("found {} with detail fluid, allowed: least-requests, power-of-two, random, round-robin; others "
                       "look at single requests: use detail linear",
-                      router));
+                      router.name));
     for (uint32_t c = 0; c < model_.serving.clients.size(); ++c)
       if (model_.serving.clients[c].service == id) add_source(service, *fluid, c);
   }
@@ -134,7 +134,7 @@ class FlowCompiler {
 
 }  // namespace
 
-void compile_flows(const Scenario& scenario, const std::vector<std::string>& routers, Model& model,
+void compile_flows(const Scenario& scenario, const std::vector<ChosenRouter>& routers, Model& model,
                    std::vector<Diagnostic>& diagnostics) {
   FlowCompiler flows(scenario, model, diagnostics);
   model.serving.fluid_step = scenario.fluid_step;

@@ -134,6 +134,7 @@ struct FluidSource {
   // Requests, in units of 2^-60: sums are exact, in whatever pieces they are taken.
   __int128 arrived = 0, completed = 0, failed = 0;
   int64_t in = 0, out = 0;  // per ns
+  uint64_t early = 0;       // requests here that came before the end of warm-up
   uint64_t group = 1;       // requests in a row that stand for the same
 
   __int128 here() const { return arrived - completed - failed; }

@@ -188,6 +188,7 @@ void Serving::count_flow(ServiceId service) {
     if (measured) c.slo_eligible += came;
     count_in_flight(came, c.completed - before);
     if (c.completed > before) record_flow(service, i, before, measured);
+    if (now == model.warmup_end) source.early = c.arrived - c.completed - c.failed;
   }
 }
 
@@ -202,11 +203,12 @@ void Serving::count_in_flight(uint64_t came, uint64_t went) {
 
 // Groups of completed requests, each with the latency of one of them.
 void Serving::record_flow(ServiceId service, size_t i, uint64_t first, bool measured) {
-  const FluidService& f = state.services[service].fluid;
+  FluidService& f = state.services[service].fluid;
+  FluidSource& source_state = f.sources[i];
   const FluidServiceModel::Source& source = model.services[service].fluid.sources[i];
   const ClientModel& client = model.clients[source.client];
   ClientState& c = state.clients[source.client];
-  const uint64_t group = f.sources[i].group, end = c.completed;
+  const uint64_t group = source_state.group, end = c.completed;
   if (f.out.empty() || !(f.out.back() > 0) || !(measured || sink)) return;
   for (uint64_t n = first / group; first < end; ++n) {
     const uint64_t requests = std::min(end, (n + 1) * group) - first;
@@ -238,7 +240,10 @@ void Serving::record_flow(ServiceId service, size_t i, uint64_t first, bool meas
     }
     const bool met = (!client.slo_e2e || e2e <= *client.slo_e2e) && (!client.slo_ttft || ttft <= *client.slo_ttft) &&
                      (!client.slo_tpot || tpot <= *client.slo_tpot);
-    if (client.has_slo && met) c.slo_met += requests;
+    // Who came before the end of warm-up goes first, and does not count.
+    const uint64_t early = std::min(requests, source_state.early);
+    source_state.early -= early;
+    if (client.has_slo && met) c.slo_met += requests - early;
   }
 }
 
@@ -491,11 +496,12 @@ void Serving::end_drained(ServiceId service) {
   for (ReplicaId id : f.replicas) {
     ReplicaState& replica = state.replicas[id];
     FluidReplica& r = replica.fluid;
-    if (replica.status != ReplicaState::Status::Draining || replica.requests > 0 || r.requests == 0) continue;
+    const bool told = replica.drained_kind == 0;
+    if (replica.status != ReplicaState::Status::Draining || replica.requests > 0 || told) continue;
     f.held += std::exchange(r.requests, 0);
     change_flow(service);
-    if (replica.drained_kind != 0)
-      engine_.schedule(engine_.now(), Priority::Control, replica.drained_kind, replica.pod.value);
+    engine_.schedule(engine_.now(), Priority::Control, std::exchange(replica.drained_kind, uint16_t{0}),
+                     replica.pod.value);
   }
 }
 

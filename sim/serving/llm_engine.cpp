@@ -38,6 +38,7 @@ void LlmEngine::enqueue(RequestId id, Time now) {
   request.queued = now;
   request.prefill_target = std::max(1, request.prompt_tokens);
   request.prefilled = request.generated = request.blocks = request.known = 0;
+  request.looked_up = false;
   state_.to_prefill += request.prefill_target;
   queue(id, false);
   if (model_.detail == LlmEngineModel::Detail::Linear) return linear_admit(now);
@@ -162,9 +163,10 @@ void LlmEngine::abort(RequestId id, Time now) {
       std::erase(state_.loading, id);
     else
       state_.waiting.remove(requests_, id);
+    if (state_.stepping) take_growth(now);
     stop_load(request);
     state_.to_prefill -= request.prefill_target;
-    return head || held ? reconsider(now) : void();
+    return head || held || model_.lora.max_loras > 0 ? reconsider(now) : void();
   }
   if (model_.detail == LlmEngineModel::Detail::Linear) {
     linear_settle(now);

@@ -145,7 +145,13 @@ class LlmEngine {
   KvPath path_of(const Request& request) const {
     return KvPath(request.identity, request.prompt_tokens, model_.block_size);
   }
-  bool caches(const Request& request) const { return model_.prefix_caching && request.identity.own != 0; }
+  bool looks_up(const Request& request) const { return model_.prefix_caching && request.identity.own != 0; }
+  // At the linear level nobody comes twice, so that what only this prompt begins with need not be known: its blocks are
+  // taken again in the same order.
+  bool caches(const Request& request) const {
+    const bool of_its_own = request.identity.ids == 0 && request.identity.own == request.entity;
+    return looks_up(request) && !(of_its_own && model_.detail == LlmEngineModel::Detail::Linear);
+  }
   // The longest that a prompt of so many tokens may have in the cache, in blocks: the last token is always computed.
   int64_t most_cached(int64_t tokens) const { return (tokens - 1) / model_.block_size; }
   KvCache::Found find(const Request& request, int64_t tokens) const;
@@ -167,7 +173,7 @@ class LlmEngine {
   // LoRA adapters
   bool adapter_fits(uint32_t adapter) const;
   void use_adapter(uint32_t adapter);
-  void load_adapter(uint32_t adapter);
+  void keep_on_host(uint32_t adapter);
   int64_t adapters_in_use() const;
   void leave_running(RequestId id);
 
@@ -205,6 +211,7 @@ class LlmEngine {
   // in Request::blocks. No jumps.
   bool drafts() const { return model_.speculation.tokens > 0; }
   int64_t tokens_of(int64_t iterations) const { return iterations * (1 + model_.speculation.tokens); }
+  int64_t blocks_with_drafts(const LlmEngineState::Finish& f, int64_t iterations) const;
   void take_blocks_for_drafts();
   void accept_drafts();
   int32_t draw_accepted(const Request& request) const;

@@ -30,7 +30,7 @@ int64_t LlmEngine::growth(int64_t iterations) const {
     int64_t blocks = 0;
     for (const LlmEngineState::Finish& f : state_.finish) {
       const Request& request = requests_[f.request];
-      blocks += std::max<int64_t>(0, blocks_for(context_of(request) + tokens_of(iterations)) - request.blocks);
+      blocks += std::max<int64_t>(0, blocks_with_drafts(f, iterations) - request.blocks);
     }
     return blocks;
   }
@@ -65,8 +65,8 @@ GpuLoad LlmEngine::planned_load(const StepWork& work) const {
   int64_t k = state_.step_iterations;
   double seconds = static_cast<double>(duration_ps(k)) * 1e-12;
   auto context = static_cast<double>(k * work.decode_context + work.decoding * (k * (k - 1) / 2));
-  double weights = cost_.ideal.weights + cost_.ideal.experts * cost_.experts_read(work) +
-                   cost_.ideal.state * static_cast<double>(work.decoding);
+  double weights = cost_.ideal.weights + cost_.ideal.experts * cost_.experts_read(cost_.largest_batch(work)) +
+                   cost_.ideal.state * static_cast<double>(work.decoding) / cost_.stages;
   // The line holds for all of them: every context is within the window, or none is.
   bool all_near = cost_.within_window(work.decode_context, work.decoding) == work.decode_context;
   double near = all_near ? context : static_cast<double>(k * work.decoding * cost_.window);
@@ -96,11 +96,12 @@ void LlmEngine::begin_step(Time now) {
   state_.step_start = now;
   state_.step_first_ps = line.first_ps;
   state_.step_growth_ps = line.growth_ps;
-  state_.step_first_ps += std::exchange(state_.load_ps, 0);
+  const int64_t load_ps = std::exchange(state_.load_ps, 0);
+  state_.step_first_ps += load_ps;
   const bool ahead = model_.async_scheduling && !model_.profile.prefill_first;
   if (ahead) preempted = plan_chunks(When::Next, preempted, now);
   // With nothing to prefill, whoever waits cannot enter before someone ends: jump.
-  if (model_.jump && !drafts() && state_.chunks.empty() && state_.next_chunks.empty() && !preempted &&
+  if (model_.jump && !drafts() && load_ps == 0 && state_.chunks.empty() && state_.next_chunks.empty() && !preempted &&
       state_.decoding > 0) {
     auto to_first_end = static_cast<int64_t>(state_.finish.front().at - state_.iteration);
     int64_t most = std::min({to_first_end, iterations_before_shortage(), line.iterations});
@@ -230,17 +231,18 @@ bool LlmEngine::grow_chunks(int64_t& budget) {
     RequestId pushed_out;
     while (need > state_.kv.free_blocks() && pushed_out != id) {
       pushed_out = first_to_preempt();
+      if (requests_[pushed_out].decoding) budget += tokens_of(1);
       for (const PrefillChunk& chunk : state_.next_chunks)
         if (chunk.request == pushed_out) budget += chunk.tokens;
       preempt(pushed_out);
       preempted = true;
     }
-    if (pushed_out == id && !model_.by_priority) return true;  // it was the latest: nobody is behind it
-    if (pushed_out != id) add_chunk(id, tokens, budget);
-    if (!pushed_out.valid()) continue;
+    if (pushed_out == id) return true;  // it made room itself: the others get nothing in this step
+    add_chunk(id, tokens, budget);
     // Who was pushed out stands in the list no more.
-    auto at = std::find(state_.prefilling.begin(), state_.prefilling.end(), id);
-    i = at == state_.prefilling.end() ? i - 1 : static_cast<size_t>(at - state_.prefilling.begin());
+    if (pushed_out.valid())
+      i = static_cast<size_t>(std::find(state_.prefilling.begin(), state_.prefilling.end(), id) -
+                              state_.prefilling.begin());
   }
   return preempted;
 }
@@ -400,12 +402,17 @@ void LlmEngine::prefill_done(RequestId id, Time now) {
 
 // ---- speculative decoding ----
 
+// After so many iterations, the last one's drafts included, but none beyond the end of the answer.
+int64_t LlmEngine::blocks_with_drafts(const LlmEngineState::Finish& f, int64_t iterations) const {
+  const auto left = static_cast<int64_t>(f.at - state_.iteration);
+  return blocks_for(context_of(requests_[f.request]) + std::min(tokens_of(iterations), left));
+}
+
 void LlmEngine::take_blocks_for_drafts() {
   state_.kv.take(growth(1));
   for (const LlmEngineState::Finish& f : state_.finish) {
     Request& request = requests_[f.request];
-    const int64_t blocks = blocks_for(context_of(request) + tokens_of(1));
-    request.blocks = std::max(request.blocks, static_cast<int32_t>(blocks));
+    request.blocks = std::max(request.blocks, static_cast<int32_t>(blocks_with_drafts(f, 1)));
   }
 }
 

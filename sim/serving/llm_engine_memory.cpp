@@ -1,6 +1,7 @@
 #include "serving/llm_engine.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace kisim {
 
@@ -21,10 +22,10 @@ int64_t LlmEngine::behind(const Request& request, int64_t cached) const {
 // What is there of the prompt, and room for what is behind. A preempted request is looked up again, but not counted.
 void LlmEngine::hold_cached(Request& request, int64_t blocks, int64_t behind) {
   const int64_t tokens = blocks * model_.block_size;
-  if (caches(request) && request.scheduled == Time::max()) {
+  if (looks_up(request) && !std::exchange(request.looked_up, true)) {
     state_.prefix_queries += request.prefill_target;
     state_.prefix_hits += tokens;
-    request.cached = static_cast<int32_t>(tokens + behind * model_.block_size);
+    if (request.scheduled == Time::max()) request.cached = static_cast<int32_t>(tokens + behind * model_.block_size);
     if (!state_.tiers.empty()) state_.tier_queries += request.prefill_target - tokens;
     state_.tier_hits += behind * model_.block_size;
   }
@@ -181,20 +182,21 @@ void LlmEngine::use_adapter(uint32_t adapter) {
     if (here.size() == static_cast<size_t>(model_.lora.max_loras))
       here.erase(std::find_if(here.begin(), here.end(), [](const auto& a) { return a.running == 0; }));
     here.push_back({adapter});
-    load_adapter(adapter);
+    state_.load_ps += cost_.adapter_load_ps;
+    ++state_.adapter_loads;
     at = here.end() - 1;
   }
+  keep_on_host(adapter);
   ++at->running;
   std::rotate(at, at + 1, here.end());
 }
 
-void LlmEngine::load_adapter(uint32_t adapter) {
+// In the host's memory are the latest that were asked for, those on the GPU among them.
+void LlmEngine::keep_on_host(uint32_t adapter) {
   std::vector<uint32_t>& host = state_.cpu_adapters;
-  const bool known = std::erase(host, adapter) > 0;
+  if (std::erase(host, adapter) == 0) state_.load_ps += cost_.adapter_read_ps;
   if (host.size() == static_cast<size_t>(model_.lora.max_cpu_loras)) host.erase(host.begin());
   host.push_back(adapter);
-  state_.load_ps += cost_.adapter_load_ps + (known ? 0 : cost_.adapter_read_ps);
-  ++state_.adapter_loads;
 }
 
 void LlmEngine::leave_running(RequestId id) {

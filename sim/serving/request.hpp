@@ -47,7 +47,7 @@ struct Request {
   Time queued;        // when it entered the replica's queue
   Time scheduled;     // first time in a batch of this attempt; max() = not yet
   Time first_token;   // max() = not yet
-  EventHandle timer;  // the end of Travelling or Backoff
+  EventHandle timer;  // the end of Travelling, Backoff, Network or of the transfer of its KV
   ReplicaId replica;
   Place place = Place::Held;
   bool admitted = false;
@@ -84,7 +84,8 @@ struct Request {
   int32_t blocks = 0;    // KV blocks held, while prefilling (linear level and with drafts: for good)
   int32_t known = 0;     // of them, the first ones that the prefix cache knows
   int32_t cached = 0;    // tokens of its prompt that this attempt did not compute at first, from the cache or behind it
-  Time loaded;           // when what is read for it from behind the cache is there; max() = whoever sends it will tell
+  bool looked_up = false;  // in the prefix cache here, at its first admission
+  Time loaded;  // when what is read for it from behind the cache is there; max() = whoever sends it will tell
   // Prefill and decoding on two replicas: this is the first half, and who keeps the KV of the prompt for the second.
   bool prefill_half = false;
   ReplicaId kept_by;

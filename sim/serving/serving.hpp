@@ -138,8 +138,6 @@ struct ServingState {
   IdVector<ServingModelId, GpuModelId> estimated;
   struct KvTransfers {
     uint64_t count = 0, lost = 0;  // lost: with their replica; computed again
-    int64_t bytes = 0;
-    __int128 ns = 0;  // from asking for it to having it
   } kv_transfers;
 };
 
@@ -257,7 +255,11 @@ class Serving {
   void on_pulled(RequestId id);
   void let_go(RequestId id);
   void lose_kept(ReplicaState& replica);
-  double kv_bytes_per_s(const ReplicaState& from, const ReplicaState& to) const;
+  struct KvLink {
+    double bytes_per_s;
+    Duration latency;
+  };
+  KvLink kv_link(const ReplicaState& from, const ReplicaState& to) const;
   void on_deadline(uint32_t source);
   // servers
   void after_engine(ReplicaId id);

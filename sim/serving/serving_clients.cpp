@@ -222,10 +222,12 @@ bool Serving::admitted(RequestId id) {
   ClientState& c = state.clients[state.requests[id].source];
   const AdmissionModel& admission = client.admission;
   if (admission.max_outstanding > 0) {
-    const EndpointPool& s = state.services[client.service].serving;
+    const ServiceState& s = state.services[client.service];
     uint64_t outstanding = 0;
-    for (uint32_t n : s.outstanding) outstanding += n;
-    if (outstanding >= static_cast<uint64_t>(admission.max_outstanding) * s.endpoints.size()) {
+    for (const EndpointPool* pool : {&s.serving, &s.prefill})
+      for (uint32_t n : pool->outstanding) outstanding += n;
+    const uint64_t endpoints = s.serving.endpoints.size() + s.prefill.endpoints.size();
+    if (outstanding >= static_cast<uint64_t>(admission.max_outstanding) * endpoints) {
       ++c.refused_outstanding;
       return false;
     }
@@ -248,14 +250,17 @@ bool Serving::admitted(RequestId id) {
   return true;
 }
 
-// No endpoint has both a short queue and room in its KV cache.
+// Of those that answer, or of those that compute prompts for them, none has both a short queue and room in its KV
+// cache. Without any, requests are held for the first.
 bool Serving::saturated(ServiceId service, const AdmissionModel& admission) const {
-  const std::vector<ReplicaId>& endpoints = state.services[service].serving.endpoints;
-  return std::none_of(endpoints.begin(), endpoints.end(), [&](ReplicaId id) {
-    ReplicaState& replica = state.replicas[id];
-    return waiting(replica) <= static_cast<uint32_t>(admission.shed_queue_depth) &&
-           engine(replica).kv_usage(engine_.now()) <= admission.shed_kv_usage;
-  });
+  auto full = [&](const EndpointPool& pool) {
+    return !pool.endpoints.empty() && std::none_of(pool.endpoints.begin(), pool.endpoints.end(), [&](ReplicaId id) {
+      ReplicaState& replica = state.replicas[id];
+      return waiting(replica) <= static_cast<uint32_t>(admission.shed_queue_depth) &&
+             engine(replica).kv_usage(engine_.now()) <= admission.shed_kv_usage;
+    });
+  };
+  return full(state.services[service].serving) || full(state.services[service].prefill);
 }
 
 // Seconds until the replica would have computed the prompt, after those that are there.

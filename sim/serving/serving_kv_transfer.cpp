@@ -39,22 +39,16 @@ void Serving::pull(RequestId id) {
   Request& request = state.requests[id];
   ReplicaState &to = state.replicas[request.replica], &from = state.replicas[request.kept_by];
   if (from.lost) return;
-  const LlmEngineModel& engine = model.models[to.model].engine;
-  const double bytes = static_cast<double>(request.blocks - request.known) * engine.block_bytes();
-  const bool near = cluster_.state.pods[to.pod].node == cluster_.state.pods[from.pod].node;
-  const Time now = engine_.now();
-  const Time begin = std::max({now, from.sends_until, to.receives_until});
-  from.sends_until = to.receives_until = after(begin, bytes / kv_bytes_per_s(from, to));
-  const Duration latency = near ? engine.kv_transfer.link_latency : engine.kv_transfer.network_latency;
-  const Time end = from.sends_until + latency;
-  ++state.kv_transfers.count;
-  state.kv_transfers.bytes += static_cast<int64_t>(bytes);
-  state.kv_transfers.ns += (end - now).ns;
-  request.timer = engine_.schedule(end, Priority::Completion, kind(Code::Pulled), id.value);
+  const double bytes = (request.blocks - request.known) * model.models[to.model].engine.block_bytes();
+  const KvLink link = kv_link(from, to);
+  const Time begin = std::max({engine_.now(), from.sends_until, to.receives_until});
+  from.sends_until = to.receives_until = after(begin, bytes / link.bytes_per_s);
+  request.timer = engine_.schedule(from.sends_until + link.latency, Priority::Completion, kind(Code::Pulled), id.value);
 }
 
-// Each GPU of the replica that has fewer sends or receives its part.
-double Serving::kv_bytes_per_s(const ReplicaState& from, const ReplicaState& to) const {
+// Each GPU of the replica that has fewer sends or receives its part. What no link of the node's GPUs carries, two parts
+// of one GPU among it, takes the way of other nodes.
+Serving::KvLink Serving::kv_link(const ReplicaState& from, const ReplicaState& to) const {
   const KvTransferModel& transfer = model.models[to.model].engine.kv_transfer;
   const PodState &source = cluster_.state.pods[from.pod], &target = cluster_.state.pods[to.pod];
   const size_t pairs = std::min(source.devices.size(), target.devices.size());
@@ -65,12 +59,14 @@ double Serving::kv_bytes_per_s(const ReplicaState& from, const ReplicaState& to)
     gbs += links->bandwidth(devices[source.devices[i]].gpu, devices[target.devices[i]].gpu,
                             cluster_.nvlinks_down(source.node));
   }
-  if (gbs > 0) return transfer.efficiency * gbs * 1e9;
-  return transfer.efficiency * transfer.network_gbs * 1e9 * static_cast<double>(std::max<size_t>(1, pairs));
+  if (gbs > 0) return {transfer.efficiency * gbs * 1e9, transfer.link_latency};
+  const auto ports = static_cast<double>(std::max<size_t>(1, pairs));
+  return {transfer.efficiency * transfer.network_gbs * 1e9 * ports, transfer.network_latency};
 }
 
 void Serving::on_pulled(RequestId id) {
   ReplicaId to = state.requests[id].replica;
+  ++state.kv_transfers.count;
   let_go(id);
   engine(state.replicas[to]).pulled(id, engine_.now());
   after_engine(to);

@@ -58,7 +58,7 @@ double LlmEngineModel::fixed_bytes(int32_t gpus) const {
   constexpr double kCollectives = 400e6;
   const double each = activation_bytes() + profile.reserved_gib * kGiB + (gpus > 1 ? kCollectives : 0);
   return llm.dense_bytes() * data_parallel + llm.expert_bytes() + speculation.draft_bytes * data_parallel +
-         lora.max_loras * lora.bytes(llm) + each * gpus;
+         lora.max_loras * lora.bytes(llm) * data_parallel + each * gpus;
 }
 
 // Two matrices per linear layer, from its inputs to `rank` and from there to its outputs: q, k, v, o, gate, up, down.
@@ -93,24 +93,30 @@ StepTerms step_terms(const LlmModel& llm, const GpuModel& gpu, int32_t tensor_pa
 
 namespace {
 
-// Per token, what ranks of data parallelism exchange around the experts: the tokens of all of them are gathered and
-// their sums scattered again, which moves as much as an all-reduce, or with expert parallelism every token is sent to
-// where its experts are and back. One rank, or several that have the same tokens: nothing.
-double exchange_token(const LlmEngineModel& model, const GpuModel& gpu) {
+// What ranks of data parallelism exchange around the experts, in seconds per iteration and per token: the tokens of all
+// of them are gathered and their sums scattered again, which moves as much as an all-reduce, or with expert parallelism
+// every token is sent to where its experts are and back. One rank, or several that have the same tokens: nothing.
+struct Exchange {
+  double latency = 0, token = 0;
+};
+
+Exchange exchange_of(const LlmEngineModel& model, const GpuModel& gpu) {
   const LlmModel& llm = model.llm;
-  if (model.data_parallel == 1 || llm.experts.count == 0) return 0;
+  if (model.data_parallel == 1 || llm.experts.count == 0) return {};
   const int32_t ranks = model.tensor_parallel * model.data_parallel;
   const double latency = all_reduce_seconds(gpu, ranks, 0);
   const double gathered = all_reduce_seconds(gpu, ranks, llm.hidden * kActivationBytes) - latency;
   const double sent = gathered * llm.experts.per_token / ranks;
-  return llm.experts.layers * (model.expert_parallel ? std::min(sent, gathered) : gathered);
+  const double token = model.expert_parallel ? std::min(sent, gathered) : gathered;
+  return {llm.experts.layers * latency, llm.experts.layers * token};
 }
 
 // What is drafted for one iteration, token after token: passes of a model as of any other, without the engine's step.
-void add_drafts(const LlmEngineModel& model, const GpuModel& gpu, const StepCoefficients& c,
-                const Accelerator& accelerator, LlmCost& cost) {
+// Returns what a prompt's token takes besides, as prompts pass the draft model, too.
+double add_drafts(const LlmEngineModel& model, const GpuModel& gpu, const StepCoefficients& c,
+                  const Accelerator& accelerator, LlmCost& cost) {
   cost.drafts = model.speculation.tokens;
-  if (!model.speculation.draft) return;
+  if (!model.speculation.draft) return 0;
   const LlmModel& draft = *model.speculation.draft;
   const StepTerms t = step_terms(draft, gpu, model.tensor_parallel, model.data_parallel);
   const double bandwidth = accelerator.bandwidth_share, compute = accelerator.compute_share;
@@ -123,8 +129,7 @@ void add_drafts(const LlmEngineModel& model, const GpuModel& gpu, const StepCoef
   cost.draft_step_ps = ps(cost.drafts * factor * pass);
   cost.draft_sequence_ps = ps(cost.drafts * factor * sequence);
   cost.draft_kv_token_ps = ps(cost.drafts * factor * c.kv_factor * (t.kv_token + t.window_token) / bandwidth);
-  // Prompts pass the draft model, too.
-  cost.per_prefill_token_ps += ps(t.token / (compute * model.profile.prefill_mfu));
+  return c.prefill_factor * t.token / (compute * model.profile.prefill_mfu);
 }
 
 }  // namespace
@@ -149,13 +154,15 @@ LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Acceler
   const double bandwidth = accelerator.bandwidth_share, compute = accelerator.compute_share;
   const double factor = engine.step_factor;
   const int32_t hops = model.pipeline_parallel - 1;
+  const Exchange exchange = exchange_of(model, gpu);
   LlmCost cost;
   const double step =
-      factor * (c.step_ms * 1e-3 + c.layer_us * 1e-6 * t.layers + c.weight_factor * t.weights / bandwidth +
-                c.all_reduce_factor * t.all_reduce + engine.moe_layer_ms * 1e-3 * llm.experts.layers) +
+      factor *
+          (c.step_ms * 1e-3 + c.layer_us * 1e-6 * t.layers + c.weight_factor * t.weights / bandwidth +
+           c.all_reduce_factor * (t.all_reduce + exchange.latency) + engine.moe_layer_ms * 1e-3 * llm.experts.layers) +
       hops * kHopLatency;
   const double experts = factor * engine.expert_factor * t.experts / bandwidth;
-  const double sent = c.all_reduce_factor * (t.all_reduce_token + exchange_token(model, gpu)) +
+  const double sent = c.all_reduce_factor * (t.all_reduce_token + exchange.token) +
                       hops * kActivationBytes * llm.hidden / (link_gbs(gpu) * 1e9);
   const double sequence = factor * c.sampling_us * 1e-6 * t.vocabulary / model.data_parallel;
   // Experts get few tokens each, even of a large batch, and compute them as those of a prompt.
@@ -170,7 +177,7 @@ LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Acceler
       c.prefill_factor *
       (2 * llm.layer_parameters() / (compute * ranks * prefill_flops(gpu, engine, llm.bytes_per_parameter)) +
        expert_token);
-  const double prefill_token = computed_token + sent;
+  const double prefill_token = computed_token + sent + add_drafts(model, gpu, c, accelerator, cost);
   cost.step_ps = ps(step);
   cost.experts_ps = ps(experts);
   cost.experts = llm.experts;
@@ -183,8 +190,8 @@ LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Acceler
   cost.window = llm.window;
   cost.stages = model.pipeline_parallel;
   cost.expert_ranks = model.expert_parallel ? ranks : 1;
-  add_drafts(model, gpu, c, accelerator, cost);
-  cost.per_adapter_ps = ps(c.weight_factor * model.lora.bytes(llm) / (gpu.bandwidth_gbs * 1e9 * gpus * bandwidth));
+  cost.per_adapter_ps = ps(factor * c.weight_factor * model.lora.bytes(llm) /
+                           (gpu.bandwidth_gbs * 1e9 * model.tensor_parallel * bandwidth));
 
   double room = static_cast<double>(accelerator.memory_bytes) * model.memory_utilization - model.fixed_bytes(gpus);
   cost.kv_blocks = static_cast<int64_t>(std::floor(room / model.block_bytes()));
@@ -214,11 +221,8 @@ LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Acceler
   return cost;
 }
 
-namespace {
-
-// Of those that a pipeline has under way, the batch that takes longest: an equal share of who decodes, and of the
-// prompts, at least all that one of them computes.
-StepWork largest_batch(const StepWork& all, int32_t stages) {
+StepWork LlmCost::largest_batch(const StepWork& all) const {
+  if (stages == 1) return all;
   StepWork work = all;
   work.decoding = (all.decoding + stages - 1) / stages;
   if (all.decoding > 0) work.decode_context = all.decode_context * work.decoding / all.decoding;
@@ -234,8 +238,6 @@ StepWork largest_batch(const StepWork& all, int32_t stages) {
   return work;
 }
 
-}  // namespace
-
 double LlmCost::experts_read(const StepWork& work) const {
   const double read = experts.share_read(static_cast<double>(work.decoding * (1 + drafts) + work.prefill_tokens));
   if (expert_ranks == 1 || read <= 0) return read;
@@ -245,7 +247,7 @@ double LlmCost::experts_read(const StepWork& work) const {
 
 StepLine LlmCost::line(const StepWork& all) const {
   if (tables) return tables->line(all);
-  const StepWork work = stages > 1 ? largest_batch(all, stages) : all;
+  const StepWork work = largest_batch(all);
   const int64_t decoded = work.decoding * (1 + drafts);
   StepLine line;
   const int64_t near = within_window(work.decode_context, work.decoding);

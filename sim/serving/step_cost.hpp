@@ -72,13 +72,16 @@ const StepCoefficients& step_coefficients(const EngineProfile& engine, const Gpu
 // Of one (model, engine, accelerators). With operator tables they say how long an iteration takes; else, with the terms
 // above and the engine's coefficients, it takes
 //
-//   stepFactor·(stepMs + layerUs·layers + weightFactor·weights + allReduceFactor·all_reduce
+//   stepFactor·(stepMs + layerUs·layers + weightFactor·weights + allReduceFactor·(all_reduce + exchanges)
 //   + moeLayerMs·expert layers + expertFactor·experts·share_read(all tokens)
 //   + samplingUs·vocabulary·(decoding + prefilling)
-//   + (computeFactor·dense token + expert token/prefillMfu + allReduceFactor·all_reduce_token)·decoding
+//   + (computeFactor·dense token + expert token/prefillMfu)·decoding
 //   + kvFactor·(kv_token·context + window_token·context within the window + state·decoding))
-//   + (prefillFactor·token/prefillMfu + allReduceFactor·all_reduce_token)·prefill_tokens
+//   + prefillFactor·token/prefillMfu·prefill_tokens + allReduceFactor·(all_reduce_token + exchanged token)·all tokens
 //   + prefillFactor·attention/prefillMfu·prefill_pairs.
+//
+// Besides: hops between the stages of a pipeline, of whose batches the largest counts; drafting, after which a sequence
+// counts as one more than the tokens drafted, but for its context; reading the LoRA adapters in use.
 //
 // A sum, not a maximum: measured iterations show no corner where computing takes over from reading (serving.md, 2.2).
 // Sampling is the softmax and sorting of logits, which no GPU shares with others. The context within the window is that
@@ -115,6 +118,9 @@ struct LlmCost {
   int64_t max_sequences = 0, max_context = 0;  // of the measurements; 0: not known
 
   StepLine line(const StepWork& work) const;
+  // Of those that a pipeline has under way, the batch that takes longest: an equal share of who decodes, and of the
+  // prompts, at least all that one of them computes.
+  StepWork largest_batch(const StepWork& all) const;
   // Of the experts, the share that an iteration reads. With expert parallelism everybody waits for the rank that reads
   // most: of n ranks with E/n experts each, of which a share q is read, at most about q·(1 + sqrt(2·ln n·(1 -
   // q)/(q·E/n))) (n normal variables with the variance of the binomial one).
