@@ -158,12 +158,14 @@ TEST_CASE("the two kinds of replicas must understand each other") {
   Scenario s = apart({1000});
   CHECK(complaint(s).empty());
   s.models[1].block_size = 32;
-  CHECK_THAT(complaint(s), Catch::Contains("blockSize: found 32 behind service llama, where replicas send KV to others with 16"));
+  CHECK_THAT(complaint(s),
+             Catch::Contains("blockSize: found 32 behind service llama, where replicas send KV to others with 16"));
   s = apart({1000});
   s.models[0].role = "prefill";
   CHECK_THAT(complaint(s), Catch::Contains("role: found prefill behind service llama, where nobody answers"));
   s.models[0].role = s.models[1].role = "decode";
-  CHECK_THAT(complaint(s), Catch::Contains("role: found decode behind service llama, which has no replicas with the role prefill"));
+  CHECK_THAT(complaint(s),
+             Catch::Contains("role: found decode behind service llama, which has no replicas with the role prefill"));
   s = apart({1000});
   s.traffic[0].hedge_delay = Duration::seconds(1);
   CHECK_THAT(complaint(s), Catch::Contains("hedge: found with prefill replicas"));
@@ -171,5 +173,6 @@ TEST_CASE("the two kinds of replicas must understand each other") {
   s.models[1].role = "both";
   s.models[0].role = "both";
   s.prefill_routers = {{"llama", {"random", {}, {}}}};
-  CHECK_THAT(complaint(s), Catch::Contains("spec.policies.prefillRouter.llama: found, but no replicas have the role prefill"));
+  CHECK_THAT(complaint(s),
+             Catch::Contains("spec.policies.prefillRouter.llama: found, but no replicas have the role prefill"));
 }
