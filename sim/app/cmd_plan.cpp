@@ -151,6 +151,7 @@ int cmd_plan(const Arguments& arguments) {
   if (isatty(STDERR_FILENO)) request.progress = [](const std::string& what) { fmt::print(stderr, "\r\033[K{}", what); };
   const Plan plan = make_plan(request);
   if (isatty(STDERR_FILENO)) fmt::print(stderr, "\r\033[K");
+  if (output != "json") print_warnings(plan.warnings);
   print(output == "json" ? plan_json(plan, request) : plan_table(plan, request, output_style()));
   return plan.best() ? kOk : kCheckFailed;
 }

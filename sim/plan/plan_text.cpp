@@ -76,8 +76,6 @@ std::string plan_table(const Plan& plan, const PlanRequest& request, const TextS
     out = bold("Nothing that was asked for serves this within the SLO.", style) + "\n";
   }
   if (!cannot.empty()) out += "\n" + bold("NOT CHOSEN", style) + "\n" + cannot;
-  for (const std::string& warning : plan.warnings)
-    for (const std::string& line : wrap_text("warning: " + warning, style.width)) out += line + "\n";
   return out;
 }
 

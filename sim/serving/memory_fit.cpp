@@ -27,6 +27,8 @@ int64_t usable(const ServingModelModel& server, int64_t memory_bytes) {
   return static_cast<int64_t>(std::floor(static_cast<double>(memory_bytes) * server.engine.memory_utilization));
 }
 
+std::string gib(int64_t bytes) { return fmt::format("{:.2f} GiB", static_cast<double>(bytes) / 0x1p30); }
+
 bool fits(const ServingModelModel& server, int64_t memory_bytes, int32_t gpus) {
   return needed(server, gpus) <= usable(server, memory_bytes);
 }
@@ -88,8 +90,8 @@ std::optional<std::string> does_not_fit(const ServingModelModel& server, const C
   if (lacks <= 0) return std::nullopt;
   const std::string share =
       server.llm ? fmt::format(" for it (kvMemoryUtilization {})", server.engine.memory_utilization) : "";
-  return fmt::format("needs {} bytes for {}, {} more than {} has{}; what fits: {}", needed(server, gpus), what(server),
-                     lacks, name_of(cluster, on), share, what_fits(server, cluster, cluster.gpu_models[on.gpu_model]));
+  return fmt::format("needs {} for {}, {} more than {} has{}; what fits: {}", gib(needed(server, gpus)), what(server),
+                     gib(lacks), name_of(cluster, on), share, what_fits(server, cluster, cluster.gpu_models[on.gpu_model]));
 }
 
 std::optional<std::string> overcommits(const ServingModelModel& server, const ClusterModel& cluster,
@@ -98,9 +100,9 @@ std::optional<std::string> overcommits(const ServingModelModel& server, const Cl
   const int64_t each = server.llm ? usable(server, on.memory_bytes) : server.batch_bytes;
   const int64_t lacks = each * on.replicas - on.memory_bytes;
   if (lacks <= 0) return std::nullopt;
-  return fmt::format("takes {} bytes of GPU memory{}, {} replicas of {} together {} more than it has", each,
+  return fmt::format("takes {} of GPU memory{}, {} replicas of {} together {} more than it has", gib(each),
                      server.llm ? fmt::format(" (kvMemoryUtilization {})", server.engine.memory_utilization) : "",
-                     on.replicas, name_of(cluster, on), lacks);
+                     on.replicas, name_of(cluster, on), gib(lacks));
 }
 
 }  // namespace kisim

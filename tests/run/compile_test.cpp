@@ -40,7 +40,7 @@ TEST_CASE("compiling names what does not fit together") {
 
   s = base();
   s.llms[0].parameters = 70e9;
-  CHECK_THAT(complaint(s), Catch::Contains("needs 146531291546 bytes for weights, activations and a KV block"));
+  CHECK_THAT(complaint(s), Catch::Contains("needs 136.47 GiB for weights, activations and a KV block"));
 
   s = base();
   s.models[0].selector = {{"app", "other"}};
@@ -52,8 +52,8 @@ TEST_CASE("compiling names what does not fit together") {
   s.models[0].gpu = "h100-80gb";
   s.models[0].weights_bytes = 78.0 * kGiB;
   s.models[0].instance_bytes = 1.5 * kGiB;
-  CHECK_THAT(complaint(s), Catch::Contains("spec.models.server: needs 86973087744 bytes for weights and instances, "
-                                           "1073741824 more than h100-80gb has; what fits: none"));
+  CHECK_THAT(complaint(s), Catch::Contains("spec.models.server: needs 81.00 GiB for weights and instances, "
+                                           "1.00 GiB more than h100-80gb has; what fits: none"));
   s.models[0].instance_bytes = 1.0 * kGiB;
   CHECK(complaint(s).empty());
   s.models[0].overlap = -1;
