@@ -31,7 +31,7 @@ int cmd_calibrate(const Arguments& arguments) {
       "time", po::value(&request.time)->value_name("column")->default_value("latency"), "what it took")(
       "unit", po::value(&request.unit)->value_name("unit")->default_value("ms"), "of that: s, ms, us, ns")(
       "by", po::value(&by)->value_name("columns"), "one fit for each combination of their values, separated by commas")(
-      "gpu", po::value(&request.gpu)->value_name("name")->default_value("h100-80gb"), "requests: it ran on")(
+      "gpu", po::value(&request.gpu)->value_name("name"), "requests: the GPU of the run, see `kisim list gpus`")(
       "engine", po::value(&request.engine)->value_name("name")->default_value("vllm-0.19"),
       "requests: its scheduler, and where the fit starts from")(
       "seed", po::value(&request.seed)->value_name("n")->default_value(1), "of the bootstrap's resamples")(
@@ -40,6 +40,8 @@ int cmd_calibrate(const Arguments& arguments) {
   if (rest.size() < 2) throw UsageError("calibrate takes a kind and a file");
   check_choice("KIND", rest[0], calibration_kinds());
   if (rest.size() > 2 && rest[0] != "scrapes") throw UsageError("calibrate " + rest[0] + " takes one file");
+  if (rest[0] == "requests" && request.gpu.empty())
+    throw UsageError("calibrate requests needs --gpu, the GPU of the run (see `kisim list gpus`)");
   request.kind = rest[0];
   request.file = rest[1];
   request.more_files.assign(rest.begin() + 2, rest.end());

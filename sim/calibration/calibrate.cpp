@@ -259,6 +259,8 @@ Coefficients calibrate(const CalibrationRequest& request) {
                                          : calibrate_interference(table);
   }
   out.provenance.source = request.file;
+  if (!request.more_files.empty())
+    out.provenance.source += fmt::format(" to {} ({} files)", request.more_files.back(), request.more_files.size() + 1);
   out.provenance.rows = rows;
   return out;
 }

@@ -130,7 +130,9 @@ Fields declare(ModelSpec& model) {
   f.add("expertParallel", &model.expert_parallel,
         "LLM with experts: each GPU has whole experts instead of a part of each");
   f.add("role", &model.role,
-        "LLM: prefill replicas compute prompts for decode replicas of the same Service, which read their KV and answer")
+        "LLM: prefill replicas compute prompts for the others of the same Service, which read their KV and answer; "
+        "decode: "
+        "there must be such")
       .one_of({"both", "prefill", "decode"});
   f.add("maxLocalPrefillLength", &model.max_local_prefill_length,
         "LLM, behind prefill replicas: prompts of at most so many tokens that no prefix cache has are computed here");
@@ -158,10 +160,15 @@ Fields declare(ModelSpec& model) {
           draft.add("method", &speculative.method, "what drafts: the text so far, one layer, or a model")
               .one_of({"ngram", "eagle", "mtp", "draft_model"});
           draft.add("model", &speculative.model, "draft_model: which, see `kisim list models`");
-          draft.add("tokens", &speculative.tokens, "drafted per sequence and iteration").min(1).max(64).required();
+          draft.add("tokens", &speculative.tokens, "drafted per sequence and iteration; by n-grams they cost nothing")
+              .min(1)
+              .max(64)
+              .required();
           draft
               .add("acceptance", &speculative.acceptance,
-                   "probability that a draft is accepted after accepted ones; or by place, with all before it")
+                   "probability that a draft is accepted after accepted ones, or by place, with all before it: as "
+                   "measured, for it "
+                   "decides everything")
               .min(0)
               .max(1)
               .no_distribution()

@@ -684,6 +684,9 @@ class Compiler {
     if (!prefill && answers && answers->role == "decode")
       error(answers->mark, "spec.models." + answers->name + ".role",
             fmt::format("found decode behind service {}, which has no replicas with the role prefill", service.name));
+    if (!prefill && service.max_local_prefill_length > 0)
+      warn(answers->mark, "spec.models." + answers->name + ".maxLocalPrefillLength",
+           fmt::format("has no effect behind service {}, which has no replicas with the role prefill", service.name));
     if (!prefill && service.prefill_router)
       error(scenario_.mark, "spec.policies.prefillRouter." + service.name,
             "found, but no replicas have the role prefill");

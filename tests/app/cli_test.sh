@@ -231,7 +231,9 @@ says err "calibrate latency takes one file"
 mkdir -p run
 echo '{"model": "meta-llama/Llama-3.1-8B"}' >run/meta.json
 echo '{"input_toks": 9}' >run/requests.jsonl
-expect 3 calibrate requests run
+expect 2 calibrate requests run
+says err "calibrate requests needs --gpu"
+expect 3 calibrate requests run --gpu h100-80gb
 says err "run/requests.jsonl:1:1: queued_ts: found null, allowed: a number"
 
 cat >fitted.yaml <<'END'
