@@ -91,7 +91,8 @@ std::optional<std::string> does_not_fit(const ServingModelModel& server, const C
   const std::string share =
       server.llm ? fmt::format(" for it (kvMemoryUtilization {})", server.engine.memory_utilization) : "";
   return fmt::format("needs {} for {}, {} more than {} has{}; what fits: {}", gib(needed(server, gpus)), what(server),
-                     gib(lacks), name_of(cluster, on), share, what_fits(server, cluster, cluster.gpu_models[on.gpu_model]));
+                     gib(lacks), name_of(cluster, on), share,
+                     what_fits(server, cluster, cluster.gpu_models[on.gpu_model]));
 }
 
 std::optional<std::string> overcommits(const ServingModelModel& server, const ClusterModel& cluster,
