@@ -3,7 +3,6 @@
 #include "fidelity/comparisons.hpp"
 #include "io/input.hpp"
 
-#include <algorithm>
 #include <set>
 
 namespace kisim {
@@ -28,14 +27,13 @@ struct MigCounts {
 
 MigCounts count(const MigGeometry& geometry) {
   MigCounts out;
-  std::set<std::vector<uint8_t>> multisets;
+  std::set<std::multiset<uint8_t>> multisets;
   for (const MigLayout& layout : geometry.reachable()) {
     ++out.reachable;
     if (!geometry.is_maximal(layout)) continue;
     ++out.maximal;
-    std::vector<uint8_t> profiles;
-    for (const MigInstance& instance : layout) profiles.push_back(instance.profile);
-    std::sort(profiles.begin(), profiles.end());
+    std::multiset<uint8_t> profiles;
+    for (const MigInstance& instance : layout) profiles.insert(instance.profile);
     multisets.insert(std::move(profiles));
   }
   out.multisets = multisets.size();
