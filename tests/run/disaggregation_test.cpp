@@ -1,21 +1,14 @@
 // Prompts computed by one replica and answered by another: exact times, and what happens when one of the two goes.
 
-#include "run/world.hpp"
+#include "recorded_rows.hpp"
 #include "scenario_builder.hpp"
 
 #include <catch2/catch.hpp>
-
-#include <algorithm>
 
 using namespace kisim;
 using namespace kisim::test;
 
 namespace {
-
-struct Rows : RequestSink {
-  std::vector<RequestRecord> rows;
-  void record(const RequestRecord& r) override { rows.push_back(r); }
-};
 
 // One prefill replica and one that decodes, on two nodes of one GPU; requests of 1,600 tokens at the given
 // milliseconds.
@@ -41,16 +34,6 @@ Scenario apart(const std::vector<int64_t>& ms) {
   s.traffic[0].pattern = TrafficSpec::Pattern::Trace;
   s.traffic[0].trace = trace;
   return s;
-}
-
-std::pair<std::vector<RequestRecord>, Summary> simulate(const Scenario& s) {
-  Rows rows;
-  Recorder recorder(Record::All, &rows);
-  RunOptions options;
-  options.recorder = &recorder;
-  Summary summary = run(compile(s), options);
-  std::sort(rows.rows.begin(), rows.rows.end(), [](const auto& a, const auto& b) { return a.ordinal < b.ordinal; });
-  return {rows.rows, summary};
 }
 
 LlmCost cost_of(const Scenario& s) {

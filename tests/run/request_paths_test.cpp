@@ -1,21 +1,14 @@
 // The ways a request can go, each in a small deterministic scenario with exact times.
 
-#include "run/world.hpp"
+#include "recorded_rows.hpp"
 #include "scenario_builder.hpp"
 
 #include <catch2/catch.hpp>
-
-#include <algorithm>
 
 using namespace kisim;
 using namespace kisim::test;
 
 namespace {
-
-struct Rows : RequestSink {
-  std::vector<RequestRecord> rows;
-  void record(const RequestRecord& r) override { rows.push_back(r); }
-};
 
 // A batch server of one instance; requests arrive at the given milliseconds.
 Scenario arrivals_at(const std::vector<int64_t>& ms, double service_s) {
@@ -29,17 +22,6 @@ Scenario arrivals_at(const std::vector<int64_t>& ms, double service_s) {
   s.traffic[0].pattern = TrafficSpec::Pattern::Trace;
   s.traffic[0].trace = trace;
   return s;
-}
-
-// Rows in order of arrival, and the summary.
-std::pair<std::vector<RequestRecord>, Summary> simulate(const Scenario& s) {
-  Rows rows;
-  Recorder recorder(Record::All, &rows);
-  RunOptions options;
-  options.recorder = &recorder;
-  Summary summary = run(compile(s), options);
-  std::sort(rows.rows.begin(), rows.rows.end(), [](const auto& a, const auto& b) { return a.ordinal < b.ordinal; });
-  return {rows.rows, summary};
 }
 
 }  // namespace
