@@ -70,6 +70,20 @@ std::shared_ptr<const TraceColumns> conversations(double rate, Duration duration
   return out;
 }
 
+// A World in slices of its duration.
+std::pair<SlicedRun, Summary> served(benchmark::State& state, const std::shared_ptr<const Model>& model,
+                                     Duration duration) {
+  std::pair<SlicedRun, Summary> out;
+  for (auto _ : state) {
+    World world(model);
+    out.first = run_in_slices(
+        duration, [&](Time until) { world.run_until(until); },
+        [&] { return world.serving().state.clients[0].completed; });
+    out.second = world.summary();
+  }
+  return out;
+}
+
 // Everything of 64 replicas on 64 GPUs, the control plane included. mean_batch: requests in each on average.
 void serve(benchmark::State& state, const char* detail, Duration duration) {
   constexpr double kRate = 64 * 9;
@@ -79,15 +93,7 @@ void serve(benchmark::State& state, const char* detail, Duration duration) {
   s.traffic[0].trace = conversations(kRate, duration);
   if (!s.traffic[0].trace) return state.SkipWithError("the Azure trace is not here");
   auto model = compile(s);
-  SlicedRun run;
-  Summary summary;
-  for (auto _ : state) {
-    World world(model);
-    run = run_in_slices(
-        duration, [&](Time until) { world.run_until(until); },
-        [&] { return world.serving().state.clients[0].completed; });
-    summary = world.summary();
-  }
+  const auto [run, summary] = served(state, model, duration);
   double in_service = summary.latency_s.e2e->mean - summary.latency_s.queue->mean;
   state.counters["requests_per_s"] = static_cast<double>(run.completed) / run.wall_s;
   state.counters["late_over_early"] = run.late_over_early;
@@ -110,15 +116,7 @@ void serve_fluid(benchmark::State& state) {
   s.traffic[0].diurnal_peak = 900;
   s.traffic[0].diurnal_period = Duration::seconds(7200);
   auto model = compile(s);
-  SlicedRun run;
-  Summary summary;
-  for (auto _ : state) {
-    World world(model);
-    run = run_in_slices(
-        duration, [&](Time until) { world.run_until(until); },
-        [&] { return world.serving().state.clients[0].completed; });
-    summary = world.summary();
-  }
+  const auto [run, summary] = served(state, model, duration);
   state.counters["requests_per_s"] = static_cast<double>(run.completed) / run.wall_s;
   state.counters["steps_per_s"] = duration.to_seconds() / run.wall_s;
   state.counters["replica_steps_per_s"] = 64 * duration.to_seconds() / run.wall_s;

@@ -26,8 +26,11 @@ void LlmEngine::hold_cached(Request& request, int64_t blocks, int64_t behind) {
     state_.prefix_queries += request.prefill_target;
     state_.prefix_hits += tokens;
     if (request.scheduled == Time::max()) request.cached = static_cast<int32_t>(tokens + behind * model_.block_size);
-    if (!state_.tiers.empty()) state_.tier_queries += request.prefill_target - tokens;
-    state_.tier_hits += behind * model_.block_size;
+    // What another replica has computed for it was found in no cache.
+    if (!state_.tiers.empty() && !request.kept_by.valid()) {
+      state_.tier_queries += request.prefill_target - tokens;
+      state_.tier_hits += behind * model_.block_size;
+    }
   }
   state_.kv.hold(path_of(request), 0, blocks);
   state_.kv.take(behind);

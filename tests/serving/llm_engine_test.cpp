@@ -320,6 +320,8 @@ TEST_CASE("a prefill replica keeps what it has computed, and a decode replica co
   request.kept_by = ReplicaId(0);
   second.enqueue(id, Time{1000});
   CHECK(state.to_pull == std::vector{id});
+  CHECK(state.prefix_queries == 100);
+  CHECK(state.prefix_hits + state.tier_hits == 0);
   CHECK(request.place == Request::Place::Loading);
   CHECK(second.timer() == Time::max());
   CHECK(state.kv.free_blocks() == 93);
