@@ -38,6 +38,9 @@ enum class Purpose : uint32_t {
   Turns = 24,
   Adapter = 25,
   Drafts = 26,
+  MetricDropout = 30,
+  MetricNoise = 31,
+  Variation = 32,
   Resampling = 40,
 };
 
