@@ -1,9 +1,9 @@
 #include "fgd.hpp"
 
+#include "core/atomic_file.hpp"
 #include "core/error.hpp"
 #include "fgd_figure.hpp"
 #include "fgd_run.hpp"
-#include "io/atomic_file.hpp"
 #include "io/text_table.hpp"
 
 #include <algorithm>
@@ -179,7 +179,7 @@ void write_figure(const std::string& path, const Comparison& comparison) {
     if (!s.published_allocated.empty()) published = mean_curve(s.published_allocated);
     lines.push_back({kFgdPolicies[p].name, mean_curve(s.allocated), published});
   }
-  write_text_file(path, fgd_figure(comparison.trace, lines));
+  write_file(path, fgd_figure(comparison.trace, lines));
 }
 
 double fgd_pods_per_s(const std::vector<Comparison>& comparisons) {

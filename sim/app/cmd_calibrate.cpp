@@ -1,7 +1,7 @@
 #include "calibration/calibrate.hpp"
 #include "cli.hpp"
+#include "core/atomic_file.hpp"
 #include "core/error.hpp"
-#include "io/atomic_file.hpp"
 #include "io/output.hpp"
 
 namespace kisim::app {
@@ -49,7 +49,7 @@ int cmd_calibrate(const Arguments& arguments) {
   Coefficients coefficients = calibrate(request);
   coefficients.provenance.version = version();
   print(calibration_table(coefficients, output_style()));
-  if (!output.empty()) write_text_file(output, coefficients_yaml(coefficients));
+  if (!output.empty()) write_file(output, coefficients_yaml(coefficients));
   return kOk;
 }
 

@@ -1,7 +1,7 @@
 #include "cli.hpp"
+#include "core/atomic_file.hpp"
 #include "core/error.hpp"
 #include "fidelity/comparisons.hpp"
-#include "io/atomic_file.hpp"
 
 #include <unistd.h>
 
@@ -44,7 +44,7 @@ int cmd_fidelity(const Arguments& arguments) {
   if (isatty(STDERR_FILENO)) data.progress = [](const std::string& what) { fmt::print(stderr, "\r\033[K{}", what); };
   const Scoreboard board = score(data);
   if (isatty(STDERR_FILENO)) fmt::print(stderr, "\r\033[K");
-  if (!page.empty()) write_text_file(page, scoreboard_page(board));
+  if (!page.empty()) write_file(page, scoreboard_page(board));
   print(shown(board, output));
   if (board.rows.empty() && output != "table" && output != "wide")
     fmt::print(stderr, "{} in {}\n", board.verdict(), data.scored);

@@ -38,6 +38,7 @@ enum class Purpose : uint32_t {
   Turns = 24,
   Adapter = 25,
   Drafts = 26,
+  Episode = 27,
   MetricDropout = 30,
   MetricNoise = 31,
   Variation = 32,

@@ -1,6 +1,6 @@
 #include "io/report.hpp"
 
-#include "io/atomic_file.hpp"
+#include "core/atomic_file.hpp"
 #include "io/humanize.hpp"
 #include "io/output.hpp"
 
@@ -606,7 +606,7 @@ std::string render_report(const Scenario& scenario, const Summary& summary, cons
 }
 
 void write_report(const std::string& path, const Scenario& scenario, const Summary& summary, const Recorder& recorder) {
-  write_text_file(path, render_report(scenario, summary, recorder));
+  write_file(path, render_report(scenario, summary, recorder));
 }
 
 }  // namespace kisim

@@ -13,7 +13,7 @@
 // Names of metrics and labels are percent-encoded where they hold anything but letters, digits, '_', '-', '.', '='
 // and ','. The file holds nothing measured on the wall clock: equal runs write equal bytes.
 
-#include "io/atomic_file.hpp"
+#include "core/atomic_file.hpp"
 #include "io/h5.hpp"
 #include "run/recorder.hpp"
 #include "run/scenario.hpp"

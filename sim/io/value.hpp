@@ -2,6 +2,7 @@
 // A parsed document as a small tree that remembers where everything stood. YAML and JSON give the same tree.
 
 #include "core/error.hpp"
+#include "core/names.hpp"
 
 #include <memory>
 #include <set>
@@ -52,12 +53,6 @@ std::string to_yaml(const Value& value);
 
 // "text", with what YAML, JSON and Go escape between double quotes.
 std::string quote(std::string_view text);
-
-// "found 'poison', allowed: poisson, constant (did you mean 'poisson'?)". The hint is left out where nothing is close.
-std::string not_allowed(const std::string& found, const std::vector<std::string>& allowed);
-// The candidate that `text` is most likely a slip or the beginning of, in any case of letters; "" where none or several
-// are as close.
-std::string closest(const std::string& text, const std::vector<std::string>& candidates);
 
 // Collects complaints while a document is read; `strict` turns warnings into errors, but not notes.
 class Diagnostics {

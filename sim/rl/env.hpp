@@ -12,13 +12,20 @@
 
 namespace kisim {
 
+// What a constrained agent keeps low: the expected sum over an episode is to stay at or below the limit.
+struct CostSpec {
+  std::string name;
+  double limit = 0;
+};
+
 struct EnvSpec {
   std::string name;                  // "CartPole-v1"
   std::vector<Feature> observation;  // by element
   ActionSpace actions;
   int32_t max_episode_steps = 0;  // then it is truncated; 0: no limit
   std::optional<double> reward_threshold;
-  bool masked = false;  // not every action is allowed at every time
+  bool masked = false;          // not every action is allowed at every time
+  std::vector<CostSpec> costs;  // none: only the reward counts
 };
 
 struct Transition {
@@ -39,6 +46,8 @@ class Env {
   Transition step(std::span<const float> action, std::span<float> observation);
   // 1 where a choice is allowed now: [spec().actions.outputs()]. At least one of each component is.
   virtual void mask(std::span<uint8_t> allowed) const;
+  // Of the last step: [spec().costs.size()].
+  virtual void costs(std::span<double> out) const;
 
  private:
   virtual void begin(uint64_t seed, uint64_t episode, std::span<float> observation) = 0;

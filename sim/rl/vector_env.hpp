@@ -1,6 +1,7 @@
 #pragma once
 // Several environments of one kind, stepped together by a pool of threads. Each has a seed and a place in the buffers
-// of its own, so that results do not depend on the number of threads.
+// of its own, so that results do not depend on the number of threads. What an environment throws reaches the caller, of
+// several the one of the lowest index; then only a reset goes on.
 
 #include "rl/env.hpp"
 
@@ -15,10 +16,11 @@ namespace kisim {
 enum class Autoreset : uint8_t {
   NextStep,  // the next step ignores the action and begins an episode: its reward is 0, and it is no transition
   SameStep,  // the same step begins it; the last observation of the old one is in final_observations
-  Disabled   // the caller resets
+  Disabled   // the caller resets before the next step
 };
 
-// Where a step is written, by environment: the rows of the caller's own contiguous arrays.
+// Where a step is written, by environment: the rows of the caller's own contiguous arrays. A reset writes observations
+// and masks alone.
 struct StepBuffers {
   float* observations = nullptr;        // [n, observation size]
   double* rewards = nullptr;            // [n]
@@ -26,6 +28,7 @@ struct StepBuffers {
   uint8_t* truncated = nullptr;         // [n]
   float* final_observations = nullptr;  // [n, observation size]; SameStep: written where an episode has ended
   uint8_t* masks = nullptr;             // [n, action outputs], of the observation; may be null
+  double* costs = nullptr;              // [n, costs]; may be null
 };
 
 // An episode under way, for checkpoints: replaying its actions leads to where it is, to the bit.
@@ -53,10 +56,12 @@ class VectorEnv {
   // `actions`: [n, action size].
   void step(std::span<const float> actions, const StepBuffers& out);
 
-  // Keeping the actions of running episodes costs memory; off unless asked for.
+  // Keeping the actions of running episodes costs memory; off unless asked for, before the first reset.
   void keep_episodes(bool keep);
+  // Precondition: they are kept.
   std::vector<EpisodeSoFar> episodes() const;
-  // Continues from there, with the observations written as by the last step.
+  // Continues from there, with observations and masks written as by the last step. Throws InputError where the replay
+  // of the actions ends an episode that went on, or the other way round: the environment is another one.
   void resume(const std::vector<EpisodeSoFar>& episodes, const StepBuffers& out);
 
  private:

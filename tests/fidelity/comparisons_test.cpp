@@ -1,10 +1,10 @@
 // The comparisons on made-up data whose answers are known, and on the shared measurements where they are present.
 
 #include "fidelity/comparisons.hpp"
+#include "core/atomic_file.hpp"
 #include "core/error.hpp"
 #include "fidelity/llm_points.hpp"
 #include "fidelity/triton_bench.hpp"
-#include "io/atomic_file.hpp"
 #include "shared_data.hpp"
 
 #include <unistd.h>
@@ -29,7 +29,7 @@ class DataDirectory {
   ~DataDirectory() { fs::remove_all(path_); }
   void write(const std::string& name, const std::string& text) const {
     fs::create_directories((path_ / name).parent_path());
-    write_text_file((path_ / name).string(), text);
+    write_file((path_ / name).string(), text);
   }
   std::string path() const { return path_.string(); }
 

@@ -1,6 +1,9 @@
-#include "io/atomic_file.hpp"
+#include "core/atomic_file.hpp"
 
 #include "core/error.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -49,15 +52,21 @@ PartFile::~PartFile() {
 }
 
 void PartFile::commit() {
+  // On the disk before it has the name: otherwise a crash of the machine could leave an empty file under it.
+  const int file = ::open(part_path().c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) cannot("write", path_, errno);
+  const int failed = ::fsync(file) == 0 ? 0 : errno;
+  ::close(file);
+  if (failed) cannot("write", path_, failed);
   if (std::rename(part_path().c_str(), path_.c_str()) != 0) cannot("write", path_, errno);
   committed_ = true;
 }
 
-void write_text_file(const std::string& path, const std::string& text) {
+void write_file(const std::string& path, const std::string& bytes) {
   PartFile part(path);
   std::unique_ptr<std::FILE, CloseFile> file(std::fopen(part.part_path().c_str(), "wb"));
   if (!file) cannot("write", path, errno);
-  if (std::fwrite(text.data(), 1, text.size(), file.get()) != text.size()) cannot("write", path, errno);
+  if (std::fwrite(bytes.data(), 1, bytes.size(), file.get()) != bytes.size()) cannot("write", path, errno);
   if (std::fclose(file.release()) != 0) cannot("write", path, errno);
   part.commit();
 }

@@ -27,7 +27,7 @@ class PartFile {
   bool committed_ = false;
 };
 
-// A whole text file at once. Throws IoError with the path and the system's reason; nothing is left behind then.
-void write_text_file(const std::string& path, const std::string& text);
+// A whole file at once. Throws IoError with the path and the system's reason; nothing is left behind then.
+void write_file(const std::string& path, const std::string& bytes);
 
 }  // namespace kisim

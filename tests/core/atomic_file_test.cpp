@@ -1,4 +1,4 @@
-#include "io/atomic_file.hpp"
+#include "core/atomic_file.hpp"
 
 #include "core/error.hpp"
 
@@ -32,15 +32,15 @@ std::string text_of(const fs::path& path) {
 TEST_CASE("a text file replaces a file, through links too") {
   Folder folder;
   const fs::path file = folder.path / "file", link = folder.path / "link", dangling = folder.path / "dangling";
-  write_text_file(file, "one");
-  write_text_file(file, "two");
+  write_file(file, "one");
+  write_file(file, "two");
   CHECK(text_of(file) == "two");
   fs::create_symlink("file", link);
-  write_text_file(link, "three");
+  write_file(link, "three");
   CHECK(fs::is_symlink(link));
   CHECK(text_of(file) == "three");
   fs::create_symlink("new", dangling);
-  write_text_file(dangling, "four");
+  write_file(dangling, "four");
   CHECK(fs::is_symlink(dangling));
   CHECK(text_of(folder.path / "new") == "four");
   CHECK(std::distance(fs::directory_iterator(folder.path), {}) == 4);
@@ -52,9 +52,9 @@ TEST_CASE("what is no file is left alone") {
   REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
   fs::create_directory(below);
   fs::create_symlink("pipe", link);
-  CHECK_THROWS_WITH(write_text_file(pipe, "x"), Contains("found a device or a pipe, allowed: a file"));
-  CHECK_THROWS_AS(write_text_file(link, "x"), IoError);
-  CHECK_THROWS_WITH(write_text_file(below, "x"), Contains("found a directory, allowed: a file"));
+  CHECK_THROWS_WITH(write_file(pipe, "x"), Contains("found a device or a pipe, allowed: a file"));
+  CHECK_THROWS_AS(write_file(link, "x"), IoError);
+  CHECK_THROWS_WITH(write_file(below, "x"), Contains("found a directory, allowed: a file"));
   CHECK_THROWS_AS(PartFile(pipe), IoError);
   CHECK(fs::is_fifo(pipe));
   CHECK(fs::is_symlink(link));
