@@ -24,10 +24,9 @@ struct AgentState {
   History<GatewayScrape> gateway;
   Histogram answered;  // at the last scrape; where the coding asks for a p95
 
-  bool awaiting = false;  // its action, at this instant
   uint64_t decisions = 0;
-  Time decided;  // the last one
-  AgentView view;                    // at it; `targets` points nowhere
+  Time decided;    // the last one
+  AgentView view;  // at it; `targets` points nowhere
   std::vector<AgentTarget> targets;
   std::vector<float> observation;
   std::vector<uint8_t> mask;

@@ -54,7 +54,7 @@ class Kube {
     Deschedule,  // target: pod; payload: the descheduler's own
     MigStep,     // target: entry of KubeModel::mig_nodes
     MigLook,
-    AgentScrape,  // target: agent
+    AgentScrape,   // target: agent
     AgentDecision  // target: agent
   };
   static constexpr uint8_t kSchedulerCodes = 0x40;
@@ -85,6 +85,8 @@ class Kube {
   void scale(WorkloadId workload, int32_t replicas, std::string reason);
   // The action of an agent that waits for it: [action size].
   void act(AgentId agent, std::span<const float> action);
+  // Shows an agent what there is to see now, without a decision.
+  void look(AgentId agent) { agents_.look(agent); }
 
   const KubeModel& model;
   KubeState& state;
