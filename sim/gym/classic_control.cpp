@@ -75,7 +75,7 @@ namespace {
 
 constexpr double kFastest1 = 4 * kPi, kFastest2 = 9 * kPi;
 
-using AcrobotState = std::array<double, 4>;
+using AcrobotState = Acrobot::State;
 
 // d state / dt. Links of 1 m and 1 kg, their mass in the middle, their moment of inertia 1 kg·m².
 AcrobotState acrobot_change(const AcrobotState& s, double torque) {
@@ -188,7 +188,7 @@ namespace {
 
 constexpr double kFastestPendulum = 8, kStrongest = 2;
 
-void observe_pendulum(const std::array<double, 2>& s, std::span<float> observation) {
+void observe_pendulum(const Pendulum::State& s, std::span<float> observation) {
   write({math::cos(s[0]), math::sin(s[0]), s[1]}, observation);
 }
 

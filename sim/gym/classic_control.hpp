@@ -13,58 +13,62 @@ namespace kisim {
 // 1983).
 class CartPole final : public Env {
  public:
+  // x in m, ẋ in m/s, θ in rad from upright, θ̇ in rad/s.
+  using State = std::array<double, 4>;
   const EnvSpec& spec() const override;
-  // x in m, ẋ in m/s, θ in rad from upright, θ̇ in rad/s. Setting it leaves the episode's steps as they are.
-  std::array<double, 4>& state() { return state_; }
+  State& state() { return state_; }  // to start from anywhere
 
  private:
   void begin(uint64_t seed, uint64_t episode, std::span<float> observation) override;
   Transition advance(std::span<const float> action, std::span<float> observation) override;
 
-  std::array<double, 4> state_{};
+  State state_{};
 };
 
 // Two links, a torque of -1, 0 or 1 N·m at the joint between them: −1 for each step until the tip is high enough
 // (Sutton, NIPS 8, 1996; dynamics of Sutton, Barto, "Reinforcement Learning", with θ₁ = 0 hanging down).
 class Acrobot final : public Env {
  public:
-  const EnvSpec& spec() const override;
   // θ₁, θ₂ (of the second link to the first), θ̇₁, θ̇₂.
-  std::array<double, 4>& state() { return state_; }
+  using State = std::array<double, 4>;
+  const EnvSpec& spec() const override;
+  State& state() { return state_; }
 
  private:
   void begin(uint64_t seed, uint64_t episode, std::span<float> observation) override;
   Transition advance(std::span<const float> action, std::span<float> observation) override;
 
-  std::array<double, 4> state_{};
+  State state_{};
 };
 
 // A car too weak for the hill before it: −1 for each step until it is over it (Moore, thesis, Cambridge 1990).
 class MountainCar final : public Env {
  public:
-  const EnvSpec& spec() const override;
   // Position, velocity.
-  std::array<double, 2>& state() { return state_; }
+  using State = std::array<double, 2>;
+  const EnvSpec& spec() const override;
+  State& state() { return state_; }
 
  private:
   void begin(uint64_t seed, uint64_t episode, std::span<float> observation) override;
   Transition advance(std::span<const float> action, std::span<float> observation) override;
 
-  std::array<double, 2> state_{};
+  State state_{};
 };
 
 // A pendulum to swing up by a torque within ±2 N·m: −(θ² + 0.1 θ̇² + 0.001 u²) for each step.
 class Pendulum final : public Env {
  public:
-  const EnvSpec& spec() const override;
   // θ in rad from upright, θ̇ in rad/s.
-  std::array<double, 2>& state() { return state_; }
+  using State = std::array<double, 2>;
+  const EnvSpec& spec() const override;
+  State& state() { return state_; }
 
  private:
   void begin(uint64_t seed, uint64_t episode, std::span<float> observation) override;
   Transition advance(std::span<const float> action, std::span<float> observation) override;
 
-  std::array<double, 2> state_{};
+  State state_{};
 };
 
 }  // namespace kisim
