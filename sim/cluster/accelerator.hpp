@@ -30,6 +30,7 @@ struct Accelerator {
   bool sm_unknown = false;               // nobody publishes those of the instance: by compute slices instead
   double bandwidth_share = 1;            // memory slices / those of the GPU
   int64_t memory_bytes = 0;              // that it may use; 0: not known
+  double slowdown = 1;                   // of all that it computes, against what is known of it
 };
 
 }  // namespace kisim

@@ -39,6 +39,9 @@ enum class Purpose : uint32_t {
   Adapter = 25,
   Drafts = 26,
   Episode = 27,
+  MetricDropout = 30,
+  MetricNoise = 31,
+  Variation = 32,
   Resampling = 40,
 };
 

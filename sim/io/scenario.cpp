@@ -3,6 +3,7 @@
 #include "io/gpu_configs.hpp"
 #include "io/h5.hpp"
 #include "io/input.hpp"
+#include "io/coding_text.hpp"
 #include "io/operator_profile.hpp"
 #include "io/scenario_coefficients.hpp"
 #include "io/scenario_document.hpp"
@@ -245,6 +246,23 @@ class ScenarioBuilder {
                         sequences));
   }
 
+  // A policy says itself how it sees and acts.
+  void read_agent(AgentSpec& agent) {
+    const SpecPath path{"policies", "agents", agent.name};
+    if (!given(below(path, "policy"))) {
+      if (!given(below(path, "coding"))) error(below(path, "coding"), "missing, needed without a policy");
+      return;
+    }
+    if (given(below(path, "coding")))
+      return error(below(path, "coding"), "found beside policy, allowed: one of them: a policy has its own");
+    if (!options_.files) return;
+    auto file = existing(places_.at(below(path, "policy")), path_text(below(path, "policy")));
+    if (file) collect([&] {
+        agent.file = std::make_shared<const PolicyFile>(read_policy_file(*file));
+        read_coding(*agent.file, agent.coding);
+      });
+  }
+
   void read_profile(ModelSpec& model) {
     const SpecPath path{"models", model.name, "operatorProfile"};
     const std::string field = fmt::format("spec.models.{}.operatorProfile", model.name);
@@ -275,7 +293,7 @@ class ScenarioBuilder {
     auto below = [&](const char* field) { return SpecPath{"traffic", source.name, field}; };
     source.arrivals = draft.arrivals == "constant" ? TrafficSpec::Arrivals::Constant : TrafficSpec::Arrivals::Poisson;
     if (!given(below("pattern")) && !given(below("trace")))
-      return error(below("pattern"), "missing, needed: one of constant, diurnal, trace, users");
+      return error(below("pattern"), "missing, needed: one of constant, diurnal, over, trace, users");
     if (source.pattern == TrafficSpec::Pattern::Diurnal && source.diurnal_peak > 0 &&
         source.diurnal_peak < source.diurnal_mean)
       error({"traffic", source.name, "pattern", "diurnal", "peak"},
@@ -283,7 +301,8 @@ class ScenarioBuilder {
     const bool trace = source.pattern == TrafficSpec::Pattern::Trace;
     if (trace && source.session.on)
       error(below("session"), "found beside a trace, allowed: with arrivals or users: a trace has its own requests");
-    finish_users(places_, source, draft.users, scenario_.duration, scenario_.seed);
+    finish_users(places_, source, draft.users, scenario_.duration);
+    finish_rates(places_, source, draft.rates, scenario_.duration);
     if (trace) return finish_trace(source, draft);
     for (const char* field : {"timeScale", "rateScale"})
       if (given(below(field))) warn(below(field), "has no effect without a trace");
@@ -434,6 +453,7 @@ class ScenarioBuilder {
                 [&](const Value& document) {
                   scenario_.gpu_configs.device_plugin = read_device_plugin_configs(document, diagnostics_);
                 });
+    for (AgentSpec& agent : scenario_.agents) read_agent(agent);
     if (!scenario_.cluster_autoscaler) return;
     for (size_t i = 0; i < draft_.group_nodes.size(); i++) {
       NodeGroupSpec& group = scenario_.cluster_autoscaler->node_groups[i];

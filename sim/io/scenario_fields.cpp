@@ -258,58 +258,69 @@ Fields declare_trace(SourceDraft& draft) {
   return f;
 }
 
-constexpr double kMaxUsers = 1e6;
+constexpr double kMaxUsers = 1e6, kMaxRate = 1e9;
 
-// The fields that all ways of changing the number of users have.
-Fields declare_users_pattern(UsersDraft& users, UsersDraft::Pattern pattern) {
-  users.pattern = pattern;
+// The number of a step.
+void declare_level(Fields& f, const char* name, int32_t* users, const char* doc) {
+  f.add(name, users, doc).max(kMaxUsers).required();
+}
+void declare_level(Fields& f, const char* name, double* rate, const char* doc) {
+  f.add(name, rate, doc).in(Unit::PerSecond).min(0).max(kMaxRate).required();
+}
+
+// The fields that all ways of changing a number have.
+template <class T>
+Fields declare_steps_pattern(StepsDraft<T>& draft, typename StepsDraft<T>::Pattern pattern) {
+  draft.pattern = pattern;
   Fields f;
-  f.add("min", &users.min, "fewest users").max(kMaxUsers).required();
-  f.add("max", &users.max, "most users").min(1).max(kMaxUsers).required();
-  f.add("start", &users.start, "from when on; nobody is there before");
-  f.add("period", &users.duration, "over which it happens; left out, the rest of the run").above(0);
+  declare_level(f, "min", &draft.min, "the smallest number");
+  declare_level(f, "max", &draft.max, "the largest");
+  f.add("start", &draft.start, "from when on; none before");
+  f.add("period", &draft.duration, "over which it happens; left out, the rest of the run").above(0);
   return f;
 }
 
-Nested declare_users_over(SourceDraft& draft) {
-  auto open = [&draft](const std::string&, const SourceMark&) {
-    using Pattern = UsersDraft::Pattern;
-    UsersDraft& users = draft.users;
+template <class T>
+Nested declare_over(StepsDraft<T>& draft, std::function<void()> chosen) {
+  auto open = [&draft, chosen](const std::string&, const SourceMark&) {
+    chosen();
+    using Pattern = typename StepsDraft<T>::Pattern;
     Fields f;
-    f.add("ramp", one([&users] {
-            Fields ramp = declare_users_pattern(users, Pattern::Ramp);
-            ramp.add("steps", &(users.steps = 20), "of the same length").min(1).max(1e6);
+    f.add("ramp", one([&draft] {
+            Fields ramp = declare_steps_pattern(draft, Pattern::Ramp);
+            ramp.add("steps", &(draft.steps = 20), "of the same length").min(1).max(1e6);
             return ramp;
           }),
           "min + (max - min) i / steps, i = 1 … steps");
-    f.add("spike", one([&users] {
-            Fields spike = declare_users_pattern(users, Pattern::Spike);
-            spike.add("begin", &users.begin, "share of the period before it").min(0).max(1);
-            spike.add("width", &users.width, "share of the period").above(0).max(1);
+    f.add("spike", one([&draft] {
+            Fields spike = declare_steps_pattern(draft, Pattern::Spike);
+            spike.add("begin", &draft.begin, "share of the period before it").min(0).max(1);
+            spike.add("width", &draft.width, "share of the period").above(0).max(1);
             return spike;
           }),
           "min, then max for a while, then min");
-    f.add("periodic", one([&users] {
-            Fields periodic = declare_users_pattern(users, Pattern::Periodic);
-            periodic.add("steps", &(users.steps = 60), "of the same length").min(1).max(1e6);
-            periodic.add("cycles", &users.cycles, "in the period").above(0).max(1e6);
+    f.add("periodic", one([&draft] {
+            Fields periodic = declare_steps_pattern(draft, Pattern::Periodic);
+            periodic.add("steps", &(draft.steps = 60), "of the same length").min(1).max(1e6);
+            periodic.add("cycles", &draft.cycles, "in the period").above(0).max(1e6);
             return periodic;
           }),
           "min + (max - min) (1 + sin(2 pi cycles i / steps)) / 2, i = 0 … steps - 1");
-    f.add("random", one([&users] {
-            Fields random = declare_users_pattern(users, Pattern::Random);
-            random.add("every", &users.every, "from one draw to the next").above(0).required();
+    f.add("random", one([&draft] {
+            Fields random = declare_steps_pattern(draft, Pattern::Random);
+            random.add("every", &draft.every, "from one draw to the next").above(0).required();
             return random;
           }),
           "any number from min to max, each equally likely");
     f.add("list",
           Nested{Shape::List,
-                 [&users](const std::string&, const SourceMark&) {
-                   users.pattern = Pattern::List;
-                   UsersDraft::Step& step = users.list.emplace_back();
+                 [&draft](const std::string&, const SourceMark&) {
+                   draft.pattern = Pattern::List;
+                   typename StepsDraft<T>::Step& step = draft.list.emplace_back();
                    Fields item;
                    item.add("at", &step.at, "from when on").required();
-                   item.add("users", &step.users, "how many there are").max(kMaxUsers).required();
+                   declare_level(item, std::is_same_v<T, double> ? "rate" : "users", &step.level,
+                                 "how many from then on");
                    return item;
                  },
                  ""},
@@ -414,6 +425,8 @@ Fields declare_pattern(TrafficSpec& source, SourceDraft& draft) {
           return diurnal;
         }),
         "mean + (peak - mean) * sin(2 pi (t + phase) / period), never below 0");
+  f.add("over", declare_over(draft.rates, [&source] { source.pattern = TrafficSpec::Pattern::Steps; }),
+        "a rate that changes in steps");
   f.add("trace",
         one(
             [&source, &draft] {
@@ -428,7 +441,7 @@ Fields declare_pattern(TrafficSpec& source, SourceDraft& draft) {
               source.pattern = TrafficSpec::Pattern::Users;
               Fields users;
               users.add("count", &source.users, "users at a time; left out where `over` says it").min(1).max(kMaxUsers);
-              users.add("over", declare_users_over(draft), "how many there are over time");
+              users.add("over", declare_over(draft.users, [] {}), "how many there are over time");
               users.add("think", &source.think, "from an answer to the user's next request").in(Unit::Seconds);
               return users;
             },
@@ -516,6 +529,15 @@ Nested declare(std::map<std::string, PolicyChoice>& policies) {
       "name");
 }
 
+Nested declare_coding(PolicyChoice& coding) {
+  return {Shape::One,
+          [&coding](const std::string&, const SourceMark& mark) {
+            coding.mark = mark;
+            return declare(coding);
+          },
+          "name"};
+}
+
 Nested declare_scheduler(PolicyChoice& policy) {
   return {Shape::One,
           [&policy](const std::string&, const SourceMark& mark) {
@@ -534,6 +556,8 @@ Fields declare(MetricsSpec& metrics) {
   f.add("delay", &metrics.delay, "from a scrape until its values are seen");
   f.add("window", &metrics.window, "over which rates are taken").above(0);
   f.add("staleness", &metrics.staleness, "a value that is older is none").above(0);
+  f.add("dropout", &metrics.dropout, "probability that a scrape fails").min(0).max(1);
+  f.add("noise", &metrics.noise, "standard deviation of what is read of a scrape, relative").min(0).max(1);
   f.add("resourceResolution", &metrics.resource_resolution, "metrics-server: from question to question of the kubelets")
       .min(1e-3);
   f.add("resourceWindow", &metrics.resource_window, "metrics-server: between two samples of CPU").above(0);
@@ -552,6 +576,27 @@ Fields declare_kubernetes(ScenarioDraft& draft) {
   return f;
 }
 
+Nested declare_agents(ScenarioDraft& draft) {
+  return by_name([&draft](const std::string& name, const SourceMark& mark) {
+    AgentSpec& agent = draft.scenario.agents.emplace_back();
+    agent.name = name;
+    agent.mark = agent.coding.mark = mark;
+    Fields f;
+    f.add("policy", &agent.policy, "file of a trained policy; left out, whoever trains it chooses its actions");
+    f.add("coding", declare_coding(agent.coding), "how it sees and acts; left out, as its policy was trained");
+    f.add("workloads", &agent.workloads, "that it scales").required();
+    f.add("interval", &agent.interval, "from decision to decision").min(1e-3);
+    f.add("start", &agent.start, "of its decisions; left out, the end of warm-up");
+    f.add("minReplicas", &agent.min_replicas, "of each workload; left out, that of its HorizontalPodAutoscaler, or 1")
+        .min(1)
+        .max(1e6);
+    f.add("maxReplicas", &agent.max_replicas, "of each workload; left out, that of its HorizontalPodAutoscaler")
+        .min(1)
+        .max(1e6);
+    return f;
+  });
+}
+
 Fields declare_policies(ScenarioDraft& draft) {
   Scenario& scenario = draft.scenario;
   Fields f;
@@ -563,6 +608,7 @@ Fields declare_policies(ScenarioDraft& draft) {
         "between replicas on one GPU, by the way they share it: time-slicing, mps, gpu-milli (by default mps, too)");
   f.add("descheduler", declare_descheduler(draft),
         "who evicts pods that would better run elsewhere; nobody without it");
+  f.add("agents", declare_agents(draft), "who scales several workloads together, in place of their autoscalers");
   f.add("mig", declare_mig_policy(draft), "who has GPUs cut anew while the cluster runs; nobody without it");
   return f;
 }

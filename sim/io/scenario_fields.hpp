@@ -10,23 +10,29 @@
 namespace kisim {
 
 // How the number of a source's users changes, as written.
-struct UsersDraft {
+// Numbers that change in steps: users, or rates in 1/s.
+template <class T>
+struct StepsDraft {
   enum class Pattern : uint8_t { Constant, Ramp, Spike, Periodic, Random, List } pattern = Pattern::Constant;
-  int32_t min = 0, max = 0, steps = 1;
+  T min = 0, max = 0;
+  int32_t steps = 1;
   Duration start;
   std::optional<Duration> duration;  // none: the rest of the run
   Duration every;
   double begin = 0.3, width = 0.4, cycles = 3;
   struct Step {
     Duration at;
-    int32_t users = 0;
+    T level = 0;
   };
   std::vector<Step> list;
 };
+using UsersDraft = StepsDraft<int32_t>;
+using RatesDraft = StepsDraft<double>;
 
 // What a traffic source says that its TrafficSpec does not hold as written.
 struct SourceDraft {
   UsersDraft users;
+  RatesDraft rates;
   Value trace_file;  // Null where it is left out
   TraceFormat trace_format;
   std::string arrivals = "poisson";

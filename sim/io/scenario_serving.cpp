@@ -74,12 +74,15 @@ void check_batch_model(SpecPlaces& places, const SpecPath& path, const BatchMode
 
 // Whole users, as int() of Python leaves them.
 int32_t above_min(const UsersDraft& draft, double more) { return draft.min + static_cast<int32_t>(std::trunc(more)); }
+double above_min(const RatesDraft& draft, double more) { return draft.min + more; }
 
-std::vector<UserStep> steps_of(const UsersDraft& draft, Duration run, uint64_t seed, const std::string& source) {
-  using Pattern = UsersDraft::Pattern;
+// Step is a time and a number.
+template <class Step, class T>
+std::vector<Step> steps_of(const StepsDraft<T>& draft, Duration run) {
+  using Pattern = typename StepsDraft<T>::Pattern;
   double period = draft.duration.value_or(run - draft.start).to_seconds();
   auto at = [&](double share) { return Time{} + draft.start + Duration::seconds(period * share); };
-  std::vector<UserStep> out;
+  std::vector<Step> out;
   switch (draft.pattern) {
     case Pattern::Constant:
       break;
@@ -98,19 +101,36 @@ std::vector<UserStep> steps_of(const UsersDraft& draft, Duration run, uint64_t s
         out.push_back({at(static_cast<double>(i) / draft.steps), above_min(draft, (draft.max - draft.min) * share)});
       }
       break;
-    case Pattern::Random: {
-      Stream stream(seed, hash_text("Traffic/" + source), Purpose::Users);
-      auto choices = static_cast<uint32_t>(draft.max - draft.min + 1);
-      for (double t = 0; t < period; t += draft.every.to_seconds())
-        out.push_back({at(t / period), draft.min + static_cast<int32_t>(stream.below(choices))});
+    case Pattern::Random:
+      for (double t = 0; t < period; t += draft.every.to_seconds()) out.push_back({at(t / period), draft.max});
       break;
-    }
     case Pattern::List:
-      for (const UsersDraft::Step& step : draft.list) out.push_back({Time{} + step.at, step.users});
-      std::stable_sort(out.begin(), out.end(), [](const UserStep& a, const UserStep& b) { return a.at < b.at; });
+      for (const auto& step : draft.list) out.push_back({Time{} + step.at, step.level});
+      std::stable_sort(out.begin(), out.end(), [](const Step& a, const Step& b) { return a.at < b.at; });
       break;
   }
   return out;
+}
+
+// Complains of what cannot be; true: nothing to complain of.
+template <class T>
+bool check_steps(SpecPlaces& places, const SpecPath& over, const StepsDraft<T>& draft, Duration run) {
+  if (draft.start >= run) {
+    places.error(over, fmt::format("found start {:.6g}s, allowed: before the run ends at {:.6g}s",
+                                   draft.start.to_seconds(), run.to_seconds()));
+    return false;
+  }
+  if (draft.min > draft.max) {
+    places.error(over, fmt::format("found min {} above max {}", draft.min, draft.max));
+    return false;
+  }
+  return true;
+}
+
+template <class T>
+std::optional<SourceModel::Levels> drawn_levels(const StepsDraft<T>& draft) {
+  if (draft.pattern != StepsDraft<T>::Pattern::Random) return std::nullopt;
+  return SourceModel::Levels{static_cast<double>(draft.min), static_cast<double>(draft.max)};
 }
 
 }  // namespace
@@ -126,7 +146,7 @@ void check_batch_models(SpecPlaces& places, const ModelSpec& model, const std::v
     check_batch_model(places, {"models", model.name, "serves", served.name}, served, gpus);
 }
 
-void finish_users(SpecPlaces& places, TrafficSpec& source, const UsersDraft& draft, Duration run, uint64_t seed) {
+void finish_users(SpecPlaces& places, TrafficSpec& source, const UsersDraft& draft, Duration run) {
   if (source.pattern != TrafficSpec::Pattern::Users) return;
   const SpecPath path{"traffic", source.name, "pattern", "users"};
   if (source.users == 0 && draft.pattern == UsersDraft::Pattern::Constant) {
@@ -136,13 +156,17 @@ void finish_users(SpecPlaces& places, TrafficSpec& source, const UsersDraft& dra
   }
   if (source.users > 0 && draft.pattern != UsersDraft::Pattern::Constant)
     return places.error(below(path, "count"), "found beside over, allowed: one or the other");
-  if (draft.start >= run)
-    return places.error(below(path, "over"), fmt::format("found start {:.6g}s, allowed: before the run ends at {:.6g}s",
-                                                         draft.start.to_seconds(), run.to_seconds()));
-  if (draft.min > draft.max)
-    return places.error(below(path, "over"), fmt::format("found min {} above max {}", draft.min, draft.max));
-  source.user_steps = steps_of(draft, run, seed, source.name);
+  if (!check_steps(places, below(path, "over"), draft, run)) return;
+  source.user_steps = steps_of<UserStep>(draft, run);
+  source.drawn = drawn_levels(draft);
   for (const UserStep& step : source.user_steps) source.users = std::max(source.users, step.users);
+}
+
+void finish_rates(SpecPlaces& places, TrafficSpec& source, const RatesDraft& draft, Duration run) {
+  if (source.pattern != TrafficSpec::Pattern::Steps) return;
+  if (!check_steps(places, {"traffic", source.name, "pattern", "over"}, draft, run)) return;
+  source.rate_steps = steps_of<RateStep>(draft, run);
+  source.drawn = drawn_levels(draft);
 }
 
 }  // namespace kisim

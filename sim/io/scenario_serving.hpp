@@ -10,6 +10,8 @@ namespace kisim {
 void check_batch_models(SpecPlaces& places, const ModelSpec& model, const std::vector<std::string>& gpus);
 
 // A source of closed-loop users: how many there are from when on, as steps.
-void finish_users(SpecPlaces& places, TrafficSpec& source, const UsersDraft& draft, Duration run, uint64_t seed);
+void finish_users(SpecPlaces& places, TrafficSpec& source, const UsersDraft& draft, Duration run);
+// A source whose rate changes in steps.
+void finish_rates(SpecPlaces& places, TrafficSpec& source, const RatesDraft& draft, Duration run);
 
 }  // namespace kisim

@@ -106,6 +106,7 @@ ImagePull ImagePuller::pull_of(PodId id, size_t place) const {
   uint32_t i = image(id, place);
   if (place != first_container(id) || !sized) bytes = static_cast<double>(bytes_[i]);
   if (!sized && says_nothing(startup.image_bandwidth, 1)) rate = kDefaultBandwidth;
+  if (startup.slowdown != 1) rate /= startup.slowdown;
   auto whole = static_cast<int64_t>(std::clamp(bytes, 0.0, kLargestImage));
   ImagePull pull{id, static_cast<uint32_t>(place), i, whole, transfer(bytes, rate)};
   pull.asked = engine_.now();

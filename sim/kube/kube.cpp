@@ -29,6 +29,8 @@ Kube::Kube(const KubeModel& model, KubeState& state, Cluster& cluster, Serving& 
       actions_(model, state, cluster, controllers_, nodes_, mig_, api_, engine, {kind(Code::Act), kind(Code::Drain)}),
       metrics_(model, state, cluster, serving, engine, {kind(Code::Scrape), kind(Code::UsageSample)}),
       hpa_(model, state, cluster, metrics_, api_, controllers_, engine, kind(Code::HpaSync)),
+      agents_(model, state, cluster, serving, metrics_, controllers_, engine,
+              {kind(Code::AgentScrape), kind(Code::AgentDecision)}),
       cluster_autoscaler_(model, state, cluster, scheduler_, api_, engine,
                           {kind(Code::AutoscalerScan), kind(Code::NodeJoined), kind(Code::NodeDeletion)}),
       descheduler_(model, state, cluster, kubelet_, api_, engine,
@@ -46,6 +48,7 @@ void Kube::start() {
   actions_.start();
   metrics_.start();
   hpa_.start();
+  agents_.start();
   cluster_autoscaler_.start();
   descheduler_.start();
   mig_loop_.start();
@@ -108,6 +111,10 @@ void Kube::dispatch(const Event& event) {
       return mig_.on_step(event.target);
     case Code::MigLook:
       return mig_loop_.on_look();
+    case Code::AgentScrape:
+      return agents_.scrape(AgentId(event.target));
+    case Code::AgentDecision:
+      return agents_.decide(AgentId(event.target));
   }
 }
 
@@ -218,6 +225,11 @@ void Kube::reset_statistics() {
 
 void Kube::scale(WorkloadId workload, int32_t replicas, std::string reason) {
   controllers_.scale(workload, replicas, std::move(reason));
+  settle();
+}
+
+void Kube::act(AgentId agent, std::span<const float> action) {
+  agents_.act(agent, action);
   settle();
 }
 

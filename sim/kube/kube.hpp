@@ -4,6 +4,7 @@
 
 #include "core/engine.hpp"
 #include "kube/actions.hpp"
+#include "kube/agent_loop.hpp"
 #include "kube/api_server.hpp"
 #include "kube/cluster_autoscaler.hpp"
 #include "kube/controllers.hpp"
@@ -52,7 +53,9 @@ class Kube {
     DeschedulerCollect,
     Deschedule,  // target: pod; payload: the descheduler's own
     MigStep,     // target: entry of KubeModel::mig_nodes
-    MigLook
+    MigLook,
+    AgentScrape,  // target: agent
+    AgentDecision  // target: agent
   };
   static constexpr uint8_t kSchedulerCodes = 0x40;
 
@@ -80,6 +83,8 @@ class Kube {
   }
   // Changes spec.replicas as a user would.
   void scale(WorkloadId workload, int32_t replicas, std::string reason);
+  // The action of an agent that waits for it: [action size].
+  void act(AgentId agent, std::span<const float> action);
 
   const KubeModel& model;
   KubeState& state;
@@ -104,6 +109,7 @@ class Kube {
   Actions actions_;
   MetricsPipeline metrics_;
   HpaLoop hpa_;
+  AgentLoop agents_;
   ClusterAutoscaler cluster_autoscaler_;
   DeschedulerLoop descheduler_;
   MigLoop mig_loop_;

@@ -325,12 +325,31 @@ bool MetricsPipeline::wants(WorkloadId workload, bool resource) const {
     return std::any_of(specs.begin(), specs.end(),
                        [&](const MetricSpec& spec) { return from_resource_api(spec) == resource; });
   };
-  return std::any_of(model_.autoscalers.begin(), model_.autoscalers.end(), looks);
+  auto shown = [&](const AgentModel& agent) {
+    return std::any_of(agent.targets.begin(), agent.targets.end(), [&](const AgentModel::Target& target) {
+      const bool any = resource ? !target.cpu.name.empty() : !target.waiting.name.empty();
+      return target.workload == workload && any;
+    });
+  };
+  return std::any_of(model_.autoscalers.begin(), model_.autoscalers.end(), looks) ||
+         std::any_of(model_.agents.begin(), model_.agents.end(), shown);
 }
 
 bool MetricsPipeline::usage_varies(WorkloadId workload) const {
   const PodBehaviour& b = model_.workloads[workload].behaviour;
   return cluster_.model.workloads[workload].serving.valid() && (b.cpu_per_request != 0 || b.memory_per_request != 0);
+}
+
+bool MetricsPipeline::fails(uint64_t entity, Time at) const {
+  if (model_.metrics.dropout == 0) return false;
+  Stream stream(model_.seed, hash_combine(entity, static_cast<uint64_t>(at.ns)), Purpose::MetricDropout);
+  return stream.uniform() < model_.metrics.dropout;
+}
+
+double MetricsPipeline::noise(uint64_t entity, Time at) const {
+  if (model_.metrics.noise == 0) return 1;
+  Stream stream(model_.seed, hash_combine(entity, static_cast<uint64_t>(at.ns)), Purpose::MetricNoise);
+  return std::max(0.0, 1 + model_.metrics.noise * normal_quantile(stream.uniform_open()));
 }
 
 bool MetricsPipeline::unavailable() const {
@@ -339,6 +358,10 @@ bool MetricsPipeline::unavailable() const {
 
 void MetricsPipeline::scrape(WorkloadId workload) {
   engine_.schedule(engine_.now() + model_.metrics.scrape_interval, Priority::Scrape, events_.scrape, workload.value);
+  if (model_.metrics.dropout > 0) {
+    const uint64_t entity = hash_text("Workload/" + cluster_.model.workloads[workload].full_name());
+    if (fails(entity, engine_.now())) return;
+  }
   Scrape& scrape = state_.scrapes[workload].push();
   scrape.at = engine_.now();
   scrape.targets.clear();
@@ -456,7 +479,8 @@ MetricsPipeline::Sample MetricsPipeline::scraped_sample(WorkloadId workload, con
   Time at = state_.scrapes[workload].back(latest).at;
   Value value = metric.value(target);
   if (!value) return std::nullopt;
-  if (metric.reading == Reading::Gauge) return MetricSample{to_milli(*value * metric.scale), at, {}};
+  const double scale = metric.scale * noise(cluster_.pod_entity(target.pod), at);
+  if (metric.reading == Reading::Gauge) return MetricSample{to_milli(*value * scale), at, {}};
 
   const Scrape* first = window_start(workload, target.pod, latest);
   Value before = first ? metric.value(*find_target(first->targets, target.pod)) : std::nullopt;
@@ -464,7 +488,7 @@ MetricsPipeline::Sample MetricsPipeline::scraped_sample(WorkloadId workload, con
   Duration window = at - first->at;
   double unit = metric.reading == Reading::Rate ? 1e9 : 1;
   double mean = (*value - *before) * unit / static_cast<double>(window.ns);
-  return MetricSample{to_milli(mean * metric.scale), at, window};
+  return MetricSample{to_milli(mean * scale), at, window};
 }
 
 // The latest instant of a period counted from the offset; before the offset, one of its earlier multiples.

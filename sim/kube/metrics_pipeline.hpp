@@ -72,6 +72,11 @@ class MetricsPipeline {
   // Values of the pods, which are all of the workload's in order of their ids; nothing for those that have none.
   ObservedMetric::Answer of_pods(WorkloadId workload, const Query& query, std::span<const PodId> pods,
                                  std::vector<std::optional<MetricSample>>& out) const;
+  // Whether nobody answers.
+  bool unavailable() const;
+  // Whether a scrape of this entity at this time fails, and what its readings are multiplied by: MetricsSettings.
+  bool fails(uint64_t entity, Time at) const;
+  double noise(uint64_t entity, Time at) const;
   // The sum over all pods of the workload.
   ObservedMetric::Answer of_workload(WorkloadId workload, const Query& query, int64_t& out) const;
 
@@ -84,7 +89,6 @@ class MetricsPipeline {
     Time previous, last;
   };
 
-  bool unavailable() const;
   bool wants(WorkloadId workload, bool resource) const;
   bool usage_varies(WorkloadId workload) const;
   Time floor_to(Time t, Duration period) const;

@@ -6,6 +6,7 @@
 #include "kube/latencies.hpp"
 #include "kube/pod_start.hpp"
 #include "kube/scheduler.hpp"
+#include "policy/agent.hpp"
 #include "policy/autoscaler.hpp"
 #include "policy/mig.hpp"
 
@@ -20,6 +21,7 @@
 namespace kisim {
 
 struct DeschedulerPolicy;
+struct PolicyFile;
 struct RecordedTarget;
 
 // A hundred years, the longest run: what is to happen later never happens, and sums of two stay on the clock.
@@ -40,6 +42,7 @@ struct PodStartup {
   Distribution registry_bandwidth = Distribution::constant(1), peer_bandwidth = Distribution::constant(1);
   Distribution compile = Distribution::constant(0), graph_capture = Distribution::constant(0),
                warmup = Distribution::constant(0);
+  double slowdown = 1;     // of all of it
   uint32_t artefacts = 0;  // whose weights and compiled code these are: workloads of one number share them
 };
 
@@ -62,6 +65,29 @@ struct AutoscalerBinding {
   int32_t min_replicas = 1, max_replicas = std::numeric_limits<int32_t>::max();
   // In place of the cluster: what the autoscaler is shown, and when.
   std::shared_ptr<const RecordedTarget> recorded;
+};
+
+using AgentId = Id<struct AgentTag>;
+
+// Who scales several workloads together.
+struct AgentModel {
+  struct Target {
+    WorkloadId workload;
+    int32_t min_replicas = 1, max_replicas = 1, gpus = 0;
+    // What it is shown of its pods; without a name: nothing.
+    MetricSpec running, waiting, usage, gpu_busy, cpu, memory;
+  };
+  std::string name, reason;  // reason: of its rescales
+  uint64_t entity = 0;       // hash of Agent/<name>
+  std::vector<Target> targets;
+  std::shared_ptr<const AgentCoding> coding;
+  std::vector<Feature> observation;
+  ActionSpace actions;
+  std::shared_ptr<const PolicyFile> policy;  // null: somebody else chooses its actions
+  Duration interval;
+  Time start, end;  // of its decisions, and of the run
+  std::vector<uint32_t> clients;  // of the Services behind which its workloads are
+  std::vector<ServiceId> services;
 };
 
 using SpecId = Id<struct SpecTag>;
@@ -97,6 +123,8 @@ struct MetricsSettings {
   Duration staleness{300'000'000'000};  // a value older than this is none
   // metrics-server (--metric-resolution): the period of its scrapes of the kubelets, and the window of their CPU rate.
   Duration resource_resolution{15'000'000'000}, resource_window{15'000'000'000};
+  double dropout = 0;  // probability that a scrape fails
+  double noise = 0;    // standard deviation of what is read of a scrape, relative
 };
 
 // Something that breaks, on its targets together or on each by itself. Times in seconds, drawn from its own stream.
@@ -223,6 +251,7 @@ struct KubeModel {
   IdVector<WorkloadId, KubeWorkload> workloads;  // as in ClusterModel
   IdVector<SpecId, WorkloadSpec> specs;
   IdVector<AutoscalerId, AutoscalerBinding> autoscalers;
+  IdVector<AgentId, AgentModel> agents;
   std::vector<QuotaModel> quotas;
   MetricsSettings metrics;
   std::vector<Fault> faults;

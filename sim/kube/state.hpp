@@ -2,6 +2,7 @@
 // The part of the control plane that changes. Copying it copies the future.
 
 #include "core/random.hpp"
+#include "kube/agent_state.hpp"
 #include "kube/autoscaler_state.hpp"
 #include "kube/client_limiter.hpp"
 #include "kube/cluster_autoscaler_state.hpp"
@@ -177,6 +178,7 @@ struct KubeState {
   std::vector<ZoneMonitor> zones;
   IdVector<WorkloadId, ScrapeHistory> scrapes;
   IdVector<AutoscalerId, AutoscalerState> autoscalers;
+  IdVector<AgentId, AgentState> agents;
   ClusterAutoscalerState cluster_autoscaler;
   std::vector<QuotaState> quotas;
   std::vector<FaultState> faults;

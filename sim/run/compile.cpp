@@ -5,6 +5,7 @@
 #include "kube/autoscaler_status.hpp"
 #include "policy/registry.hpp"
 #include "run/compile_cluster.hpp"
+#include "run/compile_agents.hpp"
 #include "run/compile_fluid.hpp"
 #include "serving/memory_fit.hpp"
 #include "serving/operator_tables.hpp"
@@ -35,7 +36,7 @@ class Compiler {
  public:
   explicit Compiler(const Scenario& scenario) : scenario_(scenario), cluster_(scenario, *model_, diagnostics_) {}
 
-  std::shared_ptr<const Model> compile() {
+  std::shared_ptr<Model> compile() {
     model_->name = scenario_.name;
     model_->seed = scenario_.seed;
     model_->end = Time{} + scenario_.duration;
@@ -736,7 +737,7 @@ class Compiler {
             fmt::format("found ttft or tpot, but service {} is a batch server, allowed: e2e", t.service));
   }
 
-  static SourceModel source(const TrafficSpec& t) {
+  SourceModel source(const TrafficSpec& t) const {
     SourceModel s;
     s.pattern = t.pattern;
     s.arrivals = t.arrivals;
@@ -752,6 +753,9 @@ class Compiler {
     s.rate_scale = t.rate_scale;
     s.users = t.users;
     s.steps = t.user_steps;
+    s.rates = t.rate_steps;
+    s.drawn = t.drawn;
+    draw_steps(s, scenario_.seed);
     double weights = 0;
     for (const TaskSpec& spec : t.tasks) s.task_weights.push_back(weights += spec.weight);
     if (t.tasks.size() < 2) s.task_weights.clear();
@@ -775,7 +779,7 @@ class Compiler {
     k.minor = std::stoi(scenario_.kubernetes_version.substr(2));  // "1.36", checked by the reader
     k.metrics = {scenario_.metrics.scrape_interval, scenario_.metrics.offset,    scenario_.metrics.delay,
                  scenario_.metrics.window,          scenario_.metrics.staleness, scenario_.metrics.resource_resolution,
-                 scenario_.metrics.resource_window};
+                 scenario_.metrics.resource_window, scenario_.metrics.dropout,     scenario_.metrics.noise};
     k.latencies = scenario_.latencies;
     if (scenario_.descheduler)
       k.descheduler = {scenario_.descheduler->policy, scenario_.descheduler->interval,
@@ -793,6 +797,7 @@ class Compiler {
       set_autoscaler(id, make<Autoscaler>(with_gates(choice), "autoscaler." + name));
     }
     for (AutoscalerBinding& a : k.autoscalers) check(a);
+    compile_agents(scenario_, cluster_, *model_, diagnostics_);
   }
 
   void check(AutoscalerBinding& a) {
@@ -958,6 +963,6 @@ class Compiler {
 
 }  // namespace
 
-std::shared_ptr<const Model> compile(const Scenario& scenario) { return Compiler(scenario).compile(); }
+std::shared_ptr<Model> compile(const Scenario& scenario) { return Compiler(scenario).compile(); }
 
 }  // namespace kisim

@@ -29,6 +29,6 @@ struct Model {
 };
 
 // Scenario to Model. Collects every complaint; throws InputError if any is an error.
-std::shared_ptr<const Model> compile(const Scenario& scenario);
+std::shared_ptr<Model> compile(const Scenario& scenario);
 
 }  // namespace kisim

@@ -22,6 +22,7 @@
 namespace kisim {
 
 struct DeschedulerPolicy;
+struct PolicyFile;
 
 struct PolicyChoice {
   std::string name;
@@ -152,11 +153,13 @@ struct TrafficSpec {
   double diurnal_mean = 0, diurnal_peak = 0;  // 1/s; traffic/diurnal.hpp has the curve
   Duration diurnal_period{86'400'000'000'000}, diurnal_phase;
   std::shared_ptr<const TraceColumns> trace;
-  double time_scale = 1;             // trace: > 1 stretches time
-  double rate_scale = 1;             // trace: k copies, or a share k < 1, of the requests
-  int32_t users = 0;                 // Users: a closed loop
-  std::vector<UserStep> user_steps;  // Users: how many there are from when on; empty: `users` all the time
-  Distribution think;                // seconds between an answer and the user's next request
+  double time_scale = 1;                     // trace: > 1 stretches time
+  double rate_scale = 1;                     // trace: k copies, or a share k < 1, of the requests
+  int32_t users = 0;                         // Users: a closed loop
+  std::vector<UserStep> user_steps;          // Users: how many there are from when on; empty: `users` all the time
+  std::vector<RateStep> rate_steps;          // Steps
+  std::optional<SourceModel::Levels> drawn;  // of the steps
+  Distribution think;                        // seconds between an answer and the user's next request
 
   Arrivals arrivals = Arrivals::Poisson;
 
@@ -198,6 +201,7 @@ struct MetricsSpec {
   Duration window{30'000'000'000};      // over which rates are taken
   Duration staleness{300'000'000'000};  // a value older than this is none (Prometheus' lookback)
   // metrics-server: how often it asks the kubelets, and how far their samples of CPU lie apart.
+  double dropout = 0, noise = 0;
   Duration resource_resolution{15'000'000'000}, resource_window{15'000'000'000};
 };
 
@@ -309,6 +313,19 @@ struct MigPolicySpec {
   SourceMark mark;
 };
 
+// Who scales several workloads together.
+struct AgentSpec {
+  std::string name;
+  PolicyChoice coding;  // how it sees and acts; with a policy, that of the file
+  std::string policy;   // file
+  std::shared_ptr<const PolicyFile> file;
+  std::vector<std::string> workloads;
+  Duration interval{15'000'000'000};
+  std::optional<Duration> start;  // of its decisions; none: the end of warm-up
+  int32_t min_replicas = 0, max_replicas = 0;  // 0: those of the HorizontalPodAutoscalers, or 1 at least
+  SourceMark mark;
+};
+
 // A figure that may change in steps.
 struct TariffSpec {
   double value = 0;  // all the time, without steps
@@ -344,6 +361,8 @@ struct Scenario {
   std::optional<ClusterAutoscalerSpec> cluster_autoscaler;
   std::optional<DeschedulerSpec> descheduler;
   std::optional<MigPolicySpec> mig_policy;
+  std::vector<AgentSpec> agents;
+  bool trains_agents = false;  // those without a policy are somebody's who trains them
   std::map<std::string, TariffSpec> prices;    // GPU model -> per hour
   std::optional<TariffSpec> carbon_intensity;  // grams of CO2 equivalent per kWh
   double pue = 1;

@@ -38,6 +38,10 @@ class World {
   // Runs to `until` or the end of the scenario, whichever is earlier, and moves the clock there.
   void run_until(Time until);
   bool finished() const { return finished_; }
+  // Whether an agent waits for its action at this instant; nothing goes on before it has it. Invalid: none does.
+  AgentId waiting_agent() const;
+  // [action size of the agent that waits]
+  void act(AgentId agent, std::span<const float> action) { kube_.act(agent, action); }
 
   // Figures up to now. Fills everything but wall_s, events_per_s and peak_rss_bytes. Throws InvariantError where the
   // books do not balance.

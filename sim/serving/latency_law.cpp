@@ -58,8 +58,9 @@ double LatencyLaw::seconds(int64_t samples, Stream& noise, double slowdown) cons
 
 double LatencyLaw::slowdown(const Accelerator& accelerator) const {
   // Shares in thousandths are a promise of memory; nothing keeps their pods to a part of the SMs.
-  if (accelerator.gpus == 0 || accelerator.sharing == GpuSharing::Fraction) return 1;
-  return std::max({1.0, compute / accelerator.compute_share, bandwidth / accelerator.bandwidth_share});
+  if (accelerator.gpus == 0 || accelerator.sharing == GpuSharing::Fraction) return accelerator.slowdown;
+  return accelerator.slowdown *
+         std::max({1.0, compute / accelerator.compute_share, bandwidth / accelerator.bandwidth_share});
 }
 
 }  // namespace kisim

@@ -588,6 +588,7 @@ ReplicaId Serving::add_replica(ServingModelId model_id, ServiceId service, PodId
   replica.pod = pod;
   const ServingModelModel& m = model.models[model_id];
   replica.accelerator = cluster_.accelerator(pod, m.gpu);
+  replica.accelerator.slowdown = m.slowdown;
   replica.entity = cluster_.pod_entity(pod);
   replica.since = engine_.now();
   replica.busy.reset(engine_.now());

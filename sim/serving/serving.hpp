@@ -32,6 +32,7 @@ struct ServingModelModel {
   int64_t batch_bytes = 0;     // of GPU memory: weights and instances of all models of a batch server; 0: not said
   GpuModelId gpu;              // where the node does not name its GPU
   Duration request_overhead;   // before the queue
+  double slowdown = 1;         // of its accelerators, against what is known of them
   int32_t max_queue_size = 0;  // 0 = no limit
 };
 

@@ -213,12 +213,24 @@ LlmCost llm_cost(const LlmEngineModel& model, const GpuModel& gpu, const Acceler
   cost.compute_share = compute;
   cost.bandwidth_share = bandwidth;
   cost.prefill_mfu = t.token > 0 ? t.token / (compute * computed_token) : engine.prefill_mfu;
+  cost.slow_down(accelerator.slowdown);
   if (cost.tables || model.linear) return cost;
   cost.estimated = c.gpu != gpu.name;
   cost.beyond_tensor_parallel = c.max_tensor_parallel > 0 && model.tensor_parallel > c.max_tensor_parallel;
   cost.max_sequences = c.max_sequences;
   cost.max_context = c.max_context;
   return cost;
+}
+
+void LlmCost::slow_down(double factor) {
+  if (factor == 1) return;
+  slowdown *= factor;
+  for (int64_t* ps : {&step_ps, &experts_ps, &per_sequence_ps, &per_decode_ps, &per_kv_token_ps, &per_window_token_ps,
+                      &per_prefill_token_ps, &draft_step_ps, &draft_sequence_ps, &draft_kv_token_ps, &per_adapter_ps})
+    *ps = static_cast<int64_t>(std::nearbyint(static_cast<double>(*ps) * factor));
+  per_attention_ps *= factor;
+  for (double* seconds : {&linear.base, &linear.per_sequence, &linear.prefill_base, &linear.prefill_per_token})
+    *seconds *= factor;
 }
 
 StepWork LlmCost::largest_batch(const StepWork& all) const {
@@ -246,7 +258,7 @@ double LlmCost::experts_read(const StepWork& work) const {
 }
 
 StepLine LlmCost::line(const StepWork& all) const {
-  if (tables) return tables->line(all);
+  if (tables) return tables->line(all).times(slowdown);
   const StepWork work = largest_batch(all);
   const int64_t decoded = work.decoding * (1 + drafts);
   StepLine line;

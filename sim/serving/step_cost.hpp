@@ -43,7 +43,15 @@ struct StepLine {
   int64_t first_ps = 0;                                      // of work; picoseconds
   int64_t growth_ps = 0;                                     // each next iteration is longer by this
   int64_t iterations = std::numeric_limits<int64_t>::max();  // for which it holds, at least 1
+
+  StepLine times(double factor) const;
 };
+
+inline StepLine StepLine::times(double factor) const {
+  if (factor == 1) return *this;
+  auto of = [factor](int64_t ps) { return static_cast<int64_t>(static_cast<double>(ps) * factor + 0.5); };
+  return {of(first_ps), of(growth_ps), iterations};
+}
 
 struct OperatorTables;
 
@@ -113,10 +121,13 @@ struct LlmCost {
   StepTerms ideal;
   double compute_share = 1, bandwidth_share = 1;  // of each GPU that it has
   double prefill_mfu = 1;  // share of the peak that a prompt's tokens reach, with the model's types of weights
+  double slowdown = 1;     // that the coefficients hold; of operator tables, still to come
   bool estimated = false;  // from another GPU's coefficients
   bool beyond_tensor_parallel = false;         // of the measurements
   int64_t max_sequences = 0, max_context = 0;  // of the measurements; 0: not known
 
+  // Takes so many times as long from now on.
+  void slow_down(double factor);
   StepLine line(const StepWork& work) const;
   // Of those that a pipeline has under way, the batch that takes longest: an equal share of who decodes, and of the
   // prompts, at least all that one of them computes.

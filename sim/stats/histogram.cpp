@@ -67,6 +67,17 @@ int64_t Histogram::quantile(double q) const {
   return max_;
 }
 
+std::optional<double> Histogram::quantile_since(const Histogram& before, double q) const {
+  if (count_ == before.count_) return std::nullopt;
+  auto rank = static_cast<uint64_t>(std::ceil(q * static_cast<double>(count_ - before.count_)));
+  uint64_t seen = 0;
+  for (uint32_t i = 0; i < counts_.size(); ++i) {
+    seen += counts_[i] - (i < before.counts_.size() ? before.counts_[i] : 0);
+    if (seen >= rank) return static_cast<double>(low_of(i)) / 2 + static_cast<double>(low_of(i + 1) - 1) / 2;
+  }
+  return static_cast<double>(max_);
+}
+
 std::vector<Histogram::Bucket> Histogram::buckets() const {
   std::vector<Bucket> out;
   for (uint32_t i = 0; i < counts_.size(); ++i)

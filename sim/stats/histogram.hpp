@@ -3,6 +3,7 @@
 // most 1/128 of its value wide and its midpoint errs by at most 1/256 < 0.4 %. Merging is exact and order-free.
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace kisim {
@@ -20,6 +21,9 @@ class Histogram {
   // Nearest rank: the smallest value v such that at least ceil(q·n) values are <= v; relative error <= 0.4 %,
   // never beyond [min, max]. 0 when empty.
   int64_t quantile(double q) const;
+
+  // The same of the values added since `before`, a former state of this; none: no value.
+  std::optional<double> quantile_since(const Histogram& before, double q) const;
 
   struct Bucket {
     int64_t low, high;  // [low, high)

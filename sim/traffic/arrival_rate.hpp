@@ -2,6 +2,7 @@
 // A source as a rate, for who follows queues as rates and makes no request of it.
 
 #include "traffic/diurnal.hpp"
+#include "traffic/stepped_rate.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -26,6 +27,7 @@ class ArrivalRate {
  private:
   const SourceModel* source_;
   DiurnalRate diurnal_;
+  SteppedRate stepped_;
 };
 
 struct RequestSize {

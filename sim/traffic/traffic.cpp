@@ -60,17 +60,33 @@ std::optional<Time> arrival_of_row(const SourceModel& source, int64_t recorded) 
 
 }  // namespace
 
+void draw_steps(SourceModel& source, uint64_t seed) {
+  if (!source.drawn) return;
+  Stream stream(seed, source.entity, Purpose::Users);
+  const auto fewest = static_cast<int32_t>(source.drawn->min), most = static_cast<int32_t>(source.drawn->max);
+  source.users = 0;
+  for (UserStep& step : source.steps) {
+    step.users = fewest + static_cast<int32_t>(stream.below(static_cast<uint32_t>(most - fewest + 1)));
+    source.users = std::max(source.users, step.users);
+  }
+  for (RateStep& step : source.rates)
+    step.rate = source.drawn->min + (source.drawn->max - source.drawn->min) * stream.uniform();
+}
+
 // ---- a source as a rate ----
 
 ArrivalRate::ArrivalRate(const SourceModel& source) : source_(&source) {
   if (source.pattern == SourceModel::Pattern::Diurnal)
     diurnal_ = DiurnalRate(source.rate, source.peak, source.period, source.phase);
+  stepped_ = SteppedRate(source.rates);
 }
 
 double ArrivalRate::between(Time from, Time to) const {
   switch (source_->pattern) {
     case SourceModel::Pattern::Diurnal:
       return diurnal_.integral(to) - diurnal_.integral(from);
+    case SourceModel::Pattern::Steps:
+      return stepped_.integral(to) - stepped_.integral(from);
     case SourceModel::Pattern::Trace: {
       const std::vector<int64_t>& rows = source_->trace->time_ns;
       auto first = [&](Time at) {
@@ -122,11 +138,12 @@ std::vector<RequestSize> typical_requests(const TrafficModel& model, const Sourc
 }
 
 Traffic::Traffic(const TrafficModel& model, TrafficState& state, Engine& engine)
-    : model(model), state(state), engine_(engine), diurnal_(model.sources.size()) {
+    : model(model), state(state), engine_(engine), diurnal_(model.sources.size()), stepped_(model.sources.size()) {
   for (size_t i = 0; i < model.sources.size(); ++i) {
     const SourceModel& source = model.sources[i];
     if (source.pattern == SourceModel::Pattern::Diurnal)
       diurnal_[i] = DiurnalRate(source.rate, source.peak, source.period, source.phase);
+    stepped_[i] = SteppedRate(source.rates);
   }
 }
 
@@ -179,6 +196,7 @@ void Traffic::schedule_next(uint32_t source) {
   if (m.pattern == SourceModel::Pattern::Trace) return schedule_row(source);
   if (m.arrivals == SourceModel::Arrivals::Constant) return schedule_regular(source);
   if (m.pattern == SourceModel::Pattern::Diurnal) return schedule_thinned(source);
+  if (m.pattern == SourceModel::Pattern::Steps) return schedule_stepped(source);
   schedule_poisson(source);
 }
 
@@ -191,6 +209,13 @@ void Traffic::schedule_poisson(uint32_t source) {
   double rate = model.sources[source].rate;
   if (!(rate > 0)) return;
   schedule_arrival(source, later(engine_.now(), draw_exponential(state.sources[source].arrivals, 1 / rate)));
+}
+
+// Of a Poisson process the integral of the rate from arrival to arrival is exponential with the mean 1.
+void Traffic::schedule_stepped(uint32_t source) {
+  const SteppedRate& rate = stepped_[source];
+  double more = draw_exponential(state.sources[source].arrivals, 1);
+  schedule_arrival(source, rate.when(rate.integral(engine_.now()) + more, engine_.now()));
 }
 
 // Thinning (Lewis, Shedler, NRLQ 26(3), 1979): candidates at the highest rate, each kept with probability rate/highest.
@@ -212,6 +237,8 @@ void Traffic::schedule_regular(uint32_t source) {
   double count = static_cast<double>(state.sources[source].ordinal + 1);
   if (m.pattern == SourceModel::Pattern::Diurnal)
     return schedule_arrival(source, diurnal_[source].when(count, engine_.now()));
+  if (m.pattern == SourceModel::Pattern::Steps)
+    return schedule_arrival(source, stepped_[source].when(count, engine_.now()));
   if (m.rate > 0) schedule_arrival(source, later(Time{}, count / m.rate));
 }
 

@@ -12,6 +12,7 @@
 #include "traffic/arrival.hpp"
 #include "traffic/arrival_rate.hpp"
 #include "traffic/diurnal.hpp"
+#include "traffic/stepped_rate.hpp"
 
 #include <memory>
 #include <optional>
@@ -57,7 +58,7 @@ struct SessionModel {
 };
 
 struct SourceModel {
-  enum class Pattern : uint8_t { Constant, Diurnal, Trace, Users } pattern = Pattern::Constant;
+  enum class Pattern : uint8_t { Constant, Diurnal, Trace, Users, Steps } pattern = Pattern::Constant;
   enum class Arrivals : uint8_t { Poisson, Constant } arrivals = Arrivals::Poisson;
   std::string name;
   uint64_t entity = 0;     // hash of Traffic/<name>
@@ -69,6 +70,12 @@ struct SourceModel {
   double rate_scale = 1;             // requests per row, on average; each a copy of the row's
   int32_t users = 0;                 // at most
   std::vector<UserStep> steps;       // in order of time; empty: `users` all the time
+  std::vector<RateStep> rates;       // Steps: in order of time
+  // What the steps have is drawn anew for each seed: any number of users, or any rate, each equally likely.
+  struct Levels {
+    double min = 0, max = 0;
+  };
+  std::optional<Levels> drawn;
   std::vector<double> task_weights;  // cumulative, by kind of request; empty: there is one kind
   bool as_rate = false;              // who serves it follows its rate (arrival_rate.hpp): no request is made
   Distribution think, prompt, output;
@@ -76,6 +83,9 @@ struct SourceModel {
   AdapterModel adapters;
   SessionModel session;
 };
+
+// Draws the steps that are drawn.
+void draw_steps(SourceModel& source, uint64_t seed);
 
 struct TrafficModel {
   std::vector<SourceModel> sources;
@@ -135,6 +145,7 @@ class Traffic {
   void schedule_next(uint32_t source);
   void schedule_arrival(uint32_t source, std::optional<Time> at, bool accepted = true);
   void schedule_poisson(uint32_t source);
+  void schedule_stepped(uint32_t source);
   void schedule_thinned(uint32_t source);
   void schedule_regular(uint32_t source);
   void schedule_row(uint32_t source);
@@ -152,6 +163,7 @@ class Traffic {
 
   Engine& engine_;
   std::vector<DiurnalRate> diurnal_;  // by source
+  std::vector<SteppedRate> stepped_;
 };
 
 }  // namespace kisim

@@ -1,0 +1,161 @@
+#include "run/compile_agents.hpp"
+
+#include "core/hash.hpp"
+#include "policy/registry.hpp"
+#include "rl/policy_file.hpp"
+
+#include <algorithm>
+
+namespace kisim {
+
+namespace {
+
+MetricSpec pods_metric(const char* name) {
+  MetricSpec spec;
+  spec.source = MetricSpec::Source::Pods;
+  spec.name = name;
+  return spec;
+}
+
+MetricSpec resource_metric(const char* name) {
+  MetricSpec spec;
+  spec.source = MetricSpec::Source::Resource;
+  spec.name = name;
+  spec.target.type = MetricTarget::Type::Utilization;
+  return spec;
+}
+
+class AgentCompiler {
+ public:
+  AgentCompiler(const Scenario& scenario, const ClusterCompiler& cluster, Model& model,
+                std::vector<Diagnostic>& diagnostics)
+      : scenario_(scenario), cluster_(cluster), model_(model), diagnostics_(diagnostics) {}
+
+  void compile(const AgentSpec& spec) {
+    spec_ = &spec;
+    AgentModel out;
+    out.name = spec.name;
+    out.reason = "agent " + spec.name;
+    out.entity = hash_text("Agent/" + spec.name);
+    out.interval = spec.interval;
+    out.start = Time{} + spec.start.value_or(std::max(scenario_.warmup, spec.interval));
+    out.end = model_.end;
+    out.policy = spec.file;
+    coding(out);
+    std::vector<std::string> names;
+    for (const std::string& name : spec.workloads) target(name, out, names);
+    if (!out.coding || out.targets.empty()) return;
+    if (auto complaint = out.coding->complaint(out.targets.size())) return error("coding", *complaint);
+    out.observation = out.coding->observation(names);
+    out.actions = out.coding->actions(out.targets.size());
+    if (out.policy)
+      check_policy(out);
+    else if (!scenario_.trains_agents)
+      error("policy", "missing, needed: the file of a trained policy (`kisim train` makes one)");
+    for (uint32_t c = 0; c < model_.serving.clients.size(); ++c)
+      if (contains(out.services, model_.serving.clients[c].service)) out.clients.push_back(c);
+    model_.kube.agents.push_back(std::move(out));
+  }
+
+ private:
+  template <class T>
+  static bool contains(const std::vector<T>& list, const T& item) {
+    return std::find(list.begin(), list.end(), item) != list.end();
+  }
+
+  void error(const std::string& field, const std::string& message) {
+    diagnostics_.push_back({Severity::Error, spec_->mark, "spec.policies.agents." + spec_->name + "." + field, message});
+  }
+
+  void coding(AgentModel& out) {
+    const auto& registry = Registry<AgentCoding>::instance();
+    const PolicyChoice& choice = spec_->coding;
+    const auto* entry = registry.find(choice.name);
+    if (!entry) {
+      std::string names;
+      for (const auto& [name, e] : registry.entries()) names += (names.empty() ? "" : ", ") + name;
+      return error("coding", fmt::format("found '{}', allowed: {}", choice.name, names));
+    }
+    Params params;
+    if (auto complaint = fill_params(entry->params, choice.params, params))
+      return error("coding", fmt::format("{}: {}", choice.name, *complaint));
+    out.coding = entry->make(params);
+  }
+
+  void target(const std::string& name, AgentModel& out, std::vector<std::string>& names) {
+    AgentModel::Target target;
+    target.workload = cluster_.find_workload(name);
+    if (!target.workload.valid()) return error("workloads", fmt::format("found '{}', which no workload is named", name));
+    const WorkloadModel& workload = model_.cluster.workloads[target.workload];
+    const KubeWorkload& kube = model_.kube.workloads[target.workload];
+    if (!workload.serving.valid())
+      return error("workloads", fmt::format("found {}, which serves no model of spec.models", name));
+    limits(target);
+    target.gpus = static_cast<int32_t>(model_.cluster.templates[workload.pod_template].gpus);
+    const bool llm = model_.serving.models[workload.serving].llm;
+    if (llm) target.running = pods_metric("vllm:num_requests_running");
+    target.waiting = pods_metric(llm ? "vllm:num_requests_waiting" : "nv_inference_pending_request_count");
+    target.usage = pods_metric(llm ? "vllm:kv_cache_usage_perc" : "nv_gpu_utilization");
+    if (out.coding && out.coding->wants_resources()) {
+      target.gpu_busy = pods_metric("DCGM_FI_DEV_GPU_UTIL");
+      target.cpu = resource_metric("cpu");
+      target.memory = resource_metric("memory");
+    }
+    if (kube.service.valid() && !contains(out.services, kube.service)) out.services.push_back(kube.service);
+    names.push_back(workload.name);
+    out.targets.push_back(std::move(target));
+  }
+
+  // Its own, or those of the HorizontalPodAutoscaler in whose place it is.
+  void limits(AgentModel::Target& target) {
+    int32_t min = spec_->min_replicas, max = spec_->max_replicas;
+    auto& autoscalers = model_.kube.autoscalers;
+    IdVector<AutoscalerId, AutoscalerBinding> kept;
+    for (AutoscalerBinding& binding : autoscalers) {
+      if (binding.workload != target.workload) {
+        kept.push_back(std::move(binding));
+        continue;
+      }
+      if (min == 0) min = std::max(1, binding.min_replicas);
+      if (max == 0) max = binding.max_replicas;
+    }
+    autoscalers = std::move(kept);
+    if (max == 0) return error("maxReplicas", "missing, needed: the most replicas of each of its workloads");
+    target.min_replicas = std::max(1, min);
+    target.max_replicas = max;
+    if (target.min_replicas > target.max_replicas)
+      error("maxReplicas", fmt::format("found {}, allowed: at least minReplicas ({})", max, target.min_replicas));
+  }
+
+  void check_policy(const AgentModel& out) {
+    const PolicyFile& policy = *out.policy;
+    if (policy.observation != out.observation) {
+      auto list = [](const std::vector<Feature>& features) {
+        std::string names;
+        for (const Feature& f : features) names += (names.empty() ? "" : ", ") + f.name;
+        return names;
+      };
+      error("policy", fmt::format("{} was trained on other observations: {} ({}); this agent sees {} ({})",
+                                  spec_->policy, policy.observation.size(), list(policy.observation),
+                                  out.observation.size(), list(out.observation)));
+    }
+    if (!(policy.network.actions == out.actions))
+      error("policy", fmt::format("{} was trained with other actions", spec_->policy));
+  }
+
+  const Scenario& scenario_;
+  const ClusterCompiler& cluster_;
+  Model& model_;
+  std::vector<Diagnostic>& diagnostics_;
+  const AgentSpec* spec_ = nullptr;
+};
+
+}  // namespace
+
+void compile_agents(const Scenario& scenario, const ClusterCompiler& cluster, Model& model,
+                    std::vector<Diagnostic>& diagnostics) {
+  AgentCompiler agents(scenario, cluster, model, diagnostics);
+  for (const AgentSpec& spec : scenario.agents) agents.compile(spec);
+}
+
+}  // namespace kisim
