@@ -41,6 +41,9 @@ class Algorithm {
   virtual int64_t iterate(Metrics& metrics) = 0;
   // The policy as it is to be deployed: its normaliser, and outputs whose likeliest action is meant.
   virtual PolicyNetwork policy() const = 0;
+  // What the discounted rewards from an observation on are thought to be worth, with nothing in mind: the critic's V,
+  // or the largest Q.
+  virtual double value(std::span<const float> observation) const = 0;
   virtual Environments& environments() = 0;
   virtual void archive(Checkpoint& checkpoint) = 0;
 };

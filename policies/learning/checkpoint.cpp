@@ -3,9 +3,12 @@
 #include "core/error.hpp"
 #include "core/hash.hpp"
 #include "core/atomic_file.hpp"
-#include "io/csv.hpp"
 
+#include <cerrno>
 #include <cstring>
+#include <fstream>
+#include <sstream>
+#include <system_error>
 
 namespace kisim::learning {
 namespace {
@@ -15,6 +18,14 @@ constexpr std::string_view kMagic = "kisim checkpoint 1\n";
 
 [[noreturn]] void refuse(const std::string& path, const std::string& message) {
   throw InputError({Severity::Error, {path, 0, 0}, "", message});
+}
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream out;
+  if (!file || !(out << file.rdbuf()))
+    throw IoError(fmt::format("cannot read {}: {}", path, std::generic_category().message(errno)));
+  return out.str();
 }
 
 void append(std::string& out, uint64_t value) { out.append(reinterpret_cast<const char*>(&value), sizeof value); }
@@ -43,7 +54,7 @@ class Reader {
 }  // namespace
 
 Checkpoint Checkpoint::read(const std::string& path) {
-  const std::string text = read_text(path);
+  const std::string text = read_file(path);
   if (!text.starts_with(kMagic)) refuse(path, "is no checkpoint of this kisim");
   if (text.size() < kMagic.size() + sizeof(uint64_t)) refuse(path, "is damaged: it ends too early");
   const std::string_view body(text.data(), text.size() - sizeof(uint64_t));

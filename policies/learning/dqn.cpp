@@ -81,6 +81,7 @@ class Dqn final : public Algorithm {
 
   int64_t iterate(Metrics& metrics) override;
   PolicyNetwork policy() const override;
+  double value(std::span<const float> observation) const override;
   Environments& environments() override { return environments_; }
   void archive(Checkpoint& checkpoint) override;
 
@@ -155,7 +156,7 @@ void Dqn::act() {
   seen_.assign(environments_.observations().begin(), environments_.observations().end());
   actor_->forward(seen_, n, outputs_);
   for (size_t i = 0; i < n; ++i) {
-    Stream stream(plan_.seed, hash_combine(static_cast<uint64_t>(steps_), i), static_cast<Purpose>(34));
+    Stream stream(plan_.seed, hash_combine(static_cast<uint64_t>(steps_), i), Purpose::Exploration);
     const auto masks = environments_.masks();
     if (stream.uniform() < epsilon()) {
       actions_[i] = static_cast<float>(random_action(i, stream));
@@ -220,7 +221,7 @@ double Dqn::learn_from(const ReplayBuffer::Batch& batch) {
 
 void Dqn::learn() {
   for (int64_t k = 0; k < settings_.gradient_steps; ++k) {
-    Stream stream(plan_.seed, static_cast<uint64_t>(updates_++), static_cast<Purpose>(36));
+    Stream stream(plan_.seed, static_cast<uint64_t>(updates_++), Purpose::Replay);
     loss_ = learn_from(replay_.sample(static_cast<size_t>(settings_.batch), stream));
   }
   online_.copy_to(acting_);
@@ -253,6 +254,11 @@ int64_t Dqn::iterate(Metrics& metrics) {
       {"losses/q_values", updates_ > 0 ? mean_q_ : std::numeric_limits<double>::quiet_NaN()},
   };
   return steps_ - begin;
+}
+
+double Dqn::value(std::span<const float> observation) const {
+  torch::NoGradGuard guard;
+  return online_.forward(torch::tensor(environments_.normalised(observation)).unsqueeze(0)).max().item<double>();
 }
 
 PolicyNetwork Dqn::policy() const {

@@ -80,6 +80,12 @@ EndedEpisodes Environments::take_ended() {
   return out;
 }
 
+std::vector<float> Environments::normalised(std::span<const float> observation) const {
+  std::vector<float> out(observation.begin(), observation.end());
+  if (moments_) normalise(normaliser(), observation, out);
+  return out;
+}
+
 ObservationNormaliser Environments::normaliser() const {
   if (!moments_) return {};
   return {.mean = moments_->mean(), .variance = moments_->variance()};

@@ -50,6 +50,8 @@ class Environments {
   // Of all observations so far, as they come from the environment.
   const std::vector<float>& seen_low() const { return seen_low_; }
   const std::vector<float>& seen_high() const { return seen_high_; }
+  // One observation as networks get it: normalised, if they are.
+  std::vector<float> normalised(std::span<const float> observation) const;
   // Without means if observations are not normalised.
   ObservationNormaliser normaliser() const;
 

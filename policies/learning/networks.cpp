@@ -93,7 +93,7 @@ Tensor NetworkBuilder::weight(const std::string& name, std::vector<int64_t> shap
   Tensor out = parameters_.add(shape);
   const double bound = 1 / std::sqrt(static_cast<double>(shape.back()));
   initial_values_.emplace_back(
-      out, initial_value(shape, initial, bound, Stream(seed_, hash_text(name), static_cast<Purpose>(33))));
+      out, initial_value(shape, initial, bound, Stream(seed_, hash_text(name), Purpose::InitialWeights)));
   return out;
 }
 
@@ -103,7 +103,7 @@ LinearLayer NetworkBuilder::linear(const std::string& name, int64_t inputs, int6
   if (initial.kind == Initial::Kind::FanIn) {
     const double bound = 1 / std::sqrt(static_cast<double>(inputs));
     initial_values_.emplace_back(out.bias, initial_value({outputs}, initial, bound,
-                                                         Stream(seed_, hash_text(name + "/bias"), static_cast<Purpose>(33))));
+                                                         Stream(seed_, hash_text(name + "/bias"), Purpose::InitialWeights)));
   }
   return out;
 }

@@ -64,6 +64,7 @@ class Ppo final : public Algorithm {
 
   int64_t iterate(Metrics& metrics) override;
   PolicyNetwork policy() const override;
+  double value(std::span<const float> observation) const override;
   Environments& environments() override { return environments_; }
   void archive(Checkpoint& checkpoint) override;
 
@@ -136,7 +137,7 @@ void Ppo::collect() {
   network_.copy_to(acting_);
   if (network_.recurrent()) actor_before_ = actor_states();
   for (size_t i = 0; i < streams_.size(); ++i)
-    streams_[i] = Stream(plan_.seed, hash_combine(static_cast<uint64_t>(iteration_), i), static_cast<Purpose>(34));
+    streams_[i] = Stream(plan_.seed, hash_combine(static_cast<uint64_t>(iteration_), i), Purpose::Exploration);
   cut_rows_.clear();
   cut_observations_.clear();
   for (int64_t step = 0; step < settings_.steps; ++step) {
@@ -301,7 +302,7 @@ bool Ppo::update_epoch(int64_t epoch, PpoLoss& loss, double& clip_fractions, int
   const int64_t size = std::max<int64_t>(1, settings_.minibatch / rows_per_unit);
   std::vector<int64_t> order(static_cast<size_t>(units));
   shuffle(order, Stream(plan_.seed, hash_combine(static_cast<uint64_t>(iteration_), static_cast<uint64_t>(epoch)),
-                        static_cast<Purpose>(35)));
+                        Purpose::Minibatches));
   for (int64_t begin = 0; begin < units; begin += size) {
     loss = minibatch_loss(torch::from_blob(order.data() + begin, {std::min(size, units - begin)}, torch::kInt64));
     const double total = loss.total.item<double>();
@@ -370,6 +371,12 @@ void add_squash(PolicyNetwork& network) {
     scale.bias(j) = (low + high) / 2;
   }
   network.layers.push_back(std::move(scale));
+}
+
+double Ppo::value(std::span<const float> observation) const {
+  torch::NoGradGuard guard;
+  const Tensor row = torch::tensor(environments_.normalised(observation)).unsqueeze(0);
+  return network_.values(row, network_.recurrent() ? network_.zero_state(1) : LstmState{}).item<double>();
 }
 
 PolicyNetwork Ppo::policy() const {
