@@ -32,6 +32,7 @@ std::vector<PolicyDoc> policy_docs() {
   add_role<SchedulerPlugin>("scheduler plugin", out);
   add_role<DeschedulerPlugin>("descheduler plugin", out);
   add_role<MigPolicy>("mig", out);
+  add_role<AgentCoding>("agent", out);
   for (const ExpanderDoc& expander : expander_docs())
     out.push_back({"cluster-autoscaler expander", expander.name, expander.doc, {}});
   return out;
