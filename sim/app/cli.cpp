@@ -12,75 +12,19 @@
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
+#include <numeric>
 #include <system_error>
 
 namespace kisim::app {
 
 namespace po = boost::program_options;
 
-namespace {
-
-const std::vector<Verb>& verbs() {
-  static const std::vector<Verb> verbs = {
-      {"run", "Simulate a scenario", cmd_run},
-      {"validate", "Check a scenario without running it", cmd_validate},
-      {"explain", "Tell why a pod is where it is, or why it waits", cmd_explain},
-      {"conformance", "Compare with records of the real Kubernetes code", cmd_conformance},
-      {"fidelity", "Compare with what others have measured", cmd_fidelity},
-      {"plan", "Find the cheapest GPUs that serve a model within its SLO", cmd_plan},
-      {"calibrate", "Fit coefficients to measurements", cmd_calibrate},
-      {"list", "List policies, models, gpus, engines or metrics", cmd_list},
-      {"describe", "Show one of these in detail, or the scenario's parameters", cmd_describe},
-      {"schema", "Print the JSON Schema of the Scenario document", cmd_schema},
-      {"bench", "Run the benchmarks", cmd_bench},
-      {"version", "Print the version", cmd_version},
-  };
-  return verbs;
-}
-
-std::string general_help() {
-  std::string out =
-      "kisim simulates Kubernetes inference clusters: decisions, GPU serving and policies.\n\n"
-      "Usage:\n  kisim VERB [arguments] [flags]\n\nVerbs:\n";
-  for (const Verb& verb : verbs()) out += fmt::format("  {:<13}{}\n", verb.name, verb.doc);
-  return out +
-         "\nExit codes:\n"
-         "  0 ok, 1 a check failed, 2 usage, 3 invalid input, 4 input or output failed,\n"
-         "  5 a defect of kisim, 130 interrupted\n"
-         "\nUse 'kisim VERB --help' for the flags of a verb.\n";
-}
-
-const Verb& find_verb(const std::string& name) {
-  std::vector<std::string> names;
-  for (const Verb& verb : verbs()) {
-    if (verb.name == name) return verb;
-    names.push_back(verb.name);
-  }
-  throw UsageError(fmt::format("unknown verb '{}'.{}", name, did_you_mean(name, names)));
-}
-
-int run_verb(const Arguments& arguments) {
-  if (arguments.empty()) throw UsageError("no verb given");
-  const std::string& first = arguments[0];
-  if (first == "--version") return cmd_version({});
-  const bool wants_help = first == "help" || first == "--help" || first == "-h";
-  if (!wants_help) return find_verb(first).run({arguments.begin() + 1, arguments.end()});
-  if (arguments.size() > 1) return find_verb(arguments[1]).run({"--help"});
-  print(general_help());
-  return kOk;
-}
-
-}  // namespace
-
-int dispatch(const Arguments& arguments) {
+int guarded(const std::string& help, const std::function<int()>& run) {
   try {
-    return run_verb(arguments);
+    return run();
   } catch (const UsageError& error) {
     print_error(error.what());
-    const bool has_verb = !arguments.empty() && std::any_of(verbs().begin(), verbs().end(), [&](const Verb& verb) {
-      return verb.name == arguments[0];
-    });
-    std::fprintf(stderr, "See 'kisim %s--help'.\n", has_verb ? (arguments[0] + " ").c_str() : "");
+    std::fprintf(stderr, "See '%s'.\n", help.c_str());
     return kUsage;
   } catch (const InputError& error) {
     for (const Diagnostic& diagnostic : error.diagnostics()) {
@@ -172,6 +116,19 @@ uint64_t parse_seed(const std::string& text) {
   if (error != std::errc{} || end != text.data() + text.size() || text.empty())
     throw UsageError(fmt::format("--seed: found '{}', allowed: 0 to {}", text, UINT64_MAX));
   return seed;
+}
+
+std::vector<uint64_t> parse_seeds(const std::string& text) {
+  constexpr uint64_t kMost = 10'000;
+  const size_t dots = text.find("..");
+  const uint64_t first = parse_seed(text.substr(0, dots));
+  const uint64_t last = dots == std::string::npos ? first : parse_seed(text.substr(dots + 2));
+  if (last < first || last - first >= kMost)
+    throw UsageError(fmt::format("--seeds: found '{}', allowed: a seed, or the first and the last of at most {} as 0..4",
+                                 text, kMost));
+  std::vector<uint64_t> out(last - first + 1);
+  std::iota(out.begin(), out.end(), first);
+  return out;
 }
 
 std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates) {

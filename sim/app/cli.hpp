@@ -6,6 +6,7 @@
 #include <boost/program_options.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -38,11 +39,15 @@ int cmd_list(const Arguments& arguments);
 int cmd_plan(const Arguments& arguments);
 int cmd_run(const Arguments& arguments);
 int cmd_schema(const Arguments& arguments);
+int cmd_train(const Arguments& arguments);
 int cmd_validate(const Arguments& arguments);
 int cmd_version(const Arguments& arguments);
 
 // Runs the verb that the arguments name and turns whatever goes wrong into a message and an ExitCode.
 int dispatch(const Arguments& arguments);
+
+// Turns whatever goes wrong in `run` into a message and an ExitCode. `help`: the command that tells of the usage.
+int guarded(const std::string& help, const std::function<int()>& run);
 
 // The flags of one verb, and its help.
 class CommandLine {
@@ -73,6 +78,8 @@ void check_choice(const std::string& what, const std::string& value, const std::
 
 // The whole text as a number. Throws UsageError.
 uint64_t parse_seed(const std::string& text);
+// "7", or "0..4" for 0, 1, 2, 3 and 4. Throws UsageError.
+std::vector<uint64_t> parse_seeds(const std::string& text);
 
 // " Did you mean 'run'?", or nothing where no candidate is near.
 std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates);

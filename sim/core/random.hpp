@@ -42,6 +42,10 @@ enum class Purpose : uint32_t {
   MetricDropout = 30,
   MetricNoise = 31,
   Variation = 32,
+  InitialWeights = 33,
+  Exploration = 34,
+  Minibatches = 35,
+  Replay = 36,
   Resampling = 40,
 };
 

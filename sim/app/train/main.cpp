@@ -1,0 +1,233 @@
+#include "cli.hpp"
+#include "core/atomic_file.hpp"
+#include "core/error.hpp"
+#include "gym/registry.hpp"
+#include "io/humanize.hpp"
+#include "io/json_file.hpp"
+#include "io/output.hpp"
+#include "seeds.hpp"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <set>
+#include <thread>
+
+namespace kisim::app {
+namespace {
+
+namespace po = boost::program_options;
+using namespace learning;
+
+std::atomic<bool> interrupted = false;
+
+struct Options {
+  std::string environment, algorithm = "ppo", preset, seeds = "0", output = "table", directory, resume;
+  int64_t steps = 0;
+  size_t threads = 0;
+  std::vector<std::string> overrides;
+  bool quiet = false;
+};
+
+std::string parameters_text() {
+  std::string out;
+  for (const AlgorithmSpec& algorithm : algorithms()) {
+    std::vector<std::string> names;
+    for (const ParamSpec& spec : algorithm.params) names.push_back(fmt::format("{}={}", spec.name, spec.default_text));
+    out += fmt::format("  {}: {}\n", algorithm.name, fmt::join(wrap_text(fmt::format("{}", fmt::join(names, " ")), 72), "\n    "));
+  }
+  return out;
+}
+
+bool parse(const Arguments& arguments, Options& options) {
+  std::vector<std::string> names;
+  for (const AlgorithmSpec& algorithm : algorithms()) names.push_back(algorithm.name);
+  Arguments rest;
+  CommandLine line({"train --env NAME [flags]",
+                    "Trains a policy in an environment and evaluates it: the mean return of evaluationEpisodes "
+                    "deterministic episodes (100 by default) for each seed. With --output-dir, each seed leaves its "
+                    "curves (CSV, TensorBoard), checkpoints to go on from, and its last and its best policy.",
+                    "  kisim train --env CartPole-v1 --preset zoo-cartpole --seeds 0..4\n"
+                    "  kisim train --env Acrobot-v1 --algorithm dqn --preset cleanrl --set nStep=3 --output-dir acrobot\n"
+                    "  kisim train --resume acrobot\n\nParameters for --set, with their defaults:\n" +
+                        parameters_text()});
+  line.flags().add_options()("env", po::value(&options.environment)->value_name("name"), "the environment")(
+      "algorithm", po::value(&options.algorithm)->value_name("name"),
+      fmt::format("{} (default: ppo)", fmt::join(names, ", ")).c_str())(
+      "preset", po::value(&options.preset)->value_name("name"), "parameters as others have published them")(
+      "steps", po::value(&options.steps)->value_name("n"),
+      "steps of all environments together (default: the preset's, otherwise 100000)")(
+      "seeds", po::value(&options.seeds)->value_name("range"), "one (default: 0), or several as 0..4")(
+      "set", po::value(&options.overrides)->value_name("name=value"), "a parameter; repeatable")(
+      "threads", po::value(&options.threads)->value_name("n"),
+      "0 (default): as many as there are cores; results do not depend on it")(
+      "output-dir", po::value(&options.directory)->value_name("dir"), "where curves, checkpoints and policies go")(
+      "resume", po::value(&options.resume)->value_name("dir"), "go on with the training that left this directory")(
+      "output,o", po::value(&options.output)->value_name("format"), "table (default) or json")(
+      "quiet,q", po::bool_switch(&options.quiet), "no progress");
+  if (!line.parse(arguments, rest)) return false;
+  if (!rest.empty()) throw UsageError(fmt::format("train takes no argument '{}'", rest[0]));
+  check_choice("--output", options.output, {"table", "json"});
+  if (options.resume.empty() == options.environment.empty())
+    throw UsageError("train needs either --env NAME or --resume DIR");
+  return true;
+}
+
+int64_t default_steps(const Options& options) {
+  for (const TrainPreset& preset : train_presets()) {
+    if (preset.name == options.preset && preset.algorithm == options.algorithm) return preset.steps;
+  }
+  return 100'000;
+}
+
+std::map<std::string, std::string> parse_overrides(const std::vector<std::string>& overrides) {
+  std::map<std::string, std::string> out;
+  for (const std::string& text : overrides) {
+    const size_t equals = text.find('=');
+    if (equals == std::string::npos || equals == 0)
+      throw UsageError(fmt::format("--set: found '{}', expected name=value", text));
+    out[text.substr(0, equals)] = text.substr(equals + 1);
+  }
+  return out;
+}
+
+SeedsRequest new_training(const Options& options) {
+  const AlgorithmSpec& algorithm = find_algorithm(options.algorithm);
+  const auto given = parse_overrides(options.overrides);
+  train_params(algorithm, options.preset, given);  // complains before anything is made
+  SeedsRequest out;
+  out.training.environment = options.environment;
+  out.training.algorithm = options.algorithm;
+  out.training.steps = options.steps > 0 ? options.steps : default_steps(options);
+  out.training.values = train_values(algorithm, options.preset, given);
+  out.training.directory = options.directory;
+  out.seeds = parse_seeds(options.seeds);
+  return out;
+}
+
+// training.json: what --resume has to know.
+std::string training_json(const SeedsRequest& request) {
+  return Json{{"environment", request.training.environment},
+              {"algorithm", request.training.algorithm},
+              {"steps", request.training.steps},
+              {"parameters", request.training.values},
+              {"seeds", request.seeds}}
+             .dump(2) +
+         '\n';
+}
+
+SeedsRequest old_training(const std::string& directory) {
+  const std::string path = directory + "/training.json";
+  const Json found = read_json(path);
+  SeedsRequest out;
+  try {
+    out.training.environment = found.at("environment").get<std::string>();
+    out.training.algorithm = found.at("algorithm").get<std::string>();
+    out.training.steps = found.at("steps").get<int64_t>();
+    out.training.values = found.at("parameters").get<std::map<std::string, std::string>>();
+    out.seeds = found.at("seeds").get<std::vector<uint64_t>>();
+  } catch (const Json::exception& error) {
+    refuse(path, error.what());
+  }
+  out.training.directory = directory;
+  out.resume = true;
+  return out;
+}
+
+// One line on standard error, drawn anew ten times a second until `finished`.
+void show_progress(const std::atomic<int64_t>& steps, int64_t all, const std::atomic<bool>& finished) {
+  const auto begin = std::chrono::steady_clock::now();
+  const int64_t first = steps;
+  while (!finished) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    const int64_t done = steps;
+    const double rate = static_cast<double>(done - first) / seconds;
+    const std::string left = rate > 0 ? human_duration(static_cast<double>(all - done) / rate) + " left" : "";
+    std::fprintf(stderr, "\r\x1b[K%s of %s steps, %s/s, %s", human_count(static_cast<uint64_t>(done)).c_str(),
+                 human_count(static_cast<uint64_t>(all)).c_str(), human_number(rate).c_str(), left.c_str());
+  }
+  std::fputs("\r\x1b[K", stderr);
+}
+
+std::string results_json(const std::vector<TrainResult>& results) {
+  nlohmann::ordered_json seeds = nlohmann::ordered_json::array();
+  for (const TrainResult& result : results) {
+    seeds.push_back({{"seed", result.seed},
+                     {"eval_return_mean", result.evaluation},
+                     {"best_eval_return_mean", result.best_evaluation},
+                     {"steps", result.steps},
+                     {"samples_per_s", result.samples_per_s}});
+  }
+  return nlohmann::ordered_json{{"seeds", seeds}}.dump(2) + '\n';
+}
+
+std::string results_table(const std::vector<TrainResult>& results) {
+  std::string out = fmt::format("{:>8} {:>14} {:>14} {:>14} {:>12}\n", "seed", "eval return", "best", "steps", "samples/s");
+  for (const TrainResult& result : results)
+    out += fmt::format("{:>8} {:>14.2f} {:>14.2f} {:>14} {:>12}\n", result.seed, result.evaluation,
+                       result.best_evaluation, human_count(static_cast<uint64_t>(result.steps)),
+                       human_number(result.samples_per_s));
+  return out;
+}
+
+int run(const Arguments& arguments) {
+  Options options;
+  if (!parse(arguments, options)) return kOk;
+  SeedsRequest request = options.resume.empty() ? new_training(options) : old_training(options.resume);
+  const std::string name = request.training.environment;
+  make_env(name);  // complains before anything is made
+  request.training.make = [name] { return make_env(name); };
+  request.training.policy_name = name;
+  request.training.threads = options.threads;
+  request.training.version = version();
+  if (!options.directory.empty()) {
+    make_directories(options.directory);
+    write_file(options.directory + "/training.json", training_json(request));
+  }
+
+  std::atomic<int64_t> steps = 0;
+  std::atomic<bool> finished = false;
+  std::thread progress;
+  if (!options.quiet && isatty(STDERR_FILENO)) {
+    const int64_t all = request.training.steps * static_cast<int64_t>(request.seeds.size());
+    progress = std::thread([&steps, &finished, all] { show_progress(steps, all, finished); });
+  }
+  std::vector<TrainResult> results;
+  std::exception_ptr failure;
+  try {
+    results = train_seeds(request, steps, interrupted);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  finished = true;
+  if (progress.joinable()) progress.join();
+  if (failure) std::rethrow_exception(failure);
+
+  print(options.output == "json" ? results_json(results) : results_table(results));
+  if (!interrupted) return kOk;
+  print_error("interrupted");
+  return kInterrupted;
+}
+
+int checked_run(const Arguments& arguments) {
+  try {
+    return run(arguments);
+  } catch (const TrainingError& error) {
+    print_error(error.what());
+    return kCheckFailed;
+  }
+}
+
+}  // namespace
+}  // namespace kisim::app
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
+  std::signal(SIGINT, [](int) { kisim::app::interrupted = true; });
+  const kisim::app::Arguments arguments(argv + 1, argv + argc);
+  return kisim::app::guarded("kisim train --help", [&] { return kisim::app::checked_run(arguments); });
+}
