@@ -1,6 +1,7 @@
 #pragma once
 // What the verbs of the command line share: flags, help, exit codes, printing.
 
+#include "io/seeds.hpp"
 #include "io/text_table.hpp"
 
 #include <boost/program_options.hpp>
@@ -75,11 +76,6 @@ class CommandLine {
 
 // Throws UsageError unless `value` is one of `allowed`.
 void check_choice(const std::string& what, const std::string& value, const std::vector<std::string>& allowed);
-
-// The whole text as a number. Throws UsageError.
-uint64_t parse_seed(const std::string& text);
-// "7", or "0..4" for 0, 1, 2, 3 and 4. Throws UsageError.
-std::vector<uint64_t> parse_seeds(const std::string& text);
 
 // " Did you mean 'run'?", or nothing where no candidate is near.
 std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates);

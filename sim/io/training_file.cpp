@@ -3,8 +3,8 @@
 #include "io/coding_text.hpp"
 #include "io/field_reader.hpp"
 #include "io/scenario_document.hpp"
+#include "io/seeds.hpp"
 
-#include <charconv>
 #include <functional>
 
 namespace kisim {
@@ -140,9 +140,9 @@ void check(Diagnostics& diagnostics, const Value& root, const Draft& draft) {
   check_range(diagnostics, root, "metricsDropout", v.metrics_dropout);
 }
 
-SeedRange seeds_of(Diagnostics& diagnostics, const Value& root, const std::string& text) {
+std::vector<uint64_t> seeds_of(Diagnostics& diagnostics, const Value& root, const std::string& text) {
   try {
-    return parse_seed_range(text);
+    return parse_seeds(text);
   } catch (const UsageError& e) {
     diagnostics.error(root.mark(), "spec.seeds", e.what());
     return {};
@@ -162,22 +162,6 @@ Scenario read_family(const std::string& path, const std::vector<const ScenarioOv
 }
 
 }  // namespace
-
-SeedRange parse_seed_range(const std::string& text) {
-  auto number = [&](std::string_view part) {
-    uint64_t value = 0;
-    auto result = std::from_chars(part.data(), part.data() + part.size(), value);
-    if (part.empty() || result.ec != std::errc() || result.ptr != part.data() + part.size())
-      throw UsageError(fmt::format("found seeds '{}', allowed: a number, or the first and the last: 0..4", text));
-    return value;
-  };
-  const size_t dots = text.find("..");
-  if (dots == std::string::npos) return {number(text), number(text)};
-  SeedRange out{number(std::string_view(text).substr(0, dots)), number(std::string_view(text).substr(dots + 2))};
-  if (out.first > out.last || out.last - out.first >= 1'000'000)
-    throw UsageError(fmt::format("found seeds '{}', allowed: up to a million, the smallest first", text));
-  return out;
-}
 
 TrainingFile read_training(const std::string& path) {
   const std::vector<Value> documents = read_yaml(path);

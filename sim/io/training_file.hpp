@@ -19,21 +19,13 @@ struct ScenarioOverlay {
   std::vector<std::pair<std::string, std::string>> set;
 };
 
-// First and last, both included.
-struct SeedRange {
-  uint64_t first = 0, last = 0;
-  size_t size() const { return static_cast<size_t>(last - first + 1); }
-};
-// "3" or "0..4". Throws UsageError.
-SeedRange parse_seed_range(const std::string& text);
-
 struct TrainingFile {
   std::string name;
   AutoscalingSpec environment;
   std::string algorithm = "ppo", preset;
   std::map<std::string, std::string> parameters;  // of the algorithm
   int64_t steps = 0;
-  SeedRange seeds;
+  std::vector<uint64_t> seeds;
   std::string coding;  // of the agent, as its policy files keep it
   std::string text;    // as read, for the record
 };
@@ -50,7 +42,7 @@ struct EvaluationFile {
   ScenarioOverlay overlay;            // of all contestants
   std::vector<Contestant> contestants;
   std::string baseline;  // a contestant; empty: the first
-  SeedRange seeds;
+  std::vector<uint64_t> seeds;
   VariationRange variation;  // that each run draws, the same for all contestants
 };
 // Throws InputError, IoError.

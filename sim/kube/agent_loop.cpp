@@ -104,7 +104,9 @@ void AgentLoop::scrape(AgentId id) {
 
 void AgentLoop::decide(AgentId id) {
   AgentState& s = state_.agents[id];
-  engine_.schedule(engine_.now() + agent(id).interval, Priority::Control, events_.decide, id.value);
+  // What is decided at the end changes nothing.
+  const Time next = engine_.now() + agent(id).interval;
+  if (next < agent(id).end) engine_.schedule(next, Priority::Control, events_.decide, id.value);
   look(id);
   ++s.decisions;
   s.decided = engine_.now();

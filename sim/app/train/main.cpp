@@ -1,10 +1,12 @@
 #include "cli.hpp"
 #include "core/atomic_file.hpp"
 #include "core/error.hpp"
+#include "core/hash.hpp"
 #include "gym/registry.hpp"
 #include "io/humanize.hpp"
 #include "io/json_file.hpp"
 #include "io/output.hpp"
+#include "io/training_file.hpp"
 #include "seeds.hpp"
 
 #include <unistd.h>
@@ -12,6 +14,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <set>
 #include <thread>
 
@@ -24,11 +27,11 @@ using namespace learning;
 std::atomic<bool> interrupted = false;
 
 struct Options {
-  std::string environment, algorithm = "ppo", preset, seeds = "0", output = "table", directory, resume;
+  std::string file, environment, algorithm = "ppo", preset, seeds, output = "table", directory, resume;
   int64_t steps = 0;
   size_t threads = 0;
   std::vector<std::string> overrides;
-  bool quiet = false;
+  bool quiet = false, algorithm_given = false;
 };
 
 std::string parameters_text() {
@@ -36,7 +39,8 @@ std::string parameters_text() {
   for (const AlgorithmSpec& algorithm : algorithms()) {
     std::vector<std::string> names;
     for (const ParamSpec& spec : algorithm.params) names.push_back(fmt::format("{}={}", spec.name, spec.default_text));
-    out += fmt::format("  {}: {}\n", algorithm.name, fmt::join(wrap_text(fmt::format("{}", fmt::join(names, " ")), 72), "\n    "));
+    out += fmt::format("  {}: {}\n", algorithm.name,
+                       fmt::join(wrap_text(fmt::format("{}", fmt::join(names, " ")), 72), "\n    "));
   }
   return out;
 }
@@ -45,14 +49,17 @@ bool parse(const Arguments& arguments, Options& options) {
   std::vector<std::string> names;
   for (const AlgorithmSpec& algorithm : algorithms()) names.push_back(algorithm.name);
   Arguments rest;
-  CommandLine line({"train --env NAME [flags]",
-                    "Trains a policy in an environment and evaluates it: the mean return of evaluationEpisodes "
-                    "deterministic episodes (100 by default) for each seed. With --output-dir, each seed leaves its "
-                    "curves (CSV, TensorBoard), checkpoints to go on from, and its last and its best policy.",
-                    "  kisim train --env CartPole-v1 --preset zoo-cartpole --seeds 0..4\n"
-                    "  kisim train --env Acrobot-v1 --algorithm dqn --preset cleanrl --set nStep=3 --output-dir acrobot\n"
-                    "  kisim train --resume acrobot\n\nParameters for --set, with their defaults:\n" +
-                        parameters_text()});
+  CommandLine line(
+      {"train FILE | --env NAME [flags]",
+       "Trains a policy, in the scenarios that a file of kind Training names or in an environment of "
+       "its own, and evaluates it: the mean return of evaluationEpisodes "
+       "deterministic episodes (100 by default) for each seed. With --output-dir, each seed leaves its "
+       "curves (CSV, TensorBoard), checkpoints to go on from, and its last and its best policy.",
+       "  kisim train scenarios/kis-s/fleet/training.yaml --output-dir fleet\n"
+       "  kisim train --env CartPole-v1 --preset zoo-cartpole --seeds 0..4\n"
+       "  kisim train --env Acrobot-v1 --algorithm dqn --preset cleanrl --set nStep=3 --output-dir acrobot\n"
+       "  kisim train --resume acrobot\n\nParameters for --set, with their defaults:\n" +
+           parameters_text()});
   line.flags().add_options()("env", po::value(&options.environment)->value_name("name"), "the environment")(
       "algorithm", po::value(&options.algorithm)->value_name("name"),
       fmt::format("{} (default: ppo)", fmt::join(names, ", ")).c_str())(
@@ -67,11 +74,15 @@ bool parse(const Arguments& arguments, Options& options) {
       "resume", po::value(&options.resume)->value_name("dir"), "go on with the training that left this directory")(
       "output,o", po::value(&options.output)->value_name("format"), "table (default) or json")(
       "quiet,q", po::bool_switch(&options.quiet), "no progress");
+  options.algorithm.clear();
   if (!line.parse(arguments, rest)) return false;
-  if (!rest.empty()) throw UsageError(fmt::format("train takes no argument '{}'", rest[0]));
+  options.algorithm_given = !options.algorithm.empty();
+  if (!options.algorithm_given) options.algorithm = "ppo";
+  if (rest.size() > 1) throw UsageError(fmt::format("train takes one file; found '{}', too", rest[1]));
+  if (!rest.empty()) options.file = rest[0];
   check_choice("--output", options.output, {"table", "json"});
-  if (options.resume.empty() == options.environment.empty())
-    throw UsageError("train needs either --env NAME or --resume DIR");
+  if (!options.resume.empty() + !options.environment.empty() + !options.file.empty() != 1)
+    throw UsageError("train needs either a file, --env NAME or --resume DIR");
   return true;
 }
 
@@ -93,23 +104,60 @@ std::map<std::string, std::string> parse_overrides(const std::vector<std::string
   return out;
 }
 
+void set_environment(const std::string& name, TrainRequest& out) {
+  make_env(name);  // complains before anything is made
+  out.environment = out.policy_name = name;
+  out.make = [name] { return make_env(name); };
+}
+
+// A training of a file is that of its text and of its scenarios'.
+void set_environment(const TrainingFile& file, TrainRequest& out) {
+  auto spec = std::make_shared<const AutoscalingSpec>(file.environment);
+  AutoscalingEnv complains(spec);
+  std::string text = file.text;
+  for (const auto& scenario : spec->scenarios) text += scenario->text;
+  out.environment = fmt::format("{}-{:016x}", file.name, hash_text(text));
+  out.policy_name = file.name;
+  out.coding = file.coding;
+  out.make = [spec] { return std::make_unique<AutoscalingEnv>(spec); };
+}
+
 SeedsRequest new_training(const Options& options) {
   const AlgorithmSpec& algorithm = find_algorithm(options.algorithm);
   const auto given = parse_overrides(options.overrides);
   train_params(algorithm, options.preset, given);  // complains before anything is made
   SeedsRequest out;
-  out.training.environment = options.environment;
+  set_environment(options.environment, out.training);
   out.training.algorithm = options.algorithm;
   out.training.steps = options.steps > 0 ? options.steps : default_steps(options);
   out.training.values = train_values(algorithm, options.preset, given);
   out.training.directory = options.directory;
-  out.seeds = parse_seeds(options.seeds);
+  out.seeds = parse_seeds(options.seeds.empty() ? "0" : options.seeds);
+  return out;
+}
+
+// What the command line says beside the file goes before what the file says.
+SeedsRequest training_of_file(const Options& options) {
+  TrainingFile file = read_training(options.file);
+  if (options.algorithm_given) file.algorithm = options.algorithm;
+  if (!options.preset.empty()) file.preset = options.preset;
+  for (const auto& [name, value] : parse_overrides(options.overrides)) file.parameters[name] = value;
+  const AlgorithmSpec& algorithm = find_algorithm(file.algorithm);
+  train_params(algorithm, file.preset, file.parameters);
+  SeedsRequest out;
+  set_environment(file, out.training);
+  out.training.algorithm = file.algorithm;
+  out.training.steps = options.steps > 0 ? options.steps : file.steps;
+  out.training.values = train_values(algorithm, file.preset, file.parameters);
+  out.training.directory = options.directory;
+  out.seeds = options.seeds.empty() ? file.seeds : parse_seeds(options.seeds);
   return out;
 }
 
 // training.json: what --resume has to know.
-std::string training_json(const SeedsRequest& request) {
-  return Json{{"environment", request.training.environment},
+std::string training_json(const SeedsRequest& request, const std::string& file) {
+  return Json{{"file", file},
+              {"environment", request.training.environment},
               {"algorithm", request.training.algorithm},
               {"steps", request.training.steps},
               {"parameters", request.training.values},
@@ -123,7 +171,13 @@ SeedsRequest old_training(const std::string& directory) {
   const Json found = read_json(path);
   SeedsRequest out;
   try {
-    out.training.environment = found.at("environment").get<std::string>();
+    const auto file = found.at("file").get<std::string>(), environment = found.at("environment").get<std::string>();
+    if (file.empty())
+      set_environment(environment, out.training);
+    else
+      set_environment(read_training(file), out.training);
+    if (out.training.environment != environment)
+      refuse(path, fmt::format("{} or its scenarios have changed since: what was trained on is gone", file));
     out.training.algorithm = found.at("algorithm").get<std::string>();
     out.training.steps = found.at("steps").get<int64_t>();
     out.training.values = found.at("parameters").get<std::map<std::string, std::string>>();
@@ -165,27 +219,27 @@ std::string results_json(const std::vector<TrainResult>& results) {
 }
 
 std::string results_table(const std::vector<TrainResult>& results) {
-  std::string out = fmt::format("{:>8} {:>14} {:>14} {:>14} {:>12}\n", "seed", "eval return", "best", "steps", "samples/s");
+  std::string out =
+      fmt::format("{:>8} {:>14} {:>14} {:>14} {:>12}\n", "seed", "eval return", "best", "steps", "samples/s");
   for (const TrainResult& result : results)
-    out += fmt::format("{:>8} {:>14.2f} {:>14.2f} {:>14} {:>12}\n", result.seed, result.evaluation,
-                       result.best_evaluation, human_count(static_cast<uint64_t>(result.steps)),
-                       human_number(result.samples_per_s));
+    out +=
+        fmt::format("{:>8} {:>14.2f} {:>14.2f} {:>14} {:>12}\n", result.seed, result.evaluation, result.best_evaluation,
+                    human_count(static_cast<uint64_t>(result.steps)), human_number(result.samples_per_s));
   return out;
 }
 
 int run(const Arguments& arguments) {
   Options options;
   if (!parse(arguments, options)) return kOk;
-  SeedsRequest request = options.resume.empty() ? new_training(options) : old_training(options.resume);
-  const std::string name = request.training.environment;
-  make_env(name);  // complains before anything is made
-  request.training.make = [name] { return make_env(name); };
-  request.training.policy_name = name;
+  SeedsRequest request = !options.resume.empty() ? old_training(options.resume)
+                         : options.file.empty()  ? new_training(options)
+                                                 : training_of_file(options);
   request.training.threads = options.threads;
   request.training.version = version();
   if (!options.directory.empty()) {
     make_directories(options.directory);
-    write_file(options.directory + "/training.json", training_json(request));
+    write_file(options.directory + "/training.json",
+               training_json(request, options.file.empty() ? "" : std::filesystem::absolute(options.file).string()));
   }
 
   std::atomic<int64_t> steps = 0;
