@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <system_error>
 
@@ -43,6 +45,19 @@ void make_directories(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
   if (error) cannot("create directory", path, error.value());
+}
+
+std::string read_file(const std::string& path) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) throw IoError(path + ": is a directory, allowed: a file");
+  auto cannot_read = [&] {
+    return IoError(fmt::format("{}: cannot be read: {}", path, std::generic_category().message(errno)));
+  };
+  std::ifstream in(path, std::ios::binary);
+  if (!in) throw cannot_read();
+  std::string bytes(std::istreambuf_iterator<char>(in), {});
+  if (in.bad()) throw cannot_read();
+  return bytes;
 }
 
 PartFile::PartFile(const std::string& path) : path_(regular_target(path)) {}

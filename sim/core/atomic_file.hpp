@@ -1,5 +1,5 @@
 #pragma once
-// Results appear under their final name only when they are whole.
+// Files as a whole. Results appear under their final name only when all of them is there.
 
 #include <string>
 
@@ -7,6 +7,9 @@ namespace kisim {
 
 // Creates a directory and those above it. Throws IoError with the path and the system's reason.
 void make_directories(const std::string& path);
+
+// The bytes of a file. Throws IoError with the path and the system's reason.
+std::string read_file(const std::string& path);
 
 // A file that is written as `<path>.part`: renamed by commit(), removed if that never comes.
 class PartFile {

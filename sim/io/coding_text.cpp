@@ -15,8 +15,9 @@ std::string coding_text(const PolicyChoice& coding) {
 void read_coding(const PolicyFile& policy, PolicyChoice& out) {
   const Json json = Json::parse(policy.coding, nullptr, false);
   if (!json.is_object() || !json.contains("name"))
-    throw InputError({Severity::Error, out.mark, "coding",
-                      fmt::format("the policy {} is not that of an agent: it does not say how it sees and acts", policy.name)});
+    throw InputError(
+        {Severity::Error, out.mark, "coding",
+         fmt::format("the policy {} is not that of an agent: it does not say how it sees and acts", policy.name)});
   out.params.clear();
   for (const auto& [key, value] : json.items()) {
     if (!value.is_string()) continue;

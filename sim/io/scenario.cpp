@@ -1,9 +1,9 @@
+#include "io/coding_text.hpp"
 #include "io/descheduler_policy.hpp"
 #include "io/field_reader.hpp"
 #include "io/gpu_configs.hpp"
 #include "io/h5.hpp"
 #include "io/input.hpp"
-#include "io/coding_text.hpp"
 #include "io/operator_profile.hpp"
 #include "io/scenario_coefficients.hpp"
 #include "io/scenario_document.hpp"
@@ -257,7 +257,8 @@ class ScenarioBuilder {
       return error(below(path, "coding"), "found beside policy, allowed: one of them: a policy has its own");
     if (!options_.files) return;
     auto file = existing(places_.at(below(path, "policy")), path_text(below(path, "policy")));
-    if (file) collect([&] {
+    if (file)
+      collect([&] {
         agent.file = std::make_shared<const PolicyFile>(read_policy_file(*file));
         read_coding(*agent.file, agent.coding);
       });

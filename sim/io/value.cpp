@@ -1,15 +1,13 @@
 #include "io/value.hpp"
 
+#include "core/atomic_file.hpp"
+
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/mark.h>
 #include <yaml-cpp/parser.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <iterator>
 #include <map>
@@ -337,13 +335,7 @@ std::vector<Value> read_yaml(const std::string& path) {
     std::string text(std::istreambuf_iterator<char>(std::cin), {});
     return parse_yaml(text, "-");
   }
-  std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored)) throw IoError(path + ": is a directory, allowed: a file");
-  std::ifstream in(path, std::ios::binary);
-  if (!in) throw IoError(fmt::format("{}: cannot be read: {}", path, std::strerror(errno)));
-  std::string text(std::istreambuf_iterator<char>(in), {});
-  if (in.bad()) throw IoError(fmt::format("{}: cannot be read: {}", path, std::strerror(errno)));
-  return parse_yaml(text, path);
+  return parse_yaml(read_file(path), path);
 }
 
 std::string to_yaml(const Value& value) {

@@ -26,8 +26,8 @@ struct AgentState {
 
   bool awaiting = false;  // its action, at this instant
   uint64_t decisions = 0;
-  Time decided;  // the last one
-  AgentView view;                    // at it; `targets` points nowhere
+  Time decided;    // the last one
+  AgentView view;  // at it; `targets` points nowhere
   std::vector<AgentTarget> targets;
   std::vector<float> observation;
   std::vector<uint8_t> mask;

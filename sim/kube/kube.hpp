@@ -54,7 +54,7 @@ class Kube {
     Deschedule,  // target: pod; payload: the descheduler's own
     MigStep,     // target: entry of KubeModel::mig_nodes
     MigLook,
-    AgentScrape,  // target: agent
+    AgentScrape,   // target: agent
     AgentDecision  // target: agent
   };
   static constexpr uint8_t kSchedulerCodes = 0x40;

@@ -598,7 +598,8 @@ Kubelet::StartupTimes Kubelet::startup_times(PodId id, uint32_t starts_before) c
   if (from == WeightsFrom::Registry) weights_rate = std::min(weights_rate, registry_rate);
   if (from == WeightsFrom::Peer) weights_rate = std::min(weights_rate, peer_rate);
   if (has(state_.nodes[cluster_.state.pods[id].node].compiled, s.artefacts)) compile = 0;
-  StartupTimes out{container, transfer_seconds(weights_bytes, weights_rate), compile, graph_capture, warmup, engine, from};
+  StartupTimes out{container, transfer_seconds(weights_bytes, weights_rate), compile, graph_capture, warmup, engine,
+                   from};
   if (s.slowdown == 1) return out;
   for (double* seconds : {&out.container, &out.weights, &out.compile, &out.graph_capture, &out.warmup, &out.engine})
     *seconds *= s.slowdown;

@@ -85,7 +85,7 @@ struct AgentModel {
   ActionSpace actions;
   std::shared_ptr<const PolicyFile> policy;  // null: somebody else chooses its actions
   Duration interval;
-  Time start, end;  // of its decisions, and of the run
+  Time start, end;                // of its decisions, and of the run
   std::vector<uint32_t> clients;  // of the Services behind which its workloads are
   std::vector<ServiceId> services;
 };

@@ -25,11 +25,11 @@ struct AgentTarget {
   int32_t starting = 0;  // pods that have a node and are not ready yet
   int32_t pending = 0;   // pods without a node
   int32_t min_replicas = 1, max_replicas = 1;
-  int32_t gpus = 0;                // of one replica
-  std::optional<double> running;   // requests in a replica's batch; LLM engines only
-  std::optional<double> waiting;   // requests in a replica's queue
-  std::optional<double> usage;     // share of KV blocks in use; of a batch server the share of time in which it computes
-  std::optional<double> gpu_busy;  // DCGM_FI_DEV_GPU_UTIL, 0 to 1
+  int32_t gpus = 0;               // of one replica
+  std::optional<double> running;  // requests in a replica's batch; LLM engines only
+  std::optional<double> waiting;  // requests in a replica's queue
+  std::optional<double> usage;    // share of KV blocks in use; of a batch server the share of time in which it computes
+  std::optional<double> gpu_busy;     // DCGM_FI_DEV_GPU_UTIL, 0 to 1
   std::optional<double> cpu, memory;  // of what its pods ask for, from the resource metrics API
 };
 

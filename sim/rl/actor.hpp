@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace kisim {
@@ -48,8 +49,12 @@ struct RecurrentState {
   std::vector<Eigen::VectorXf> hidden, cell;
 };
 
-// A network with room to compute in: one for each thread. Allocates only when it is made, and for a larger batch than
-// ever before.
+// What does not fit together, layers and all else with an observation of that many elements; "" if nothing.
+std::string inconsistency(const PolicyNetwork& network, size_t observation);
+
+// A network with room to compute in: one for each thread. Its numbers may change between two calls, its shape may not.
+// Rows of a batch are computed alike and apart, so that what is seen elsewhere does not move a bit. Allocates only when
+// it is made.
 class Actor {
  public:
   explicit Actor(const PolicyNetwork& network);  // keeps a reference
@@ -63,17 +68,22 @@ class Actor {
   void forward(std::span<const float> observation, RecurrentState& state, std::span<float> outputs);
 
  private:
+  void prepare();
+  void forward_row(std::span<const float> observation, RecurrentState* state, std::span<float> outputs);
+
   const PolicyNetwork& network_;
-  std::vector<Eigen::MatrixXf> scratch_;
+  Eigen::VectorXd deviation_;                // √(variance + ε)
+  Eigen::VectorXf input_;                    // normalised
+  std::vector<Eigen::VectorXf> activation_;  // by layer; of an LSTM its gates
 };
 
 // Outputs of a network to an action. `allowed` ([outputs]) may be empty: all are. A choice that is not allowed has the
-// probability 0.
+// probability 0; at least one of each component is.
 // The likeliest action; of equals the first. Of a Box the mean, clipped to it.
 void likeliest_action(const ActionSpace& space, std::span<const float> outputs, std::span<const uint8_t> allowed,
                       std::span<float> action);
-// Drawn by inverse distribution function from `stream`; returns its log-probability (of a Box before it is clipped:
-// `action` is not clipped).
+// Drawn by inverse distribution function, one number of `stream` for each component; returns its log-probability (of a
+// Box before it is clipped: `action` is not clipped).
 double sample_action(const ActionSpace& space, std::span<const float> outputs, std::span<const float> log_std,
                      std::span<const uint8_t> allowed, Stream& stream, std::span<float> action);
 

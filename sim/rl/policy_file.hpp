@@ -7,6 +7,7 @@
 
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace kisim {
@@ -15,6 +16,7 @@ struct PolicyFile {
   std::string name;       // "kiscaler"
   std::string algorithm;  // "ppo"
   std::vector<Feature> observation;
+  bool masked = false;  // it was trained with masks and wants them
   PolicyNetwork network;
   // How observations are made and actions carried out, as a JSON object: the coding's name and its parameters.
   std::string coding = "{}";
@@ -29,9 +31,15 @@ void write_policy_file(const std::string& path, const PolicyFile& policy);
 // Throws IoError, or InputError where it is damaged or of another kind, naming what is wrong.
 PolicyFile read_policy_file(const std::string& path);
 
-// The policy as an ONNX model (opset 17), normaliser and choice of the likeliest action included. Inputs: observation
-// [batch, n], with masks mask [batch, outputs] of bool, with LSTM layers their states; outputs: action, logits, states.
-// Throws IoError.
+// The bytes of the file. Equal policies have equal bytes.
+std::string policy_file_bytes(const PolicyFile& policy);
+PolicyFile parse_policy_file(std::string_view bytes, const std::string& path);
+
+// The policy as an ONNX model (opset 17, IR version 8), normaliser and choice of the likeliest action included. Inputs:
+// observation [batch, n]; of a masked policy mask [batch, outputs] of bool; of the LSTM layers hidden_0, cell_0, … of
+// the last step, [batch, hidden], zeros at first. Outputs: action [batch, components], int64 or, of a Box, float;
+// logits [batch, outputs], −∞ where not allowed, or of a Box mean; next_hidden_0, next_cell_0, …  Throws IoError.
 void write_onnx(const std::string& path, const PolicyFile& policy);
+std::string onnx_bytes(const PolicyFile& policy);
 
 }  // namespace kisim

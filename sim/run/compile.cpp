@@ -4,8 +4,8 @@
 #include "core/hash.hpp"
 #include "kube/autoscaler_status.hpp"
 #include "policy/registry.hpp"
-#include "run/compile_cluster.hpp"
 #include "run/compile_agents.hpp"
+#include "run/compile_cluster.hpp"
 #include "run/compile_fluid.hpp"
 #include "serving/memory_fit.hpp"
 #include "serving/operator_tables.hpp"
@@ -779,7 +779,7 @@ class Compiler {
     k.minor = std::stoi(scenario_.kubernetes_version.substr(2));  // "1.36", checked by the reader
     k.metrics = {scenario_.metrics.scrape_interval, scenario_.metrics.offset,    scenario_.metrics.delay,
                  scenario_.metrics.window,          scenario_.metrics.staleness, scenario_.metrics.resource_resolution,
-                 scenario_.metrics.resource_window, scenario_.metrics.dropout,     scenario_.metrics.noise};
+                 scenario_.metrics.resource_window, scenario_.metrics.dropout,   scenario_.metrics.noise};
     k.latencies = scenario_.latencies;
     if (scenario_.descheduler)
       k.descheduler = {scenario_.descheduler->policy, scenario_.descheduler->interval,

@@ -64,7 +64,8 @@ class AgentCompiler {
   }
 
   void error(const std::string& field, const std::string& message) {
-    diagnostics_.push_back({Severity::Error, spec_->mark, "spec.policies.agents." + spec_->name + "." + field, message});
+    diagnostics_.push_back(
+        {Severity::Error, spec_->mark, "spec.policies.agents." + spec_->name + "." + field, message});
   }
 
   void coding(AgentModel& out) {
@@ -85,7 +86,8 @@ class AgentCompiler {
   void target(const std::string& name, AgentModel& out, std::vector<std::string>& names) {
     AgentModel::Target target;
     target.workload = cluster_.find_workload(name);
-    if (!target.workload.valid()) return error("workloads", fmt::format("found '{}', which no workload is named", name));
+    if (!target.workload.valid())
+      return error("workloads", fmt::format("found '{}', which no workload is named", name));
     const WorkloadModel& workload = model_.cluster.workloads[target.workload];
     const KubeWorkload& kube = model_.kube.workloads[target.workload];
     if (!workload.serving.valid())

@@ -321,7 +321,7 @@ struct AgentSpec {
   std::shared_ptr<const PolicyFile> file;
   std::vector<std::string> workloads;
   Duration interval{15'000'000'000};
-  std::optional<Duration> start;  // of its decisions; none: the end of warm-up
+  std::optional<Duration> start;               // of its decisions; none: the end of warm-up
   int32_t min_replicas = 0, max_replicas = 0;  // 0: those of the HorizontalPodAutoscalers, or 1 at least
   SourceMark mark;
 };
@@ -362,7 +362,7 @@ struct Scenario {
   std::optional<DeschedulerSpec> descheduler;
   std::optional<MigPolicySpec> mig_policy;
   std::vector<AgentSpec> agents;
-  bool trains_agents = false;  // those without a policy are somebody's who trains them
+  bool trains_agents = false;                  // those without a policy are somebody's who trains them
   std::map<std::string, TariffSpec> prices;    // GPU model -> per hour
   std::optional<TariffSpec> carbon_intensity;  // grams of CO2 equivalent per kWh
   double pue = 1;

@@ -11,10 +11,10 @@ namespace kisim {
 
 // Against the scenario as it is.
 struct Variation {
-  double load = 1;         // arrivals per second, or users
-  double service = 1;      // time that accelerators take for the same work
-  double startup = 1;      // time until a pod is ready, from the pull of its image on
-  Duration metrics_delay;  // beside that of the scenario
+  double load = 1;                                // arrivals per second, or users
+  double service = 1;                             // time that accelerators take for the same work
+  double startup = 1;                             // time until a pod is ready, from the pull of its image on
+  Duration metrics_delay;                         // beside that of the scenario
   double metrics_noise = 0, metrics_dropout = 0;  // beside those of the scenario
 
   bool operator==(const Variation&) const = default;

@@ -66,11 +66,11 @@ struct SourceModel {
   double peak = 0;         // 1/s; Diurnal
   Duration period, phase;  // Diurnal
   std::shared_ptr<const TraceColumns> trace;
-  double time_scale = 1;             // of the trace's clock
-  double rate_scale = 1;             // requests per row, on average; each a copy of the row's
-  int32_t users = 0;                 // at most
-  std::vector<UserStep> steps;       // in order of time; empty: `users` all the time
-  std::vector<RateStep> rates;       // Steps: in order of time
+  double time_scale = 1;        // of the trace's clock
+  double rate_scale = 1;        // requests per row, on average; each a copy of the row's
+  int32_t users = 0;            // at most
+  std::vector<UserStep> steps;  // in order of time; empty: `users` all the time
+  std::vector<RateStep> rates;  // Steps: in order of time
   // What the steps have is drawn anew for each seed: any number of users, or any rate, each equally likely.
   struct Levels {
     double min = 0, max = 0;

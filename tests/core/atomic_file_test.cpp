@@ -1,9 +1,9 @@
 #include "core/atomic_file.hpp"
 
 #include "core/error.hpp"
+#include "folder.hpp"
 
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <catch2/catch.hpp>
 
@@ -16,12 +16,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-struct Folder {
-  fs::path path = fs::temp_directory_path() / fmt::format("kisim-atomic-{}", ::getpid());
-  Folder() { fs::create_directories(path); }
-  ~Folder() { fs::remove_all(path); }
-};
-
 std::string text_of(const fs::path& path) {
   std::ifstream in(path);
   return {std::istreambuf_iterator<char>(in), {}};
@@ -30,8 +24,8 @@ std::string text_of(const fs::path& path) {
 }  // namespace
 
 TEST_CASE("a text file replaces a file, through links too") {
-  Folder folder;
-  const fs::path file = folder.path / "file", link = folder.path / "link", dangling = folder.path / "dangling";
+  test::Folder folder;
+  const fs::path file = folder.path("file"), link = folder.path("link"), dangling = folder.path("dangling");
   write_file(file, "one");
   write_file(file, "two");
   CHECK(text_of(file) == "two");
@@ -42,13 +36,13 @@ TEST_CASE("a text file replaces a file, through links too") {
   fs::create_symlink("new", dangling);
   write_file(dangling, "four");
   CHECK(fs::is_symlink(dangling));
-  CHECK(text_of(folder.path / "new") == "four");
-  CHECK(std::distance(fs::directory_iterator(folder.path), {}) == 4);
+  CHECK(text_of(folder.path("new")) == "four");
+  CHECK(std::distance(fs::directory_iterator(folder.path("")), {}) == 4);
 }
 
 TEST_CASE("what is no file is left alone") {
-  Folder folder;
-  const fs::path pipe = folder.path / "pipe", below = folder.path / "below", link = folder.path / "link";
+  test::Folder folder;
+  const fs::path pipe = folder.path("pipe"), below = folder.path("below"), link = folder.path("link");
   REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
   fs::create_directory(below);
   fs::create_symlink("pipe", link);
@@ -58,15 +52,15 @@ TEST_CASE("what is no file is left alone") {
   CHECK_THROWS_AS(PartFile(pipe), IoError);
   CHECK(fs::is_fifo(pipe));
   CHECK(fs::is_symlink(link));
-  CHECK(std::distance(fs::directory_iterator(folder.path), {}) == 3);
+  CHECK(std::distance(fs::directory_iterator(folder.path("")), {}) == 3);
 }
 
 TEST_CASE("a part file that was not finished goes away") {
-  Folder folder;
-  const fs::path file = folder.path / "file";
+  test::Folder folder;
+  const fs::path file = folder.path("file");
   {
     PartFile part(file);
     std::ofstream(part.part_path()) << "half";
   }
-  CHECK(fs::is_empty(folder.path));
+  CHECK(fs::is_empty(folder.path("")));
 }

@@ -1,38 +1,16 @@
 #pragma once
 // Scenarios as text and as files, and what reading them says.
 
+#include "folder.hpp"
 #include "io/input.hpp"
-
-#include <unistd.h>
 
 #include <catch2/catch.hpp>
 
-#include <filesystem>
-#include <fstream>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace kisim::test {
-
-// A folder of its own for the files of one test.
-class Folder {
- public:
-  Folder() : path_(std::filesystem::temp_directory_path() / fmt::format("kisim-scenario-{}-{}", ::getpid(), ++count_)) {
-    std::filesystem::create_directories(path_);
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  std::string write(const std::string& name, const std::string& text) const {
-    std::filesystem::create_directories((path_ / name).parent_path());
-    std::ofstream(path_ / name) << text;
-    return path_ / name;
-  }
-  std::string path(const std::string& name) const { return path_ / name; }
-
- private:
-  static inline int count_ = 0;
-  std::filesystem::path path_;
-};
 
 inline std::string document(const std::string& spec) {
   return "apiVersion: kisim.dev/v1\nkind: Scenario\nmetadata: {name: t}\nspec:\n" + spec;
