@@ -31,6 +31,14 @@ struct Accelerator {
   double bandwidth_share = 1;            // memory slices / those of the GPU
   int64_t memory_bytes = 0;              // that it may use; 0: not known
   double slowdown = 1;                   // of all that it computes, against what is known of it
+
+  // Whether one is as good as the other.
+  bool same_kind(const Accelerator& other) const {
+    Accelerator here = *this;
+    here.first = other.first;
+    return here == other;
+  }
+  bool operator==(const Accelerator&) const = default;
 };
 
 }  // namespace kisim

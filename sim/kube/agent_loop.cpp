@@ -108,7 +108,7 @@ void AgentLoop::decide(AgentId id) {
   look(id);
   ++s.decisions;
   s.decided = engine_.now();
-  s.awaiting = true;
+  state_.waiting = id;
   if (agents_[id].actor) choose(id);
 }
 
@@ -240,8 +240,8 @@ void AgentLoop::choose(AgentId id) {
 void AgentLoop::act(AgentId id, std::span<const float> action) {
   const AgentModel& m = agent(id);
   AgentState& s = state_.agents[id];
-  KISIM_INVARIANT(s.awaiting, "agent {} was given an action that it did not wait for", m.name);
-  s.awaiting = false;
+  KISIM_INVARIANT(state_.waiting == id, "agent {} was given an action that it did not wait for", m.name);
+  state_.waiting = {};
   s.action.assign(action.begin(), action.end());
   s.view.targets = s.targets;
   desired_.resize(s.targets.size());

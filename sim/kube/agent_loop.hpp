@@ -26,6 +26,8 @@ class AgentLoop {
   void start();
   void scrape(AgentId id);
   void decide(AgentId id);
+  // Shows it what there is to see now, without a decision.
+  void look(AgentId id);
   // The action of an agent that waits: [action size].
   void act(AgentId id, std::span<const float> action);
 
@@ -41,7 +43,6 @@ class AgentLoop {
 
   const AgentModel& agent(AgentId id) const { return model_.agents[id]; }
   void make_queries(AgentId id);
-  void look(AgentId id);
   AgentTarget look_at(AgentId id, size_t target);
   std::optional<double> mean(WorkloadId workload, const std::optional<MetricsPipeline::Query>& query);
   std::optional<double> share_of_request(WorkloadId workload, const std::optional<MetricsPipeline::Query>& query);

@@ -24,7 +24,6 @@ struct AgentState {
   History<GatewayScrape> gateway;
   Histogram answered;  // at the last scrape; where the coding asks for a p95
 
-  bool awaiting = false;  // its action, at this instant
   uint64_t decisions = 0;
   Time decided;    // the last one
   AgentView view;  // at it; `targets` points nowhere

@@ -85,6 +85,8 @@ class Kube {
   void scale(WorkloadId workload, int32_t replicas, std::string reason);
   // The action of an agent that waits for it: [action size].
   void act(AgentId agent, std::span<const float> action);
+  // Shows an agent what there is to see now, without a decision.
+  void look(AgentId agent) { agents_.look(agent); }
 
   const KubeModel& model;
   KubeState& state;

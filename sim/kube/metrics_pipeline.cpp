@@ -479,7 +479,8 @@ MetricsPipeline::Sample MetricsPipeline::scraped_sample(WorkloadId workload, con
   Time at = state_.scrapes[workload].back(latest).at;
   Value value = metric.value(target);
   if (!value) return std::nullopt;
-  const double scale = metric.scale * noise(cluster_.pod_entity(target.pod), at);
+  double scale = metric.scale;
+  if (model_.metrics.noise > 0) scale *= noise(cluster_.pod_entity(target.pod), at);
   if (metric.reading == Reading::Gauge) return MetricSample{to_milli(*value * scale), at, {}};
 
   const Scrape* first = window_start(workload, target.pod, latest);

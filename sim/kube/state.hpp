@@ -179,6 +179,7 @@ struct KubeState {
   IdVector<WorkloadId, ScrapeHistory> scrapes;
   IdVector<AutoscalerId, AutoscalerState> autoscalers;
   IdVector<AgentId, AgentState> agents;
+  AgentId waiting;  // for its action, at this instant; invalid: none
   ClusterAutoscalerState cluster_autoscaler;
   std::vector<QuotaState> quotas;
   std::vector<FaultState> faults;

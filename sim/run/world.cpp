@@ -52,17 +52,11 @@ void World::set_recorder(Recorder* recorder) {
   serving_.sink = recorder;
 }
 
-AgentId World::waiting_agent() const {
-  for (size_t a = 0; a < state_.kube.agents.size(); ++a)
-    if (state_.kube.agents[AgentId(a)].awaiting) return AgentId(a);
-  return {};
-}
-
 bool World::step(Time until) {
-  KISIM_INVARIANT(!waiting_agent().valid(), "agent {} has not been given its action",
-                  model_->kube.agents[waiting_agent()].name);
   Event event;
   if (finished_ || !state_.engine.pop(until, event)) return false;
+  KISIM_INVARIANT(!waiting_agent().valid(), "agent {} has not been given its action",
+                  model_->kube.agents[waiting_agent()].name);
   dispatch(event);
   return true;
 }

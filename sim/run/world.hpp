@@ -39,9 +39,13 @@ class World {
   void run_until(Time until);
   bool finished() const { return finished_; }
   // Whether an agent waits for its action at this instant; nothing goes on before it has it. Invalid: none does.
-  AgentId waiting_agent() const;
+  AgentId waiting_agent() const { return state_.kube.waiting; }
   // [action size of the agent that waits]
   void act(AgentId agent, std::span<const float> action) { kube_.act(agent, action); }
+  // Shows an agent what there is to see now, without a decision.
+  void look(AgentId agent) { kube_.look(agent); }
+  // Counts what flows up to now.
+  void settle() { serving_.settle(); }
 
   // Figures up to now. Fills everything but wall_s, events_per_s and peak_rss_bytes. Throws InvariantError where the
   // books do not balance.

@@ -272,7 +272,6 @@ double FluidLaw::solve(double total, double dt, double& guess) const {
     const double theta = rate(odds);
     return at(theta).requests + dt * theta - total;
   };
-  constexpr double kAccuracy = 1e-9;
   constexpr int kMost = 100;
   const double close = kAccuracy * (1 + total);
   // Both terms grow about as the odds do, so that the first steps are in proportion.

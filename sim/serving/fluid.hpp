@@ -71,6 +71,8 @@ struct FluidPoint {
 // How a replica answers to a throughput; what of it does not change with it.
 class FluidLaw {
  public:
+  static constexpr double kAccuracy = 1e-9;  // of solve(), relative
+
   void set(const LlmEngineModel& model, const LlmCost& cost, const FluidMix& mix, double overhead);
   // `samples` of each request.
   void set(const BatchServerModel& model, const Accelerator& accelerator, int32_t samples);
@@ -118,10 +120,11 @@ class FluidLaw {
 struct FluidReplica {
   FluidLaw law;
   FluidPoint at;
-  double throughput = 0, guess = 0;
-  double requests = 0;          // here, as of `since`
-  double in = 0, out = 0;       // per second
-  double backlog = 0, age = 0;  // age: Σ over it, in request·seconds
+  double total = 0, throughput = 0, guess = 0;  // total: requests here at the step's begin and those that come in it
+  FluidPoint steady;                            // of the throughput; `at` has what waits beyond it, too
+  double requests = 0;                          // here, as of `since`
+  double in = 0, out = 0;                       // per second
+  double backlog = 0, age = 0;                  // age: Σ over it, in request·seconds
   // Who has been in a backlog and runs now: how many, and Σ of their delays and of how far these lie apart.
   double late = 0, delay = 0, spread = 0;
   double late_share = 0;                                          // of those who leave

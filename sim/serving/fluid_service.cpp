@@ -307,10 +307,12 @@ void Serving::advance_flow(ServiceId service) {
   bool steady = constant && now >= model.warmup_end && !s.serving.endpoints.empty();
   double here = 0, out = 0;
   f.out.clear();
+  ReplicaId last;
   for (ReplicaId id : f.replicas) {
     ReplicaState& replica = state.replicas[id];
     if (!(f.mix == before)) set_law(replica);
-    steady &= pace_flow(id, dt);
+    steady &= pace_flow(id, last, dt);
+    last = id;
     here += replica.fluid.requests;
     f.out.push_back(out += replica.fluid.out);
   }
@@ -407,14 +409,25 @@ void Serving::set_law(ReplicaState& replica) {
                           m.request_overhead.to_seconds());
 }
 
-// One step of a replica; whether it goes on like this for ever.
-bool Serving::pace_flow(ReplicaId id, double dt) {
+// One step of a replica; whether it goes on like this for ever. Replicas on like GPUs that have as much to do, as
+// routers make them have, do it alike: what is found of the last one holds for this one, too.
+bool Serving::pace_flow(ReplicaId id, ReplicaId last, double dt) {
   ReplicaState& replica = state.replicas[id];
   FluidReplica& r = replica.fluid;
   const FluidMix& mix = state.services[replica.service].fluid.mix;
-  const double total = r.requests + r.in * dt, running = r.at.running;
-  r.throughput = r.law.solve(total, dt, r.guess);
-  r.at = r.throughput > 0 ? r.law.at(r.throughput) : FluidPoint{};
+  const double running = r.at.running;
+  r.total = r.requests + r.in * dt;
+  if (last.valid() && alike(replica, state.replicas[last])) {
+    const FluidReplica& same = state.replicas[last].fluid;
+    r.throughput = same.throughput;
+    r.guess = same.guess;
+    r.at = same.steady;
+  } else {
+    r.throughput = r.law.solve(r.total, dt, r.guess);
+    r.at = r.throughput > 0 ? r.law.at(r.throughput) : FluidPoint{};
+  }
+  r.steady = r.at;
+  const double total = r.total;
   const double after = std::max(0.0, total - r.throughput * dt);
   const bool still = std::abs(after - r.requests) <= 1e-6 * (1 + r.requests);
   r.out = still ? r.in : (total - after) / dt;
@@ -426,6 +439,12 @@ bool Serving::pace_flow(ReplicaId id, double dt) {
   show_load(replica);
   set_flow_requests(replica);
   return still && r.backlog == 0 && r.late == 0 && replica.status == ReplicaState::Status::Ready;
+}
+
+bool Serving::alike(const ReplicaState& a, const ReplicaState& b) {
+  const bool lost = a.lost || b.lost;
+  return !lost && a.model == b.model && a.accelerator.same_kind(b.accelerator) &&
+         std::abs(a.fluid.total - b.fluid.total) <= FluidLaw::kAccuracy * (1 + a.fluid.total);
 }
 
 // What its GPUs do; again once the throughput is another one by a thousandth of the capacity.

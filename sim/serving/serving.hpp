@@ -297,7 +297,8 @@ class Serving {
   void release_flow(ServiceId service);
   void share_flow(ServiceId service, double dt);
   void set_law(ReplicaState& replica);
-  bool pace_flow(ReplicaId id, double dt);
+  bool pace_flow(ReplicaId id, ReplicaId last, double dt);
+  static bool alike(const ReplicaState& a, const ReplicaState& b);
   void show_load(ReplicaState& replica);
   void set_flow_requests(ReplicaState& replica);
   void share_completions(ServiceId service, double here, double dt, bool steady);

@@ -1,0 +1,106 @@
+#pragma once
+// A cluster under an agent (policy/agent.hpp) as an environment: one decision of the agent is one step. Seen is what
+// the agent's coding makes of the metrics; rewarded is what the simulator knows to be true.
+//
+// Reward of a step of the length Δt, in which n requests of sources with an SLO left and m of them met it, and at whose
+// end L are here:
+//   −(cost · C / C_most + slo · max((n − m)/n, overdue) + churn · |changes| / Σ maxReplicas)
+//   C        what its workloads' GPUs and replicas have cost per time; C_most: with maxReplicas of each, on its dearest
+//            GPUs
+//   overdue  (L − λ T)/(λ Δt), within [0, 1]: by Little's law, of those that come in a step, the share by which more
+//            are here than can be where all meet an SLO of T for the whole answer
+// An episode is a run of its scenario from the agent's first decision on; it is truncated where the run ends.
+
+#include "rl/env.hpp"
+#include "run/scenario.hpp"
+#include "run/variant.hpp"
+#include "run/world.hpp"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace kisim {
+
+struct AutoscalingReward {
+  double cost = 1, slo = 4, churn = 0.05;
+  // Of a replica and hour, beside its GPUs: by target; for those left out 0.
+  std::vector<double> replica_prices;
+  // "" or one of KIS-S' patterns: its published reward instead (gym/kiscaler_reward.hpp).
+  std::string kiscaler_pattern;
+};
+
+// What each episode draws its Variation from, evenly; factors evenly in their logarithm.
+struct VariationRange {
+  struct Range {
+    double low = 1, high = 1;
+  };
+  Range load, service, startup;
+  Range metrics_delay{0, 0};  // s
+  Range metrics_noise{0, 0}, metrics_dropout{0, 0};
+
+  Variation draw(uint64_t seed, uint64_t episode) const;
+};
+
+struct AutoscalingSpec {
+  std::string name = "Autoscaling-v0";
+  // Each episode is one of them, each equally likely, in turn if `in_turn`. All have the same agent.
+  std::vector<std::shared_ptr<const Scenario>> scenarios;
+  std::string agent;  // of the scenarios; empty: their only one
+  AutoscalingReward reward;
+  VariationRange variation;
+  bool in_turn = false;
+};
+
+class AutoscalingEnv final : public Env {
+ public:
+  // Throws InputError where a scenario cannot be compiled, or its agent is another one than the first's.
+  explicit AutoscalingEnv(std::shared_ptr<const AutoscalingSpec> spec);
+
+  const EnvSpec& spec() const override { return env_; }
+  void mask(std::span<uint8_t> allowed) const override;
+  // Cost per time as a share of C_most, and the share of requests that missed their SLO.
+  void costs(std::span<double> out) const override;
+
+  // Of the episode under way.
+  const World& world() const { return *world_; }
+  size_t scenario() const { return scenario_; }
+
+ private:
+  struct Seen {
+    Time at;
+    uint64_t arrived = 0, left = 0, met = 0;
+    double held = 0;  // price · GPU-hours
+    double in_flight = 0;
+  };
+
+  void begin(uint64_t seed, uint64_t episode, std::span<float> observation) override;
+  Transition advance(std::span<const float> action, std::span<float> observation) override;
+  void add_scenario(const Scenario& scenario);
+  void run_on();
+  Seen see();
+  double reward();
+  double published_reward() const;
+  void copy_observation(std::span<float> observation) const;
+  const AgentModel& agent() const { return world_->model().kube.agents[agent_]; }
+  const AgentState& agent_state() const { return world_->state().kube.agents[agent_]; }
+
+  struct Family {
+    ModelVariant variant;
+    AgentId agent;
+    double most = 0;                // C_most, per hour
+    std::optional<double> slo_e2e;  // s; the strictest
+  };
+  std::shared_ptr<const AutoscalingSpec> what_;
+  EnvSpec env_;
+  std::vector<Family> families_;
+  size_t scenario_ = 0;
+  AgentId agent_;
+  std::unique_ptr<World> world_;
+  Seen before_;
+  std::vector<__int128> held_before_;  // by GPU
+  std::vector<int32_t> replicas_;      // by target, before the action
+  double step_cost_ = 0, step_missed_ = 0;
+};
+
+}  // namespace kisim
