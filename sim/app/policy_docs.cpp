@@ -2,6 +2,7 @@
 
 #include "kube/cluster_autoscaler_expander.hpp"
 #include "kube/scheduler_model.hpp"
+#include "policy/agent.hpp"
 #include "policy/autoscaler.hpp"
 #include "policy/descheduler.hpp"
 #include "policy/interference.hpp"

@@ -5,6 +5,7 @@
 #include "io/scenario_document.hpp"
 #include "io/seeds.hpp"
 
+#include <filesystem>
 #include <functional>
 
 namespace kisim {
@@ -219,6 +220,13 @@ EvaluationFile read_evaluation(const std::string& path) {
                                                   ""},
                                            "what is compared")
                                          .required();
+                                     f.add("agent", one([&out] {
+                                             Fields agent;
+                                             agent.add("name", &out.agent, "of the agent");
+                                             agent.add("workloads", &out.workloads, "that it scales").required();
+                                             return agent;
+                                           }),
+                                           "whose policies are compared, too, where files of them are given");
                                      f.add("baseline", &out.baseline,
                                            "that the others are compared with; left out, the first");
                                    }));
@@ -240,6 +248,18 @@ EvaluationFile read_evaluation(const std::string& path) {
   if (out.baseline.empty()) out.baseline = out.contestants.front().name;
   out.variation = draft.variation;
   return out;
+}
+
+EvaluationFile::Contestant policy_contestant(const EvaluationFile& evaluation, const std::string& name,
+                                             const std::string& file) {
+  if (evaluation.workloads.empty())
+    throw UsageError(
+        fmt::format("policy {}: the evaluation {} has no agent, needed: spec.agent", name, evaluation.name));
+  const std::string path = "policies.agents." + evaluation.agent;
+  return {name,
+          {{},
+           {{path + ".policy", std::filesystem::absolute(file).string()},
+            {path + ".workloads", fmt::format("[{}]", fmt::join(evaluation.workloads, ", "))}}}};
 }
 
 Scenario scenario_of(const EvaluationFile& evaluation, const EvaluationFile::Contestant& contestant,
