@@ -28,7 +28,7 @@ struct Draft {
   std::vector<Value> scenarios;
   OverlayDraft overlay;
   std::vector<ContestantDraft> contestants;
-  uint64_t steps = 0;
+  double steps = 0;
   VariationRange variation;
 };
 
@@ -170,15 +170,21 @@ TrainingFile read_training(const std::string& path) {
   TrainingFile out;
   Draft draft;
   Diagnostics diagnostics;
-  FieldReader(0, diagnostics)
-      .read(root, "", declare_document(draft, "Training", [&](Fields& f) {
-              f.add("agent", &draft.agent, "of the scenarios, that is trained; left out, their only one");
-              f.add("algorithm", &out.algorithm, "see `kisim train --help`");
-              f.add("preset", &out.preset, "values of its parameters, by name");
-              f.add("parameters", declare_set(out.parameters), "of the algorithm");
-              f.add("steps", &draft.steps, "decisions to learn from, of all environments together").min(1).required();
-              f.add("reward", declare_reward(out.environment.reward), "of a decision");
-            }));
+  FieldReader(0, diagnostics).read(root, "", declare_document(draft, "Training", [&](Fields& f) {
+                                     f.add("agent", &draft.agent,
+                                           "of the scenarios, that is trained; left out, their only one");
+                                     f.add("algorithm", &out.algorithm, "see `kisim train --help`");
+                                     f.add("preset", &out.preset, "values of its parameters, by name");
+                                     f.add("parameters", declare_set(out.parameters), "of the algorithm");
+                                     f.add("steps", &draft.steps,
+                                           "decisions to learn from, of all environments together")
+                                         .min(1)
+                                         .max(1e12)
+                                         .integer()
+                                         .no_distribution()
+                                         .required();
+                                     f.add("reward", declare_reward(out.environment.reward), "of a decision");
+                                   }));
   check(diagnostics, root, draft);
   out.seeds = seeds_of(diagnostics, root, draft.seeds);
   diagnostics.throw_if_errors();
