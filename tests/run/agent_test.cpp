@@ -16,14 +16,14 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-const std::string kFleet = std::string(KISIM_ROOT) + "/scenarios/kis-s/fleet/";
+const std::string kFleet = std::string(KISIM_ROOT) + "/scenarios/kis-s/fleet";
 
 std::vector<std::pair<std::string, std::string>> agent_of(const std::string& coding) {
   return {{"policies.agents.fleet.coding", coding}, {"policies.agents.fleet.workloads", "[triton-t4, triton-a100]"}};
 }
 
 Scenario fleet(const std::string& pattern, std::vector<std::pair<std::string, std::string>> overrides) {
-  Scenario out = read_scenario({kFleet + pattern + ".yaml"}, test::with(std::move(overrides)));
+  Scenario out = read_scenario({kFleet + "-" + pattern + ".yaml"}, test::with(std::move(overrides)));
   out.trains_agents = true;
   return out;
 }
@@ -116,7 +116,7 @@ TEST_CASE("A policy decides in a run as it did in its environment", "[agent]") {
   test::Folder folder;
   write_policy_file(folder.path("policy.safetensors"), policy);
   const Scenario scenario =
-      read_scenario({kFleet + "periodic.yaml"},
+      read_scenario({kFleet + "-periodic.yaml"},
                     {.overrides = {{"policies.agents.fleet.policy", folder.path("policy.safetensors")},
                                    {"policies.agents.fleet.workloads", "[triton-t4, triton-a100]"}},
                      .seed = 11});
@@ -153,7 +153,7 @@ TEST_CASE("What an agent sees is as old as its metrics", "[agent]") {
 
 TEST_CASE("Variations of a scenario", "[agent]") {
   ModelVariant variant(compile(read_scenario(
-      {kFleet + "spike.yaml"},
+      {kFleet + "-spike.yaml"},
       test::with({{"models.t4.detail", "iteration"}, {"models.a100.detail", "iteration"}, {"duration", "15m"}}))));
   auto with = [&](const Variation& v) {
     variant.set(3, v);
@@ -162,7 +162,7 @@ TEST_CASE("Variations of a scenario", "[agent]") {
   const Summary plain = with({});
   CHECK(with({}).signature == plain.signature);
   CHECK(plain.signature ==
-        run(compile(read_scenario({kFleet + "spike.yaml"}, {.overrides = {{"models.t4.detail", "iteration"},
+        run(compile(read_scenario({kFleet + "-spike.yaml"}, {.overrides = {{"models.t4.detail", "iteration"},
                                                                           {"models.a100.detail", "iteration"},
                                                                           {"duration", "15m"}},
                                                             .seed = 3})))
@@ -228,7 +228,7 @@ TEST_CASE("Agents that cannot be", "[agent]") {
   test::Folder folder;
   write_policy_file(folder.path("p.safetensors"), policy);
   auto trained = [&] {
-    compile(read_scenario({kFleet + "ramp.yaml"},
+    compile(read_scenario({kFleet + "-ramp.yaml"},
                           test::with({{"policies.agents.fleet.policy", folder.path("p.safetensors")},
                                       {"policies.agents.fleet.workloads", "[triton-t4, triton-a100]"}})));
   };
@@ -236,13 +236,13 @@ TEST_CASE("Agents that cannot be", "[agent]") {
 }
 
 TEST_CASE("Training and evaluation files", "[agent]") {
-  const TrainingFile training = read_training(kFleet + "training.yaml");
+  const TrainingFile training = read_training(kFleet + "/training.yaml");
   CHECK(training.environment.scenarios.size() == 4);
   CHECK(training.steps == 1'000'000);
   CHECK(training.seeds == std::vector<uint64_t>{0, 1, 2, 3, 4});
   CHECK(training.environment.variation.load.low == 0.6);
   CHECK_THAT(training.coding, Contains("kiscaler"));
-  const EvaluationFile evaluation = read_evaluation(kFleet + "evaluation.yaml");
+  const EvaluationFile evaluation = read_evaluation(kFleet + "/evaluation.yaml");
   CHECK(evaluation.families.size() == 4);
   CHECK(evaluation.baseline == "hpa");
   CHECK(evaluation.contestants.size() >= 2);
@@ -253,7 +253,7 @@ TEST_CASE("Training and evaluation files", "[agent]") {
         folder.write("t.yaml", "apiVersion: kisim.dev/v1\nkind: Training\nmetadata: {name: t}\nspec:\n" + spec);
     return test::complaint([&] { read_training(path); });
   };
-  CHECK_THAT(complaint("  steps: 0\n  scenarios: [a.yaml]\n"), Contains("t.yaml:5:10: spec.steps: found 0"));
+  CHECK_THAT(complaint("  steps: 0\n  scenarios: [a.yaml]\n"), Contains("t.yaml:5:10: spec.steps: found '0'"));
   CHECK_THAT(complaint("  steps: 10\n  seeds: 4..1\n  scenarios: [a.yaml]\n"), Contains("spec.seeds: found '4..1'"));
   CHECK_THAT(complaint("  steps: 10\n  scenarios: [a.yaml]\n  variation: {load: {min: 2, max: 1}}\n"),
              Contains("spec.variation.load: found min 2 above max 1"));
