@@ -25,6 +25,8 @@ struct AgentState {
   Histogram answered;  // at the last scrape; where the coding asks for a p95
 
   uint64_t decisions = 0;
+  bool distrusted = false;                   // at the last one, by its shield
+  std::vector<std::optional<Time>> changed;  // by target: the last change of its replicas by this agent
   Time decided;    // the last one
   AgentView view;  // at it; `targets` points nowhere
   std::vector<AgentTarget> targets;

@@ -115,11 +115,10 @@ TEST_CASE("A policy decides in a run as it did in its environment", "[agent]") {
 
   test::Folder folder;
   write_policy_file(folder.path("policy.safetensors"), policy);
-  const Scenario scenario =
-      read_scenario({kFleet + "-periodic.yaml"},
-                    {.overrides = {{"policies.agents.fleet.policy", folder.path("policy.safetensors")},
-                                   {"policies.agents.fleet.workloads", "[triton-t4, triton-a100]"}},
-                     .seed = 11});
+  const Scenario scenario = read_scenario(
+      {kFleet + "-periodic.yaml"}, {.overrides = {{"policies.agents.fleet.policy", folder.path("policy.safetensors")},
+                                                  {"policies.agents.fleet.workloads", "[triton-t4, triton-a100]"}},
+                                    .seed = 11});
   const Summary in_run = run(compile(scenario));
   CHECK(in_run.events == in_environment.events);
   CHECK(in_run.signature == in_environment.signature);
@@ -163,9 +162,9 @@ TEST_CASE("Variations of a scenario", "[agent]") {
   CHECK(with({}).signature == plain.signature);
   CHECK(plain.signature ==
         run(compile(read_scenario({kFleet + "-spike.yaml"}, {.overrides = {{"models.t4.detail", "iteration"},
-                                                                          {"models.a100.detail", "iteration"},
-                                                                          {"duration", "15m"}},
-                                                            .seed = 3})))
+                                                                           {"models.a100.detail", "iteration"},
+                                                                           {"duration", "15m"}},
+                                                             .seed = 3})))
             .signature);
   const auto arrived = static_cast<double>(plain.requests.arrived);
   CHECK(static_cast<double>(with({.load = 0.5}).requests.arrived) == Approx(arrived / 2).epsilon(0.01));
@@ -233,6 +232,54 @@ TEST_CASE("Agents that cannot be", "[agent]") {
                                       {"policies.agents.fleet.workloads", "[triton-t4, triton-a100]"}})));
   };
   CHECK_THAT(test::complaint(trained), Contains("was trained on other observations: 23"));
+}
+
+TEST_CASE("A shield stands between an agent and the cluster", "[agent]") {
+  AutoscalingEnv env(environment({fleet("spike", agent_of("kiscaler"))}));
+  PolicyFile policy = random_policy(env, {"kiscaler", {}, {}});
+  // It always wants two more of each, if it may.
+  for (Layer& layer : policy.network.layers) layer.weight.setZero();
+  policy.network.layers.back().bias << 0, 0, 0, 1, 2, 0, 0, 0, 1, 2;
+  policy.seen_low.assign(policy.observation.size(), 0);
+  policy.seen_high.assign(policy.observation.size(), 100);
+  test::Folder folder;
+  write_policy_file(folder.path("policy.safetensors"), policy);
+  auto with = [&](std::vector<std::pair<std::string, std::string>> shield) {
+    std::vector<std::pair<std::string, std::string>> overrides{
+        {"policies.agents.fleet.policy", folder.path("policy.safetensors")},
+        {"policies.agents.fleet.workloads", "[triton-t4, triton-a100]"},
+        {"duration", "20m"}};
+    for (auto& [field, value] : shield) overrides.emplace_back("policies.shield.fleet." + field, value);
+    return run(compile(read_scenario({kFleet + "-spike.yaml"}, test::with(overrides))));
+  };
+  const Summary free = with({});
+  CHECK(free.replicas.at("default/triton-t4").scale_ups == 3);  // 2, 4, 6, 8
+  CHECK(free.replicas.at("default/triton-a100").max == 4);
+  CHECK(with({{"maxStepUp", "1"}}).replicas.at("default/triton-t4").scale_ups == 6);
+  const Summary summed = with({{"maxReplicas", "7"}});
+  CHECK(summed.replicas.at("default/triton-t4").max + summed.replicas.at("default/triton-a100").max == 7);
+  CHECK(summed.decisions.at("ShieldMaxReplicas") > 0);
+  const Summary slow = with({{"cooldownUp", "5m"}});
+  CHECK(slow.replicas.at("default/triton-t4").max == 8);  // at 5, 10 and 15 minutes
+  CHECK(slow.decisions.at("ShieldCooldown") > 10);
+
+  // Older than a nanosecond are all of them: the agent is never asked, and only an HPA does anything.
+  const Summary held = with({{"maxAge", "1ns"}});
+  CHECK(held.decisions.at("ShieldOldMetrics") > 0);
+  CHECK(held.replicas.at("default/triton-t4").scale_ups == 0);
+  const Summary fallen_back = with({{"maxAge", "1ns"}, {"fallback", "hpa"}});
+  CHECK(fallen_back.decisions.count("AgentRescale") == 0);
+  CHECK(fallen_back.decisions.at("SuccessfulRescale") > 0);
+  CHECK(with({{"fallback", "hpa"}}).decisions.count("SuccessfulRescale") == 0);
+
+  CHECK_THAT(test::complaint([&] {
+               compile(read_scenario({kFleet + "-spike.yaml"}, test::with({{"policies.shield.flet.maxStepUp", "1"}})));
+             }),
+             Contains("spec.policies.shield.flet: found no agent and no workload with an autoscaler of this name"));
+  const Summary hpa = run(compile(read_scenario(
+      {kFleet + "-ramp.yaml"},
+      test::with({{"policies.shield.triton-t4.maxStepUp", "1"}, {"policies.shield.triton-t4.cooldownUp", "2m"}}))));
+  CHECK(hpa.decisions.count("ShieldMaxStep") + hpa.decisions.count("ShieldCooldown") > 0);
 }
 
 TEST_CASE("Training and evaluation files", "[agent]") {
