@@ -2,6 +2,7 @@
 
 #include "cluster/objects.hpp"
 #include "core/error.hpp"
+#include "io/seeds.hpp"
 #include "io/value.hpp"
 
 #include <sys/ioctl.h>
@@ -10,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <numeric>
@@ -110,9 +112,36 @@ void check_choice(const std::string& what, const std::string& value, const std::
                                did_you_mean(value, allowed)));
 }
 
+uint64_t seed_flag(const std::string& text) {
+  try {
+    return parse_seed(text);
+  } catch (const UsageError& e) {
+    throw UsageError(fmt::format("--seed: {}", e.what()));
+  }
+}
+
+std::vector<uint64_t> seeds_flag(const std::string& text) {
+  try {
+    return parse_seeds(text);
+  } catch (const UsageError& e) {
+    throw UsageError(fmt::format("--seeds: {}", e.what()));
+  }
+}
+
 std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates) {
   const std::string near = closest(word, candidates);
   return near.empty() ? "" : fmt::format(" Did you mean '{}'?", near);
+}
+
+std::atomic<bool> stop_requested{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "written by a signal handler");
+
+void stop_on_signals() {
+  struct sigaction action {};
+  action.sa_handler = [](int) { stop_requested = true; };
+  action.sa_flags = SA_RESETHAND | SA_RESTART;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
 }
 
 void print(const std::string& text) {

@@ -11,7 +11,7 @@ uint64_t parse_seed(const std::string& text) {
   uint64_t seed = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
   if (error != std::errc{} || end != text.data() + text.size() || text.empty())
-    throw UsageError(fmt::format("seed: found '{}', allowed: 0 to {}", text, UINT64_MAX));
+    throw UsageError(fmt::format("found '{}', allowed: 0 to {}", text, UINT64_MAX));
   return seed;
 }
 
@@ -21,7 +21,7 @@ std::vector<uint64_t> parse_seeds(const std::string& text) {
   const uint64_t first = parse_seed(text.substr(0, dots));
   const uint64_t last = dots == std::string::npos ? first : parse_seed(text.substr(dots + 2));
   if (last < first || last - first >= kMost)
-    throw UsageError(fmt::format("seeds: found '{}', allowed: a seed, or the first and the last of at most {} as 0..4",
+    throw UsageError(fmt::format("found '{}', allowed: a seed, or the first and the last of at most {} as 0..4",
                                  text, kMost));
   std::vector<uint64_t> out(last - first + 1);
   std::iota(out.begin(), out.end(), first);

@@ -5,6 +5,7 @@
 #include "io/scenario_document.hpp"
 #include "io/seeds.hpp"
 
+#include <filesystem>
 #include <functional>
 
 namespace kisim {
@@ -27,7 +28,7 @@ struct Draft {
   std::vector<Value> scenarios;
   OverlayDraft overlay;
   std::vector<ContestantDraft> contestants;
-  uint64_t steps = 0;
+  double steps = 0;
   VariationRange variation;
 };
 
@@ -169,15 +170,21 @@ TrainingFile read_training(const std::string& path) {
   TrainingFile out;
   Draft draft;
   Diagnostics diagnostics;
-  FieldReader(0, diagnostics)
-      .read(root, "", declare_document(draft, "Training", [&](Fields& f) {
-              f.add("agent", &draft.agent, "of the scenarios, that is trained; left out, their only one");
-              f.add("algorithm", &out.algorithm, "see `kisim train --help`");
-              f.add("preset", &out.preset, "values of its parameters, by name");
-              f.add("parameters", declare_set(out.parameters), "of the algorithm");
-              f.add("steps", &draft.steps, "decisions to learn from, of all environments together").min(1).required();
-              f.add("reward", declare_reward(out.environment.reward), "of a decision");
-            }));
+  FieldReader(0, diagnostics).read(root, "", declare_document(draft, "Training", [&](Fields& f) {
+                                     f.add("agent", &draft.agent,
+                                           "of the scenarios, that is trained; left out, their only one");
+                                     f.add("algorithm", &out.algorithm, "see `kisim train --help`");
+                                     f.add("preset", &out.preset, "values of its parameters, by name");
+                                     f.add("parameters", declare_set(out.parameters), "of the algorithm");
+                                     f.add("steps", &draft.steps,
+                                           "decisions to learn from, of all environments together")
+                                         .min(1)
+                                         .max(1e12)
+                                         .integer()
+                                         .no_distribution()
+                                         .required();
+                                     f.add("reward", declare_reward(out.environment.reward), "of a decision");
+                                   }));
   check(diagnostics, root, draft);
   out.seeds = seeds_of(diagnostics, root, draft.seeds);
   diagnostics.throw_if_errors();
@@ -219,6 +226,13 @@ EvaluationFile read_evaluation(const std::string& path) {
                                                   ""},
                                            "what is compared")
                                          .required();
+                                     f.add("agent", one([&out] {
+                                             Fields agent;
+                                             agent.add("name", &out.agent, "of the agent");
+                                             agent.add("workloads", &out.workloads, "that it scales").required();
+                                             return agent;
+                                           }),
+                                           "whose policies are compared, too, where files of them are given");
                                      f.add("baseline", &out.baseline,
                                            "that the others are compared with; left out, the first");
                                    }));
@@ -240,6 +254,18 @@ EvaluationFile read_evaluation(const std::string& path) {
   if (out.baseline.empty()) out.baseline = out.contestants.front().name;
   out.variation = draft.variation;
   return out;
+}
+
+EvaluationFile::Contestant policy_contestant(const EvaluationFile& evaluation, const std::string& name,
+                                             const std::string& file) {
+  if (evaluation.workloads.empty())
+    throw UsageError(
+        fmt::format("policy {}: the evaluation {} has no agent, needed: spec.agent", name, evaluation.name));
+  const std::string path = "policies.agents." + evaluation.agent;
+  return {name,
+          {{},
+           {{path + ".policy", std::filesystem::absolute(file).string()},
+            {path + ".workloads", fmt::format("[{}]", fmt::join(evaluation.workloads, ", "))}}}};
 }
 
 Scenario scenario_of(const EvaluationFile& evaluation, const EvaluationFile::Contestant& contestant,

@@ -40,6 +40,9 @@ struct EvaluationFile {
   std::string name;
   std::vector<std::string> families;  // files of scenarios
   ScenarioOverlay overlay;            // of all contestants
+  // Of policy files that are compared, too: the workloads that they scale.
+  std::string agent = "agent";
+  std::vector<std::string> workloads;
   std::vector<Contestant> contestants;
   std::string baseline;  // a contestant; empty: the first
   std::vector<uint64_t> seeds;
@@ -47,6 +50,9 @@ struct EvaluationFile {
 };
 // Throws InputError, IoError.
 EvaluationFile read_evaluation(const std::string& path);
+// A policy file as a contestant. Throws UsageError where the evaluation does not say whose agent it is.
+EvaluationFile::Contestant policy_contestant(const EvaluationFile& evaluation, const std::string& name,
+                                             const std::string& file);
 // What the contestant runs in a family.
 Scenario scenario_of(const EvaluationFile& evaluation, const EvaluationFile::Contestant& contestant,
                      const std::string& family, uint64_t seed);

@@ -132,7 +132,7 @@ SeedsRequest new_training(const Options& options) {
   out.training.steps = options.steps > 0 ? options.steps : default_steps(options);
   out.training.values = train_values(algorithm, options.preset, given);
   out.training.directory = options.directory;
-  out.seeds = parse_seeds(options.seeds.empty() ? "0" : options.seeds);
+  out.seeds = seeds_flag(options.seeds.empty() ? "0" : options.seeds);
   return out;
 }
 
@@ -150,7 +150,7 @@ SeedsRequest training_of_file(const Options& options) {
   out.training.steps = options.steps > 0 ? options.steps : file.steps;
   out.training.values = train_values(algorithm, file.preset, file.parameters);
   out.training.directory = options.directory;
-  out.seeds = options.seeds.empty() ? file.seeds : parse_seeds(options.seeds);
+  out.seeds = options.seeds.empty() ? file.seeds : seeds_flag(options.seeds);
   return out;
 }
 
