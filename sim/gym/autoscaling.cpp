@@ -125,7 +125,8 @@ AutoscalingEnv::Seen AutoscalingEnv::see() {
     const GpuModelId model = world_->model().cluster.nodes[gpu.node].gpu_model;
     const double price = accounts.priced && model.valid() ? accounts.price[model].at(now.at) : 1;
     const __int128 held = gpu.allocated.integral(now.at);
-    now.held += price * static_cast<double>(held - held_before_[g]) / kGpuHour;
+    // The end of warm-up sets the integral back.
+    now.held += price * static_cast<double>(held >= held_before_[g] ? held - held_before_[g] : held) / kGpuHour;
     held_before_[g] = held;
   }
   return now;
