@@ -13,9 +13,10 @@ namespace kisim::app {
 int cmd_train(const Arguments& arguments) {
   const std::string program = (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "kisim-train").string();
   if (!std::filesystem::exists(program))
-    throw UsageError(fmt::format("there is no {}: it is built where CMake finds libtorch (Debian: apt-get install "
-                                 "libtorch-dev) and KISIM_TORCH is not OFF",
-                                 program));
+    throw UsageError(
+        fmt::format("there is no {}: it is built where CMake finds libtorch (Debian: apt-get install "
+                    "libtorch-dev) and KISIM_TORCH is not OFF",
+                    program));
   std::vector<char*> argv = {const_cast<char*>(program.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);

@@ -60,9 +60,8 @@ int run_verb(const Arguments& arguments) {
 }  // namespace
 
 int dispatch(const Arguments& arguments) {
-  const bool has_verb = !arguments.empty() && std::any_of(verbs().begin(), verbs().end(), [&](const Verb& verb) {
-    return verb.name == arguments[0];
-  });
+  const bool has_verb = !arguments.empty() && std::any_of(verbs().begin(), verbs().end(),
+                                                          [&](const Verb& verb) { return verb.name == arguments[0]; });
   const std::string help = has_verb ? "kisim " + arguments[0] + " --help" : "kisim --help";
   return guarded(help, [&] { return run_verb(arguments); });
 }

@@ -12,7 +12,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <set>
+#include <optional>
 #include <thread>
 
 namespace kisim::app {
@@ -24,8 +24,8 @@ using namespace learning;
 std::atomic<bool> interrupted = false;
 
 struct Options {
-  std::string environment, algorithm = "ppo", preset, seeds = "0", output = "table", directory, resume;
-  int64_t steps = 0;
+  std::string environment, algorithm, preset, seeds, output = "table", directory, resume;
+  std::optional<int64_t> steps;
   size_t threads = 0;
   std::vector<std::string> overrides;
   bool quiet = false;
@@ -36,7 +36,8 @@ std::string parameters_text() {
   for (const AlgorithmSpec& algorithm : algorithms()) {
     std::vector<std::string> names;
     for (const ParamSpec& spec : algorithm.params) names.push_back(fmt::format("{}={}", spec.name, spec.default_text));
-    out += fmt::format("  {}: {}\n", algorithm.name, fmt::join(wrap_text(fmt::format("{}", fmt::join(names, " ")), 72), "\n    "));
+    out += fmt::format("  {}: {}\n", algorithm.name,
+                       fmt::join(wrap_text(fmt::format("{}", fmt::join(names, " ")), 72), "\n    "));
   }
   return out;
 }
@@ -45,19 +46,20 @@ bool parse(const Arguments& arguments, Options& options) {
   std::vector<std::string> names;
   for (const AlgorithmSpec& algorithm : algorithms()) names.push_back(algorithm.name);
   Arguments rest;
-  CommandLine line({"train --env NAME [flags]",
-                    "Trains a policy in an environment and evaluates it: the mean return of evaluationEpisodes "
-                    "deterministic episodes (100 by default) for each seed. With --output-dir, each seed leaves its "
-                    "curves (CSV, TensorBoard), checkpoints to go on from, and its last and its best policy.",
-                    "  kisim train --env CartPole-v1 --preset zoo-cartpole --seeds 0..4\n"
-                    "  kisim train --env Acrobot-v1 --algorithm dqn --preset cleanrl --set nStep=3 --output-dir acrobot\n"
-                    "  kisim train --resume acrobot\n\nParameters for --set, with their defaults:\n" +
-                        parameters_text()});
+  CommandLine line(
+      {"train --env NAME [flags]",
+       "Trains a policy in an environment and evaluates it: the mean return of evaluationEpisodes "
+       "deterministic episodes (100 by default) for each seed. With --output-dir, each seed leaves its "
+       "curves (CSV, TensorBoard), checkpoints to go on from, and its last and its best policy.",
+       "  kisim train --env CartPole-v1 --preset zoo-cartpole --seeds 0..4\n"
+       "  kisim train --env Acrobot-v1 --algorithm dqn --preset cleanrl --set nStep=3 --output-dir acrobot\n"
+       "  kisim train --resume acrobot\n\nParameters for --set, with their defaults:\n" +
+           parameters_text()});
   line.flags().add_options()("env", po::value(&options.environment)->value_name("name"), "the environment")(
       "algorithm", po::value(&options.algorithm)->value_name("name"),
       fmt::format("{} (default: ppo)", fmt::join(names, ", ")).c_str())(
       "preset", po::value(&options.preset)->value_name("name"), "parameters as others have published them")(
-      "steps", po::value(&options.steps)->value_name("n"),
+      "steps", po::value<int64_t>()->value_name("n")->notifier([&options](int64_t n) { options.steps = n; }),
       "steps of all environments together (default: the preset's, otherwise 100000)")(
       "seeds", po::value(&options.seeds)->value_name("range"), "one (default: 0), or several as 0..4")(
       "set", po::value(&options.overrides)->value_name("name=value"), "a parameter; repeatable")(
@@ -72,12 +74,18 @@ bool parse(const Arguments& arguments, Options& options) {
   check_choice("--output", options.output, {"table", "json"});
   if (options.resume.empty() == options.environment.empty())
     throw UsageError("train needs either --env NAME or --resume DIR");
+  const bool given = !options.algorithm.empty() || !options.preset.empty() || !options.seeds.empty() ||
+                     !options.directory.empty() || !options.overrides.empty() || options.steps;
+  if (!options.resume.empty() && given)
+    throw UsageError("--resume goes on with what its directory says: only --threads, --output and --quiet go with it");
+  if (options.steps && *options.steps < 1)
+    throw UsageError(fmt::format("--steps: found {}, allowed: at least 1", *options.steps));
   return true;
 }
 
-int64_t default_steps(const Options& options) {
+int64_t default_steps(const std::string& algorithm, const std::string& name) {
   for (const TrainPreset& preset : train_presets()) {
-    if (preset.name == options.preset && preset.algorithm == options.algorithm) return preset.steps;
+    if (preset.name == name && preset.algorithm == algorithm) return preset.steps;
   }
   return 100'000;
 }
@@ -94,16 +102,16 @@ std::map<std::string, std::string> parse_overrides(const std::vector<std::string
 }
 
 SeedsRequest new_training(const Options& options) {
-  const AlgorithmSpec& algorithm = find_algorithm(options.algorithm);
+  const AlgorithmSpec& algorithm = find_algorithm(options.algorithm.empty() ? "ppo" : options.algorithm);
   const auto given = parse_overrides(options.overrides);
   train_params(algorithm, options.preset, given);  // complains before anything is made
   SeedsRequest out;
   out.training.environment = options.environment;
-  out.training.algorithm = options.algorithm;
-  out.training.steps = options.steps > 0 ? options.steps : default_steps(options);
+  out.training.algorithm = algorithm.name;
+  out.training.steps = options.steps.value_or(default_steps(algorithm.name, options.preset));
   out.training.values = train_values(algorithm, options.preset, given);
   out.training.directory = options.directory;
-  out.seeds = parse_seeds(options.seeds);
+  out.seeds = parse_seeds(options.seeds.empty() ? "0" : options.seeds);
   return out;
 }
 
@@ -165,11 +173,12 @@ std::string results_json(const std::vector<TrainResult>& results) {
 }
 
 std::string results_table(const std::vector<TrainResult>& results) {
-  std::string out = fmt::format("{:>8} {:>14} {:>14} {:>14} {:>12}\n", "seed", "eval return", "best", "steps", "samples/s");
+  std::string out =
+      fmt::format("{:>8} {:>14} {:>14} {:>14} {:>12}\n", "seed", "eval return", "best", "steps", "samples/s");
   for (const TrainResult& result : results)
-    out += fmt::format("{:>8} {:>14.2f} {:>14.2f} {:>14} {:>12}\n", result.seed, result.evaluation,
-                       result.best_evaluation, human_count(static_cast<uint64_t>(result.steps)),
-                       human_number(result.samples_per_s));
+    out +=
+        fmt::format("{:>8} {:>14.2f} {:>14.2f} {:>14} {:>12}\n", result.seed, result.evaluation, result.best_evaluation,
+                    human_count(static_cast<uint64_t>(result.steps)), human_number(result.samples_per_s));
   return out;
 }
 
