@@ -26,7 +26,7 @@ struct TrainingPlan {
   Params params;
   int64_t steps = 0;  // of all environments together
   uint64_t seed = 0;
-  size_t threads = 1;         // of the environments
+  size_t threads = 1;        // of the environments
   bool checkpoints = false;  // archive() will be called
 };
 

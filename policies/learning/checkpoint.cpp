@@ -1,8 +1,8 @@
 #include "checkpoint.hpp"
 
+#include "core/atomic_file.hpp"
 #include "core/error.hpp"
 #include "core/hash.hpp"
-#include "core/atomic_file.hpp"
 
 #include <cerrno>
 #include <cstring>

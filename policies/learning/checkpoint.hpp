@@ -18,7 +18,7 @@ class Checkpoint {
   Checkpoint() = default;
   // Throws IoError, or InputError where the file is damaged or none of ours.
   static Checkpoint read(const std::string& path);
-  // Whole or not at all, and on the disk when it returns. Throws IoError.
+  // Whole or not at all. Throws IoError.
   void write(const std::string& path) const;
 
   bool loading() const { return loading_; }
@@ -30,10 +30,8 @@ class Checkpoint {
     bytes(name, std::as_writable_bytes(values));
   }
   template <class T>
-    requires std::is_arithmetic_v<T>
-  void item(const std::string& name, T& value) {
-    item(name, std::span(&value, 1));
-  }
+  requires std::is_arithmetic_v<T>
+  void item(const std::string& name, T& value) { item(name, std::span(&value, 1)); }
   // With its length.
   template <class T>
   void item(const std::string& name, std::vector<T>& values) {

@@ -8,14 +8,13 @@ namespace {
 
 const double kHalfLogTwoPi = 0.91893853320467274178;
 
-ActionOdds choices_odds(const ActionSpace& space, const Tensor& outputs, const Tensor& allowed,
-                        const Tensor& actions) {
+ActionOdds choices_odds(const ActionSpace& space, const Tensor& outputs, const Tensor& allowed, const Tensor& actions) {
   ActionOdds odds;
   int64_t begin = 0;
   for (size_t component = 0; component < space.choices.size(); ++component) {
     const int64_t n = space.choices[component];
-    const Tensor log_probs = categorical_log_probs(outputs.narrow(1, begin, n),
-                                                   allowed.defined() ? allowed.narrow(1, begin, n) : Tensor());
+    const Tensor log_probs =
+        categorical_log_probs(outputs.narrow(1, begin, n), allowed.defined() ? allowed.narrow(1, begin, n) : Tensor());
     const Tensor chosen = actions.narrow(1, static_cast<int64_t>(component), 1).to(torch::kInt64);
     const Tensor log_prob = log_probs.gather(1, chosen).squeeze(1), entropy = categorical_entropy(log_probs);
     odds.log_prob = component == 0 ? log_prob : odds.log_prob + log_prob;
@@ -45,9 +44,7 @@ Tensor gaussian_log_prob(const Tensor& mean, const Tensor& log_std, const Tensor
 
 Tensor gaussian_entropy(const Tensor& log_std) { return (log_std + (0.5 + kHalfLogTwoPi)).sum(); }
 
-Tensor squash_correction(const Tensor& x) {
-  return (2 * (std::log(2.0) - x - torch::softplus(-2 * x))).sum(1);
-}
+Tensor squash_correction(const Tensor& x) { return (2 * (std::log(2.0) - x - torch::softplus(-2 * x))).sum(1); }
 
 ActionOdds action_odds(const ActionSpace& space, const Tensor& outputs, const Tensor& log_std, bool squashed,
                        const Tensor& allowed, const Tensor& actions) {

@@ -113,7 +113,8 @@ class Dqn final : public Algorithm {
 
 EnvSpec checked(const Environments& environments) {
   if (environments.spec().actions.kind != ActionSpace::Kind::Discrete)
-    throw UsageError(fmt::format("--algorithm dqn: {} has actions of another kind than Discrete", environments.spec().name));
+    throw UsageError(
+        fmt::format("--algorithm dqn: {} has actions of another kind than Discrete", environments.spec().name));
   return environments.spec();
 }
 
@@ -170,7 +171,8 @@ void Dqn::act() {
 void Dqn::store(size_t i, const Recent& recent, std::span<const float> next) {
   const size_t choices = acting_.actions.outputs();
   // What is allowed now belongs to the next episode where one has ended.
-  const std::span<const uint8_t> masks = environments_.ended(i) ? std::span<const uint8_t>(all_allowed_) : environments_.masks();
+  const std::span<const uint8_t> masks =
+      environments_.ended(i) ? std::span<const uint8_t>(all_allowed_) : environments_.masks();
   replay_.add({.observation = recent.observation,
                .next = next,
                .action = recent.action,
@@ -184,8 +186,8 @@ void Dqn::remember() {
   const size_t features = environments_.spec().observation.size();
   for (size_t i = 0; i < environments_.size(); ++i) {
     std::deque<Recent>& recent = recent_[i];
-    recent.push_back({{seen_.begin() + i * features, seen_.begin() + (i + 1) * features},
-                      static_cast<int64_t>(actions_[i])});
+    recent.push_back(
+        {{seen_.begin() + i * features, seen_.begin() + (i + 1) * features}, static_cast<int64_t>(actions_[i])});
     for (Recent& step : recent) {
       step.reward += step.discount * environments_.rewards()[i];
       step.discount *= settings_.gamma;
@@ -210,11 +212,14 @@ double Dqn::learn_from(const ReplayBuffer::Batch& batch) {
   const Tensor loss = settings_.huber ? torch::smooth_l1_loss(q, targets) : torch::mse_loss(q, targets);
   mean_q_ = q.mean().item<double>();
   const double value = loss.item<double>();
-  if (!std::isfinite(value))
-    throw TrainingError(fmt::format("the loss is {} after {} steps; a smaller learningRate may help", value, steps_));
   online_.parameters().clear_gradients();
   loss.backward();
-  online_.parameters().clip_gradients(settings_.max_grad_norm);
+  const double norm = online_.parameters().clip_gradients(settings_.max_grad_norm);
+  if (!std::isfinite(value) || !std::isfinite(norm))
+    throw TrainingError(
+        fmt::format("the loss is {} and the norm of its gradient {} after {} steps; a smaller "
+                    "learningRate may help",
+                    value, norm, steps_));
   adam_.step(settings_.learning_rate);
   return value;
 }

@@ -9,7 +9,8 @@ namespace kisim::learning {
 Environments::Environments(const VectorEnv::Factory& make, const EnvironmentsSettings& settings)
     : vector_(make, settings.count, settings.threads, Autoreset::SameStep), keep_episodes_(settings.keep_episodes) {
   const size_t n = settings.count, features = spec().observation.size();
-  for (std::vector<float>* rows : {&raw_, &raw_final_, &observations_, &final_observations_}) rows->resize(n * features);
+  for (std::vector<float>* rows : {&raw_, &raw_final_, &observations_, &final_observations_})
+    rows->resize(n * features);
   for (std::vector<uint8_t>* flags : {&terminated_, &truncated_, &ended_}) flags->resize(n);
   for (std::vector<double>* numbers : {&rewards_, &returns_, &lengths_}) numbers->resize(n);
   if (spec().masked) masks_.resize(n * spec().actions.outputs());

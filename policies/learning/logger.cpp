@@ -60,9 +60,7 @@ std::string event(double wall_time, int64_t step) {
   return out;
 }
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
+double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
 std::string host() {
   std::array<char, 256> name{};

@@ -102,8 +102,9 @@ LinearLayer NetworkBuilder::linear(const std::string& name, int64_t inputs, int6
   LinearLayer out{weight(name + "/weight", {outputs, inputs}, initial), parameters_.add({outputs}), activation};
   if (initial.kind == Initial::Kind::FanIn) {
     const double bound = 1 / std::sqrt(static_cast<double>(inputs));
-    initial_values_.emplace_back(out.bias, initial_value({outputs}, initial, bound,
-                                                         Stream(seed_, hash_text(name + "/bias"), Purpose::InitialWeights)));
+    initial_values_.emplace_back(
+        out.bias,
+        initial_value({outputs}, initial, bound, Stream(seed_, hash_text(name + "/bias"), Purpose::InitialWeights)));
   }
   return out;
 }
@@ -185,7 +186,8 @@ void ActorCritic::copy_to(PolicyNetwork& network) const {
   for (const LinearLayer& layer : actor_.layers) copy_layer(layer, network.layers[i++]);
   if (recurrent()) copy_layer(*actor_.lstm, network.layers[i++]);
   copy_layer(policy_head_, network.layers[i]);
-  if (log_std_.defined()) network.log_std.assign(log_std_.data_ptr<float>(), log_std_.data_ptr<float>() + log_std_.numel());
+  if (log_std_.defined())
+    network.log_std.assign(log_std_.data_ptr<float>(), log_std_.data_ptr<float>() + log_std_.numel());
 }
 
 void copy_layers(const std::vector<LinearLayer>& layers, std::vector<Layer>& out) {

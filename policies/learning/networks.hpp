@@ -87,8 +87,8 @@ struct Trunk {
 
 // Observations as a network gets them. Without an LSTM the order of rows does not matter.
 struct NetworkInput {
-  Tensor rows;           // [steps·n, features]
-  Tensor starts;         // [steps, n], with an LSTM
+  Tensor rows;              // [steps·n, features]
+  Tensor starts;            // [steps, n], with an LSTM
   LstmState actor, critic;  // before the first step, with an LSTM; of a shared trunk only `actor`
 };
 

@@ -78,6 +78,8 @@ class Ppo final : public Algorithm {
   PpoLoss update(double& clip_fraction);
   bool update_epoch(int64_t epoch, PpoLoss& loss, double& clip_fractions, int64_t& minibatches);
   PpoLoss minibatch_loss(const Tensor& index);
+  double ratio_tolerance() const;
+  [[noreturn]] void diverged(const std::string& what, double value) const;
   Tensor pick(const Tensor& column, const Tensor& index) const;
   LstmState pick(const LstmState& state, const Tensor& index) const;
   LstmState actor_states() const;
@@ -117,8 +119,8 @@ Ppo::Ppo(const VectorEnv::Factory& make, const TrainingPlan& plan)
   const size_t n = environments_.size();
   if (settings_.squash && !spec.actions.continuous())
     throw UsageError(fmt::format("parameter 'squash': {} has no actions of kind Box", spec.name));
-  iterations_ = (plan.steps + settings_.environments * settings_.steps - 1) /
-                (settings_.environments * settings_.steps);
+  iterations_ =
+      (plan.steps + settings_.environments * settings_.steps - 1) / (settings_.environments * settings_.steps);
   acting_.actions = spec.actions;
   network_.copy_to(acting_);
   actor_.emplace(acting_);
@@ -170,7 +172,8 @@ void Ppo::forward(size_t row) {
   const size_t outputs = acting_.actions.outputs();
   for (size_t i = 0; i < n; ++i) {
     if (starting_[i]) memories_[i] = actor_->initial_state();
-    actor_->forward(seen.subspan(i * features, features), memories_[i], std::span(outputs_).subspan(i * outputs, outputs));
+    actor_->forward(seen.subspan(i * features, features), memories_[i],
+                    std::span(outputs_).subspan(i * outputs, outputs));
   }
 }
 
@@ -180,9 +183,10 @@ double Ppo::sample(size_t i, std::span<float> action) {
   const ActionSpace& space = acting_.actions;
   const size_t outputs = space.outputs(), size = space.size();
   const std::span<const uint8_t> masks = environments_.masks();
-  double log_prob = sample_action(space, std::span<const float>(outputs_).subspan(i * outputs, outputs),
-                                  acting_.log_std, masks.empty() ? masks : masks.subspan(i * outputs, outputs),
-                                  streams_[i], action);
+  double log_prob =
+      sample_action(space, std::span<const float>(outputs_).subspan(i * outputs, outputs), acting_.log_std,
+                    masks.empty() ? masks : masks.subspan(i * outputs, outputs), streams_[i], action);
+  if (!std::isfinite(log_prob)) diverged("the log-probability of an action", log_prob);
   for (size_t j = 0; j < size; ++j) {
     float& taken = env_actions_[i * size + j];
     taken = action[j];
@@ -192,8 +196,8 @@ double Ppo::sample(size_t i, std::span<float> action) {
       continue;
     }
     const double x = action[j];
-    taken = static_cast<float>((space.low[j] + space.high[j]) / 2.0 +
-                               (space.high[j] - space.low[j]) / 2.0 * std::tanh(x));
+    taken =
+        static_cast<float>((space.low[j] + space.high[j]) / 2.0 + (space.high[j] - space.low[j]) / 2.0 * std::tanh(x));
     log_prob -= 2 * (std::log(2.0) - x - (std::max(-2 * x, 0.0) + std::log1p(std::exp(-std::fabs(2 * x)))));
   }
   return log_prob;
@@ -234,7 +238,8 @@ void Ppo::estimate() {
   if (network_.recurrent()) {
     const NetworkOutput out = network_.forward({buffer_.observations, buffer_.starts, actor_before_, critic_before_});
     buffer_.values.copy_(out.values);
-    at_cuts = {out.critic.hidden.flatten(0, 1).index_select(0, cuts), out.critic.cell.flatten(0, 1).index_select(0, cuts)};
+    at_cuts = {out.critic.hidden.flatten(0, 1).index_select(0, cuts),
+               out.critic.cell.flatten(0, 1).index_select(0, cuts)};
     Tensor keeps = torch::ones({settings_.environments, 1});
     for (size_t i = 0; i < starting_.size(); ++i) elements<float>(keeps)[i] = starting_[i] ? 0 : 1;
     after = {out.critic.last().hidden * keeps, out.critic.last().cell * keeps};
@@ -295,6 +300,18 @@ PpoLoss Ppo::minibatch_loss(const Tensor& index) {
                   coefficients);
 }
 
+void Ppo::diverged(const std::string& what, double value) const {
+  throw TrainingError(fmt::format("{} is {} in iteration {}; a smaller learningRate or normalizeObservations may help",
+                                  what, value, iteration_));
+}
+
+// How far from 1 the first ratios may be: a rounding of the mean counts for more the narrower a Gaussian is.
+double Ppo::ratio_tolerance() const {
+  double narrowest = 1;
+  for (float log_std : acting_.log_std) narrowest = std::min(narrowest, std::exp(static_cast<double>(log_std)));
+  return 1e-4 / narrowest;
+}
+
 // False where the policy has moved too far for another epoch.
 bool Ppo::update_epoch(int64_t epoch, PpoLoss& loss, double& clip_fractions, int64_t& minibatches) {
   const int64_t units = network_.recurrent() ? settings_.environments : static_cast<int64_t>(buffer_.rows());
@@ -306,18 +323,16 @@ bool Ppo::update_epoch(int64_t epoch, PpoLoss& loss, double& clip_fractions, int
   for (int64_t begin = 0; begin < units; begin += size) {
     loss = minibatch_loss(torch::from_blob(order.data() + begin, {std::min(size, units - begin)}, torch::kInt64));
     const double total = loss.total.item<double>();
-    if (!std::isfinite(total))
-      throw TrainingError(fmt::format("the loss is {} in iteration {} (policy {}, value {}, entropy {}); a smaller "
-                                      "learningRate or normalizeObservations may help",
-                                      total, iteration_, loss.policy, loss.value, loss.entropy));
+    if (!std::isfinite(total)) diverged("the loss", total);
     if (minibatches++ == 0)
-      KISIM_INVARIANT(loss.ratio_error < 1e-4,
+      KISIM_INVARIANT(loss.ratio_error < ratio_tolerance(),
                       "iteration {}: the policy that learns is not the one that acted, ratios are off by {}",
                       iteration_, loss.ratio_error);
     clip_fractions += loss.clip_fraction;
     network_.parameters().clear_gradients();
     loss.total.backward();
-    network_.parameters().clip_gradients(settings_.max_grad_norm);
+    const double norm = network_.parameters().clip_gradients(settings_.max_grad_norm);
+    if (!std::isfinite(norm)) diverged("the norm of the gradient", norm);
     adam_.step(scheduled(settings_.learning_rate, settings_.linear_learning_rate, iteration_, iterations_));
   }
   return settings_.target_kl == 0 || loss.approx_kl <= settings_.target_kl;

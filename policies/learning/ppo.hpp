@@ -13,8 +13,8 @@ namespace kisim::learning {
 
 // Of one minibatch, all [rows].
 struct PpoBatch {
-  Tensor log_probs, values, entropy;              // of the network as it is
-  Tensor old_log_probs, old_values;               // of the network that acted
+  Tensor log_probs, values, entropy;  // of the network as it is
+  Tensor old_log_probs, old_values;   // of the network that acted
   Tensor advantages, returns;
 };
 

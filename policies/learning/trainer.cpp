@@ -52,6 +52,11 @@ bool Trainer::due(int64_t interval, int64_t before) const {
 
 void Trainer::run(int64_t steps, const std::function<bool(int64_t)>& goes_on) {
   if (files() && !curves_) {
+    if (!resumed_ && !checkpoint_paths(request_.directory).empty())
+      throw UsageError(
+          fmt::format("{} has checkpoints of an earlier training: go on with it (--resume), or choose "
+                      "another directory",
+                      request_.directory));
     curves_.emplace(path("curves.csv"), curve_bytes_);
     events_.emplace(request_.directory);
   }
@@ -95,9 +100,9 @@ void Trainer::log(const Metrics& metrics, double samples_per_s) {
 }
 
 double Trainer::evaluate_now() {
-  const double mean = evaluate(algorithm_->policy(), request_.make,
-                               hash_combine(request_.seed, hash_text("evaluation")),
-                               params_.integer("evaluationEpisodes"));
+  const double mean =
+      evaluate(algorithm_->policy(), request_.make, hash_combine(request_.seed, hash_text("evaluation")),
+               params_.integer("evaluationEpisodes"));
   if (mean > best_) {
     best_ = mean;
     if (files()) write_policy("best.safetensors", mean);
@@ -122,6 +127,7 @@ void Trainer::write_policy(const std::string& file, double evaluation) {
   out.algorithm = request_.algorithm;
   out.observation = algorithm_->environments().spec().observation;
   out.network = algorithm_->policy();
+  out.masked = algorithm_->environments().spec().masked;
   out.coding = request_.coding;
   out.seen_low = algorithm_->environments().seen_low();
   out.seen_high = algorithm_->environments().seen_high();
@@ -138,12 +144,9 @@ void Trainer::write_policy(const std::string& file, double evaluation) {
 
 // What a checkpoint must agree on with the training that goes on from it.
 std::string Trainer::identity() const {
-  return nlohmann::json{{"algorithm", request_.algorithm},
-                        {"environment", request_.environment},
-                        {"parameters", request_.values},
-                        {"seed", request_.seed},
-                        {"steps", request_.steps},
-                        {"version", request_.version}}
+  return nlohmann::json{{"algorithm", request_.algorithm}, {"environment", request_.environment},
+                        {"parameters", request_.values},   {"seed", request_.seed},
+                        {"steps", request_.steps},         {"version", request_.version}}
       .dump();
 }
 
@@ -177,9 +180,12 @@ bool Trainer::resume() {
   std::string found;
   checkpoint.item("trainer/identity", found);
   if (found != identity())
-    throw InputError({Severity::Error, {paths[0], 0, 0}, "",
+    throw InputError({Severity::Error,
+                      {paths[0], 0, 0},
+                      "",
                       fmt::format("is of another training: found {}, wanted {}", found, identity())});
   archive(checkpoint);
+  resumed_ = true;
   return true;
 }
 

@@ -1,6 +1,6 @@
 #include "distributions.hpp"
 
-#include <catch2/catch.hpp>
+#include "learning/catch.hpp"
 
 #include <cmath>
 #include <functional>
@@ -43,7 +43,8 @@ TEST_CASE("Gradients of categorical log-probabilities and entropies") {
                              ? torch::tensor({1, 0, 1, 1, 1, 1, 0, 0, 0, 0, 0, 1}).view({3, 4}).to(torch::kBool)
                              : Tensor();
   check_gradient([&](const Tensor& x) { return mixed(categorical_log_probs(x, allowed).gather(1, chosen)); }, kLogits);
-  check_gradient([&](const Tensor& x) { return mixed(categorical_entropy(categorical_log_probs(x, allowed))); }, kLogits);
+  check_gradient([&](const Tensor& x) { return mixed(categorical_entropy(categorical_log_probs(x, allowed))); },
+                 kLogits);
 }
 
 TEST_CASE("What is not allowed has the probability 0 and no part in the entropy") {
@@ -78,7 +79,8 @@ TEST_CASE("Components of a MultiDiscrete action add up") {
 TEST_CASE("Gradients of a Gaussian's log-probability and entropy, squashed or not") {
   const ActionSpace space = ActionSpace::box({-1, -1, -1, -1}, {1, 1, 1, 1});
   const Tensor log_std = torch::tensor({.1, -.5, .3, -1.}, torch::kFloat64);
-  const Tensor actions = torch::tensor({.5, -.2, .9, 1.5, 0., .3, -3., .2, 5., -.1, .6, .4}, torch::kFloat64).view({3, 4});
+  const Tensor actions =
+      torch::tensor({.5, -.2, .9, 1.5, 0., .3, -3., .2, 5., -.1, .6, .4}, torch::kFloat64).view({3, 4});
   const bool squashed = GENERATE(false, true);
   auto odds = [&](const Tensor& mean, const Tensor& deviations) {
     const ActionOdds at = action_odds(space, mean, deviations, squashed, {}, actions);

@@ -2,7 +2,7 @@
 #include "gae.hpp"
 #include "ppo.hpp"
 
-#include <catch2/catch.hpp>
+#include "learning/catch.hpp"
 
 #include <cmath>
 #include <vector>
@@ -76,8 +76,7 @@ TEST_CASE("Advantages follow the closed recursion where the value is constant") 
     rewards[end] = 1;
     ended[end] = 1;
     wanted[end] = 1 - value;
-    for (size_t t = 1; t < kLength; ++t)
-      wanted[end - t] = (gamma - 1) * value + gamma * lambda * wanted[end - t + 1];
+    for (size_t t = 1; t < kLength; ++t) wanted[end - t] = (gamma - 1) * value + gamma * lambda * wanted[end - t + 1];
   }
   const Estimate found = estimate(rewards, std::vector<double>(rewards.size(), value), ended, 5, gamma, lambda);
   check_close(found.advantages, wanted);
@@ -92,8 +91,8 @@ TEST_CASE("λ = 1 gives discounted returns, λ = 0 TD errors; environments do no
   check_close(returns, {1 + .5 * (2 + .5 * (3 + .5 * 7)), 10 + .5 * (20 + .5 * (30 + .5 * 8)), 2 + .5 * (3 + .5 * 7),
                         20 + .5 * (30 + .5 * 8), 3 + .5 * 7, 30 + .5 * 8});
   compute_gae(in, .5, 0, advantages, returns);
-  check_close(advantages, {1 + .5 * 3 - 1, 10 + .5 * 4 - 2, 2 + .5 * 5 - 3, 20 + .5 * 6 - 4, 3 + .5 * 7 - 5,
-                           30 + .5 * 8 - 6});
+  check_close(advantages,
+              {1 + .5 * 3 - 1, 10 + .5 * 4 - 2, 2 + .5 * 5 - 3, 20 + .5 * 6 - 4, 3 + .5 * 7 - 5, 30 + .5 * 8 - 6});
 }
 
 TEST_CASE("Explained variance") {

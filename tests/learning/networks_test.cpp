@@ -1,6 +1,6 @@
 #include "networks.hpp"
 
-#include <catch2/catch.hpp>
+#include "learning/catch.hpp"
 
 #include <torch/optim/adam.h>
 
@@ -69,9 +69,12 @@ TEST_CASE("Weights begin orthogonal, with the gains of their layers, and depend 
   PolicyNetwork policy;
   network.copy_to(policy);
   REQUIRE(policy.layers.size() == 3);
-  CHECK((policy.layers[0].weight.transpose() * policy.layers[0].weight).isApprox(2 * Eigen::MatrixXf::Identity(5, 5), 1e-5f));
-  CHECK((policy.layers[1].weight * policy.layers[1].weight.transpose()).isApprox(2 * Eigen::MatrixXf::Identity(32, 32), 1e-5f));
-  CHECK((policy.layers[2].weight * policy.layers[2].weight.transpose()).isApprox(1e-4f * Eigen::MatrixXf::Identity(3, 3), 1e-5f));
+  CHECK((policy.layers[0].weight.transpose() * policy.layers[0].weight)
+            .isApprox(2 * Eigen::MatrixXf::Identity(5, 5), 1e-5f));
+  CHECK((policy.layers[1].weight * policy.layers[1].weight.transpose())
+            .isApprox(2 * Eigen::MatrixXf::Identity(32, 32), 1e-5f));
+  CHECK((policy.layers[2].weight * policy.layers[2].weight.transpose())
+            .isApprox(1e-4f * Eigen::MatrixXf::Identity(3, 3), 1e-5f));
   CHECK(policy.layers[1].bias.isZero());
 }
 
@@ -93,13 +96,15 @@ TEST_CASE("The actor computes what libtorch computes") {
   Actor(policy).forward(span_of(rows), 100, found);
   const float largest = wanted.abs().max().item<float>();
   CHECK(largest > .05f);
-  for (size_t i = 0; i < found.size(); ++i) CHECK(std::fabs(found[i] - span_of(wanted)[i]) < 1e-6f * std::max(1.f, largest));
+  for (size_t i = 0; i < found.size(); ++i)
+    CHECK(std::fabs(found[i] - span_of(wanted)[i]) < 1e-6f * std::max(1.f, largest));
 }
 
 TEST_CASE("An LSTM unrolled by steps, by stretches and by the actor is one and the same") {
   constexpr int64_t kSteps = 12, kEnvs = 3, kFeatures = 4;
   const bool shared = GENERATE(false, true);
-  const ActorCritic network(spec_of(kFeatures, ActionSpace::discrete(2)), {.hidden = {16}, .lstm = 8, .shared = shared}, 0, 5);
+  const ActorCritic network(spec_of(kFeatures, ActionSpace::discrete(2)), {.hidden = {16}, .lstm = 8, .shared = shared},
+                            0, 5);
   const Tensor rows = some_rows(kSteps * kEnvs, kFeatures);
   Tensor starts = torch::zeros({kSteps, kEnvs});
   starts[0].fill_(1);
@@ -116,7 +121,8 @@ TEST_CASE("An LSTM unrolled by steps, by stretches and by the actor is one and t
       const LstmState fresh = network.zero_state(1);
       const NetworkOutput alone = network.forward({own, torch::zeros({end - begin, 1}), fresh, fresh});
       CHECK(torch::allclose(alone.outputs, by_env.select(1, env).slice(0, begin, end), 1e-5, 1e-7));
-      CHECK(torch::allclose(alone.values, whole.values.view({kSteps, kEnvs}).select(1, env).slice(0, begin, end), 1e-5, 1e-6));
+      CHECK(torch::allclose(alone.values, whole.values.view({kSteps, kEnvs}).select(1, env).slice(0, begin, end), 1e-5,
+                            1e-6));
     };
     check(0, 0, 12);
     check(1, 0, 5);
@@ -128,8 +134,8 @@ TEST_CASE("An LSTM unrolled by steps, by stretches and by the actor is one and t
   SECTION("in two halves") {
     const int64_t half = 6 * kEnvs;
     const NetworkOutput first = network.forward({rows.slice(0, 0, half), starts.slice(0, 0, 6), zero, zero});
-    const NetworkOutput second = network.forward(
-        {rows.slice(0, half), starts.slice(0, 6), first.actor.last(), first.critic.last()});
+    const NetworkOutput second =
+        network.forward({rows.slice(0, half), starts.slice(0, 6), first.actor.last(), first.critic.last()});
     CHECK(torch::allclose(torch::cat({first.values, second.values}), whole.values, 1e-5, 1e-6));
   }
   SECTION("by the actor") {
@@ -142,7 +148,8 @@ TEST_CASE("An LSTM unrolled by steps, by stretches and by the actor is one and t
         if (starts[t][env].item<float>() == 1) state = actor.initial_state();
         std::vector<float> found(2);
         actor.forward(span_of(rows[t * kEnvs + env].contiguous()), state, found);
-        for (int64_t k = 0; k < 2; ++k) CHECK(found[static_cast<size_t>(k)] == Approx(by_env[t][env][k].item<float>()).margin(1e-6));
+        for (int64_t k = 0; k < 2; ++k)
+          CHECK(found[static_cast<size_t>(k)] == Approx(by_env[t][env][k].item<float>()).margin(1e-6));
       }
     }
   }

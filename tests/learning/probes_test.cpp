@@ -5,7 +5,7 @@
 #include "gym/registry.hpp"
 #include "tensor.hpp"
 
-#include <catch2/catch.hpp>
+#include "learning/catch.hpp"
 
 namespace kisim::learning {
 namespace {
@@ -22,8 +22,8 @@ Learned learn(const std::string& algorithm, const std::string& environment, int6
   use_one_thread();
   const VectorEnv::Factory make = [environment] { return make_env(environment); };
   Learned out;
-  out.algorithm = make_algorithm(algorithm, make,
-                                 {.params = train_params(find_algorithm(algorithm), "", values), .steps = steps, .seed = seed});
+  out.algorithm = make_algorithm(
+      algorithm, make, {.params = train_params(find_algorithm(algorithm), "", values), .steps = steps, .seed = seed});
   Metrics metrics;
   for (int64_t done = 0; done < steps;) done += out.algorithm->iterate(metrics);
   out.evaluation = evaluate(out.algorithm->policy(), make, 99, 100);
@@ -32,10 +32,10 @@ Learned learn(const std::string& algorithm, const std::string& environment, int6
 
 double value(const Learned& learned, std::vector<float> observation) { return learned.algorithm->value(observation); }
 
-const Values kFastPpo = {{"numEnvs", "8"},   {"numSteps", "32"},      {"minibatchSize", "64"},
+const Values kFastPpo = {{"numEnvs", "8"},      {"numSteps", "32"},       {"minibatchSize", "64"},
                          {"updateEpochs", "4"}, {"learningRate", "3e-3"}, {"vfCoef", "0.5"}};
-const Values kFastDqn = {{"learningRate", "2e-3"}, {"bufferSize", "2000"},     {"batchSize", "64"},
-                         {"learningStarts", "200"}, {"trainFrequency", "2"},    {"targetNetworkFrequency", "50"},
+const Values kFastDqn = {{"learningRate", "2e-3"},  {"bufferSize", "2000"},  {"batchSize", "64"},
+                         {"learningStarts", "200"}, {"trainFrequency", "2"}, {"targetNetworkFrequency", "50"},
                          {"hidden", "32"}};
 
 Values with(Values values, const Values& changes) {
@@ -61,7 +61,9 @@ TEST_CASE("Values of the first probes: the loss, backpropagation, the discount")
 
 TEST_CASE("Choices: without an observation, by the observation, where not all are allowed") {
   const std::string algorithm = GENERATE("ppo", "a2c", "reinforce", "dqn");
-  const Values values = algorithm == "ppo" ? kFastPpo : algorithm == "dqn" ? kFastDqn : Values{{"learningRate", "3e-3"}};
+  const Values values = algorithm == "ppo"   ? kFastPpo
+                        : algorithm == "dqn" ? kFastDqn
+                                             : Values{{"learningRate", "3e-3"}};
   CAPTURE(algorithm);
   CHECK(learn(algorithm, "ChosenReward-v0", 10'000, values).evaluation == 1);
   CHECK(learn(algorithm, "ObservedChoice-v0", 15'000, values).evaluation == 1);
@@ -87,8 +89,12 @@ TEST_CASE("Without a limit on costs the action that pays most wins") {
 
 // As Stable-Baselines3's test of time limits: reward 1 for ever, cut every 8 steps, γ = 0.98.
 TEST_CASE("A cut episode is worth 1/(1 − γ) only if it is taken to go on") {
-  const Values ring = with(kFastPpo, {{"gamma", "0.98"}, {"gaeLambda", "0.95"}, {"learningRate", "1e-2"}, {"numSteps", "64"},
-                                      {"vfCoef", "1"}, {"maxGradNorm", "0"}});
+  const Values ring = with(kFastPpo, {{"gamma", "0.98"},
+                                      {"gaeLambda", "0.95"},
+                                      {"learningRate", "1e-2"},
+                                      {"numSteps", "64"},
+                                      {"vfCoef", "1"},
+                                      {"maxGradNorm", "0"}});
   const double goes_on = value(learn("ppo", "InfiniteHorizon-v0", 100'000, ring), {1, 0, 0, 0});
   CHECK(std::fabs(goes_on - 50) < 1);
   const double ends =
@@ -98,7 +104,9 @@ TEST_CASE("A cut episode is worth 1/(1 − γ) only if it is taken to go on") {
 
 TEST_CASE("The action that is observed, of every kind") {
   const std::string algorithm = GENERATE("ppo", "a2c", "dqn");
-  const Values values = with(algorithm == "ppo" ? kFastPpo : algorithm == "dqn" ? kFastDqn : Values{{"learningRate", "5e-3"}},
+  const Values values = with(algorithm == "ppo"   ? kFastPpo
+                             : algorithm == "dqn" ? kFastDqn
+                                                  : Values{{"learningRate", "5e-3"}},
                              {{"gamma", "0.4"}});
   CAPTURE(algorithm);
   CHECK(learn(algorithm, "Identity-v0", 20'000, values).evaluation >= 90);
@@ -107,20 +115,22 @@ TEST_CASE("The action that is observed, of every kind") {
     return;
   }
   CHECK(learn(algorithm, "IdentityMultiDiscrete-v0", 60'000, values).evaluation >= 90);
-  const Values narrow = with(values, {{"logStd", "-1"}});
-  CHECK(learn(algorithm, "IdentityBox-v0", 120'000, narrow).evaluation >= 90);
+  const Values narrow = with(values, {{"logStd", "-1"}, {"learningRate", "1e-3"}});
+  CHECK(learn(algorithm, "IdentityBox-v0", 100'000, narrow).evaluation >= 90);
 }
 
 TEST_CASE("A squashed policy keeps within its bounds and learns as well") {
-  const Learned learned = learn("ppo", "IdentityBox-v0", 100'000,
-                                with(kFastPpo, {{"gamma", "0.4"}, {"logStd", "-1"}, {"squash", "true"}}));
+  const Learned learned =
+      learn("ppo", "IdentityBox-v0", 100'000, with(kFastPpo, {{"gamma", "0.4"}, {"logStd", "-1"}, {"squash", "true"}}));
   CHECK(learned.evaluation >= 60);
   CHECK_THROWS_WITH(learn("ppo", "Identity-v0", 1000, {{"squash", "true"}}), Catch::Contains("no actions of kind Box"));
 }
 
 TEST_CASE("Returns of n steps and both kinds of Q-learning") {
-  const Values values = with(kFastDqn, {{"nStep", GENERATE("1", "3")}, {"doubleQ", GENERATE("true", "false")},
-                                        {"gamma", "0.9"}, {"loss", GENERATE("mse", "huber")}});
+  const Values values = with(kFastDqn, {{"nStep", GENERATE("1", "3")},
+                                        {"doubleQ", GENERATE("true", "false")},
+                                        {"gamma", "0.9"},
+                                        {"loss", GENERATE("mse", "huber")}});
   const Learned learned = learn("dqn", "InfiniteHorizon-v0", 12'000, with(values, {{"tau", "0.5"}}));
   CHECK(value(learned, {1, 0, 0, 0}) == Approx(10).margin(.5));
 }

@@ -15,7 +15,7 @@
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
-#include <set>
+#include <optional>
 #include <thread>
 
 namespace kisim::app {
@@ -27,11 +27,11 @@ using namespace learning;
 std::atomic<bool> interrupted = false;
 
 struct Options {
-  std::string file, environment, algorithm = "ppo", preset, seeds, output = "table", directory, resume;
-  int64_t steps = 0;
+  std::string file, environment, algorithm, preset, seeds, output = "table", directory, resume;
+  std::optional<int64_t> steps;
   size_t threads = 0;
   std::vector<std::string> overrides;
-  bool quiet = false, algorithm_given = false;
+  bool quiet = false;
 };
 
 std::string parameters_text() {
@@ -51,8 +51,8 @@ bool parse(const Arguments& arguments, Options& options) {
   Arguments rest;
   CommandLine line(
       {"train FILE | --env NAME [flags]",
-       "Trains a policy, in the scenarios that a file of kind Training names or in an environment of "
-       "its own, and evaluates it: the mean return of evaluationEpisodes "
+       "Trains a policy, in the scenarios that a file of kind Training names or in an environment of its own, and "
+       "evaluates it: the mean return of evaluationEpisodes "
        "deterministic episodes (100 by default) for each seed. With --output-dir, each seed leaves its "
        "curves (CSV, TensorBoard), checkpoints to go on from, and its last and its best policy.",
        "  kisim train scenarios/kis-s/fleet/training.yaml --output-dir fleet\n"
@@ -64,7 +64,7 @@ bool parse(const Arguments& arguments, Options& options) {
       "algorithm", po::value(&options.algorithm)->value_name("name"),
       fmt::format("{} (default: ppo)", fmt::join(names, ", ")).c_str())(
       "preset", po::value(&options.preset)->value_name("name"), "parameters as others have published them")(
-      "steps", po::value(&options.steps)->value_name("n"),
+      "steps", po::value<int64_t>()->value_name("n")->notifier([&options](int64_t n) { options.steps = n; }),
       "steps of all environments together (default: the preset's, otherwise 100000)")(
       "seeds", po::value(&options.seeds)->value_name("range"), "one (default: 0), or several as 0..4")(
       "set", po::value(&options.overrides)->value_name("name=value"), "a parameter; repeatable")(
@@ -74,21 +74,24 @@ bool parse(const Arguments& arguments, Options& options) {
       "resume", po::value(&options.resume)->value_name("dir"), "go on with the training that left this directory")(
       "output,o", po::value(&options.output)->value_name("format"), "table (default) or json")(
       "quiet,q", po::bool_switch(&options.quiet), "no progress");
-  options.algorithm.clear();
   if (!line.parse(arguments, rest)) return false;
-  options.algorithm_given = !options.algorithm.empty();
-  if (!options.algorithm_given) options.algorithm = "ppo";
   if (rest.size() > 1) throw UsageError(fmt::format("train takes one file; found '{}', too", rest[1]));
   if (!rest.empty()) options.file = rest[0];
   check_choice("--output", options.output, {"table", "json"});
   if (!options.resume.empty() + !options.environment.empty() + !options.file.empty() != 1)
     throw UsageError("train needs either a file, --env NAME or --resume DIR");
+  const bool given = !options.algorithm.empty() || !options.preset.empty() || !options.seeds.empty() ||
+                     !options.directory.empty() || !options.overrides.empty() || options.steps;
+  if (!options.resume.empty() && given)
+    throw UsageError("--resume goes on with what its directory says: only --threads, --output and --quiet go with it");
+  if (options.steps && *options.steps < 1)
+    throw UsageError(fmt::format("--steps: found {}, allowed: at least 1", *options.steps));
   return true;
 }
 
-int64_t default_steps(const Options& options) {
+int64_t default_steps(const std::string& algorithm, const std::string& name) {
   for (const TrainPreset& preset : train_presets()) {
-    if (preset.name == options.preset && preset.algorithm == options.algorithm) return preset.steps;
+    if (preset.name == name && preset.algorithm == algorithm) return preset.steps;
   }
   return 100'000;
 }
@@ -123,23 +126,23 @@ void set_environment(const TrainingFile& file, TrainRequest& out) {
 }
 
 SeedsRequest new_training(const Options& options) {
-  const AlgorithmSpec& algorithm = find_algorithm(options.algorithm);
+  const AlgorithmSpec& algorithm = find_algorithm(options.algorithm.empty() ? "ppo" : options.algorithm);
   const auto given = parse_overrides(options.overrides);
   train_params(algorithm, options.preset, given);  // complains before anything is made
   SeedsRequest out;
   set_environment(options.environment, out.training);
-  out.training.algorithm = options.algorithm;
-  out.training.steps = options.steps > 0 ? options.steps : default_steps(options);
+  out.training.algorithm = algorithm.name;
+  out.training.steps = options.steps.value_or(default_steps(algorithm.name, options.preset));
   out.training.values = train_values(algorithm, options.preset, given);
   out.training.directory = options.directory;
   out.seeds = seeds_flag(options.seeds.empty() ? "0" : options.seeds);
   return out;
 }
 
-// What the command line says beside the file goes before what the file says.
+// What the command line says goes before what the file says.
 SeedsRequest training_of_file(const Options& options) {
   TrainingFile file = read_training(options.file);
-  if (options.algorithm_given) file.algorithm = options.algorithm;
+  if (!options.algorithm.empty()) file.algorithm = options.algorithm;
   if (!options.preset.empty()) file.preset = options.preset;
   for (const auto& [name, value] : parse_overrides(options.overrides)) file.parameters[name] = value;
   const AlgorithmSpec& algorithm = find_algorithm(file.algorithm);
@@ -147,7 +150,7 @@ SeedsRequest training_of_file(const Options& options) {
   SeedsRequest out;
   set_environment(file, out.training);
   out.training.algorithm = file.algorithm;
-  out.training.steps = options.steps > 0 ? options.steps : file.steps;
+  out.training.steps = options.steps.value_or(file.steps);
   out.training.values = train_values(algorithm, file.preset, file.parameters);
   out.training.directory = options.directory;
   out.seeds = options.seeds.empty() ? file.seeds : seeds_flag(options.seeds);
@@ -238,8 +241,8 @@ int run(const Arguments& arguments) {
   request.training.version = version();
   if (!options.directory.empty()) {
     make_directories(options.directory);
-    write_file(options.directory + "/training.json",
-               training_json(request, options.file.empty() ? "" : std::filesystem::absolute(options.file).string()));
+    const std::string file = options.file.empty() ? "" : std::filesystem::absolute(options.file).string();
+    write_file(options.directory + "/training.json", training_json(request, file));
   }
 
   std::atomic<int64_t> steps = 0;

@@ -1,0 +1,329 @@
+// Trainings as a whole: the same to the bit whatever interrupts them, refused where something is wrong.
+
+#include "core/error.hpp"
+#include "gym/registry.hpp"
+#include "logger.hpp"
+#include "rl/policy_file.hpp"
+#include "seeds.hpp"
+
+#include <unistd.h>
+#include "learning/catch.hpp"
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+namespace kisim::learning {
+namespace {
+
+namespace fs = std::filesystem;
+using Values = std::map<std::string, std::string>;
+
+// A folder for one test.
+struct Folder {
+  fs::path path = fs::temp_directory_path() / ("kisim_learning_" + std::to_string(getpid()));
+  Folder() { fs::create_directories(path); }
+  ~Folder() { fs::remove_all(path); }
+  std::string operator/(const std::string& name) const { return (path / name).string(); }
+};
+
+std::string content(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream out;
+  out << file.rdbuf();
+  REQUIRE(file);
+  return out.str();
+}
+
+TrainRequest request(const std::string& algorithm, const std::string& environment, int64_t steps, const Values& values,
+                     const std::string& directory = "") {
+  return {.environment = environment,
+          .make = [environment] { return make_env(environment); },
+          .algorithm = algorithm,
+          .steps = steps,
+          .seed = 3,
+          .values = train_values(find_algorithm(algorithm), "", values),
+          .directory = directory,
+          .version = "test"};
+}
+
+bool always(int64_t) { return true; }
+
+// The policy's numbers one after the other.
+std::vector<float> numbers(const PolicyNetwork& policy) {
+  std::vector<float> out = policy.log_std;
+  for (const Layer& layer : policy.layers) {
+    for (const Eigen::MatrixXf* m : {&layer.weight, &layer.recurrent})
+      out.insert(out.end(), m->data(), m->data() + m->size());
+    out.insert(out.end(), layer.bias.data(), layer.bias.data() + layer.bias.size());
+  }
+  for (double x : policy.normaliser.mean) out.push_back(static_cast<float>(x));
+  for (double x : policy.normaliser.variance) out.push_back(static_cast<float>(x));
+  return out;
+}
+
+const Values kNormalised = {{"numEnvs", "6"},
+                            {"numSteps", "32"},
+                            {"minibatchSize", "64"},
+                            {"normalizeObservations", "true"},
+                            {"normalizeRewards", "true"},
+                            {"evaluationEpisodes", "5"}};
+const Values kLstm = {{"numEnvs", "4"}, {"numSteps", "32"}, {"minibatchSize", "64"},
+                      {"lstm", "8"},    {"hidden", "8"},    {"evaluationEpisodes", "5"}};
+const Values kDqn = {{"numEnvs", "2"}, {"learningStarts", "500"}, {"bufferSize", "1500"},     {"nStep", "3"},
+                     {"hidden", "16"}, {"batchSize", "32"},       {"evaluationEpisodes", "5"}};
+
+struct Case {
+  std::string algorithm, environment;
+  int64_t steps;
+  Values values;
+};
+
+}  // namespace
+
+TEST_CASE("Threads change no bit of what is learned") {
+  const Case c = GENERATE(Case{"ppo", "CartPole-v1", 2000, kNormalised}, Case{"dqn", "CartPole-v1", 4000, kDqn});
+  std::vector<float> first;
+  for (size_t threads : {1, 2, 4}) {
+    TrainRequest one = request(c.algorithm, c.environment, c.steps, c.values);
+    one.threads = threads;
+    Trainer trainer(one);
+    trainer.run(c.steps, always);
+    if (first.empty()) first = numbers(trainer.policy());
+    CHECK(numbers(trainer.policy()) == first);
+  }
+  TrainRequest other = request(c.algorithm, c.environment, c.steps, c.values);
+  other.seed = 4;
+  Trainer trainer(other);
+  trainer.run(c.steps, always);
+  CHECK(numbers(trainer.policy()) != first);
+}
+
+TEST_CASE("Seeds side by side are seeds one by one") {
+  std::atomic<int64_t> steps = 0;
+  const std::atomic<bool> stop = false;
+  SeedsRequest all{.training = request("ppo", "CartPole-v1", 1000, kNormalised), .seeds = {1, 2, 3}};
+  all.training.threads = 3;
+  const std::vector<TrainResult> together = train_seeds(all, steps, stop);
+  all.training.threads = 1;
+  const std::vector<TrainResult> alone = train_seeds(all, steps, stop);
+  REQUIRE(together.size() == 3);
+  for (size_t i = 0; i < 3; ++i) {
+    CHECK(together[i].seed == i + 1);
+    CHECK(together[i].evaluation == alone[i].evaluation);
+  }
+  CHECK(steps == 6 * together[0].steps);
+}
+
+TEST_CASE("A training that was interrupted ends as if it had not been") {
+  const Case c = GENERATE(Case{"ppo", "CartPole-v1", 3000, kNormalised}, Case{"ppo", "BlinkingLight-v0", 2000, kLstm},
+                          Case{"ppo", "IdentityBox-v0", 2000, kNormalised}, Case{"dqn", "CartPole-v1", 6000, kDqn},
+                          Case{"dqn", "MaskedActions-v0", 3000, kDqn});
+  CAPTURE(c.algorithm, c.environment);
+  Folder folder;
+  Trainer whole(request(c.algorithm, c.environment, c.steps, c.values, folder / "whole"));
+  whole.run(c.steps, always);
+  const TrainResult wanted = whole.finish();
+  {
+    Trainer first(request(c.algorithm, c.environment, c.steps, c.values, folder / "parts"));
+    first.run(c.steps, [&](int64_t steps) { return steps < c.steps / 2; });
+    CHECK_FALSE(first.done());
+  }
+  // A row after the checkpoint, as of a program that was killed.
+  std::ofstream(folder / "parts/curves.csv", std::ios::app) << "9999,1,2,3\n";
+  Trainer second(request(c.algorithm, c.environment, c.steps, c.values, folder / "parts"));
+  REQUIRE(second.resume());
+  second.run(c.steps, always);
+  const TrainResult found = second.finish();
+
+  CHECK(numbers(second.policy()) == numbers(whole.policy()));
+  CHECK(found.evaluation == wanted.evaluation);
+  CHECK(content(folder / "parts/curves.csv") == content(folder / "whole/curves.csv"));
+  const std::string last = fs::path(checkpoint_paths(folder / "whole")[0]).filename();
+  CHECK(content(folder / ("parts/" + last)) == content(folder / ("whole/" + last)));
+  CHECK(content(folder / "parts/last.safetensors") == content(folder / "whole/last.safetensors"));
+}
+
+TEST_CASE("A checkpoint that is damaged, foreign or of another training is refused") {
+  Folder folder;
+  {
+    Trainer trainer(request("ppo", "CartPole-v1", 400, kNormalised, folder / "run"));
+    trainer.run(400, always);
+    trainer.finish();
+  }
+  const std::string path = checkpoint_paths(folder / "run")[0], whole = content(path);
+  auto resume = [&](const TrainRequest& one) { Trainer(one).resume(); };
+  const TrainRequest same = request("ppo", "CartPole-v1", 400, kNormalised, folder / "run");
+  auto with_content = [&](const std::string& bytes) {
+    std::ofstream(path, std::ios::binary) << bytes;
+    return same;
+  };
+  CHECK_NOTHROW(resume(same));
+  for (size_t at : {size_t{30}, whole.size() / 2, whole.size() - 1}) {
+    std::string damaged = whole;
+    damaged[at] ^= 1;
+    CHECK_THROWS_WITH(resume(with_content(damaged)), Catch::Contains("is damaged"));
+  }
+  CHECK_THROWS_WITH(resume(with_content(whole.substr(0, whole.size() / 2))), Catch::Contains("is damaged"));
+  CHECK_THROWS_WITH(resume(with_content("PK\x03\x04 something else")), Catch::Contains("no checkpoint"));
+  CHECK_THROWS_WITH(resume(with_content("")), Catch::Contains("no checkpoint"));
+  with_content(whole);
+  Values other = kNormalised;
+  other["gamma"] = "0.5";
+  CHECK_THROWS_WITH(resume(request("ppo", "CartPole-v1", 400, other, folder / "run")),
+                    Catch::Contains("another training"));
+  CHECK_FALSE(Trainer(request("ppo", "CartPole-v1", 400, kNormalised, folder / "none")).resume());
+}
+
+TEST_CASE("The latest checkpoints stay, and the policies read back") {
+  Folder folder;
+  Values values = kNormalised;
+  values["checkpointInterval"] = "200";
+  values["evaluationInterval"] = "1000";
+  values["keepCheckpoints"] = "3";
+  Trainer trainer(request("ppo", "CartPole-v1", 3000, values, folder / "run"));
+  trainer.run(3000, always);
+  const TrainResult result = trainer.finish();
+  CHECK(checkpoint_paths(folder / "run").size() == 3);
+  CHECK(result.best_evaluation >= result.evaluation);
+  const PolicyFile last = read_policy_file(folder / "run/last.safetensors");
+  CHECK(numbers(last.network) == numbers(trainer.policy()));
+  CHECK(last.provenance.at("environment") == "CartPole-v1");
+  CHECK(last.algorithm == "ppo");
+  REQUIRE(last.seen_low.size() == 4);
+  for (size_t j = 0; j < 4; ++j) CHECK(last.seen_low[j] < last.seen_high[j]);
+  CHECK(read_policy_file(folder / "run/best.safetensors").observation == last.observation);
+}
+
+TEST_CASE("A loss that is no number ends the training with its reason; the last checkpoint stays") {
+  Folder folder;
+  Values values = kNormalised;
+  values["learningRate"] = "1";
+  values["learningRateSchedule"] = "constant";
+  values["maxGradNorm"] = "0";
+  values["adamEpsilon"] = "1e-12";
+  values["normalizeObservations"] = "false";
+  values["normalizeRewards"] = "false";
+  values["activation"] = "relu";
+  values["checkpointInterval"] = "1";
+  values["vfCoef"] = "100";
+  Trainer trainer(request("ppo", "Pendulum-v1", 1'000'000, values, folder / "run"));
+  CHECK_THROWS_WITH(trainer.run(1'000'000, always), Catch::Contains("a smaller learningRate"));
+  CHECK_FALSE(checkpoint_paths(folder / "run").empty());
+}
+
+namespace {
+
+// Shows what it should not.
+class BrokenEnv final : public Env {
+ public:
+  explicit BrokenEnv(float shown) : shown_(shown) {
+    spec_.name = "Broken";
+    spec_.observation = {{"queue (requests)", 0, 100}, {"load (1/s)", 0, 10}};
+    spec_.actions = ActionSpace::discrete(2);
+  }
+  const EnvSpec& spec() const override { return spec_; }
+
+ private:
+  void begin(uint64_t, uint64_t, std::span<float> observation) override { observation[0] = observation[1] = 1; }
+  Transition advance(std::span<const float>, std::span<float> observation) override {
+    observation[0] = 1;
+    observation[1] = ++steps_ == 5 ? shown_ : 1;
+    return {.reward = 1};
+  }
+
+  EnvSpec spec_;
+  float shown_;
+  int steps_ = 0;
+};
+
+}  // namespace
+
+TEST_CASE("An observation that is no number or beyond its bounds is refused by its name") {
+  const float shown = GENERATE(10.5f, -1.f, std::numeric_limits<float>::quiet_NaN());
+  TrainRequest broken = request("ppo", "CartPole-v1", 1000, kNormalised);
+  broken.make = [shown] { return std::make_unique<BrokenEnv>(shown); };
+  Trainer trainer(broken);
+  CHECK_THROWS_WITH(trainer.run(1000, always), Catch::Contains("'load (1/s)'") && Catch::Contains("allowed: 0 to 10"));
+}
+
+TEST_CASE("Parameters that make no sense are refused") {
+  const AlgorithmSpec& ppo = find_algorithm("ppo");
+  CHECK_THROWS_WITH(train_params(ppo, "", {{"gama", "0.9"}}), Catch::Contains("unknown parameter 'gama'"));
+  CHECK_THROWS_WITH(train_params(ppo, "", {{"gamma", "1.1"}}),
+                    Catch::Contains("'gamma'") && Catch::Contains("from 0 to 1"));
+  CHECK_THROWS_WITH(train_params(ppo, "zoo", {}), Catch::Contains("cleanrl, zoo-cartpole"));
+  CHECK_THROWS_WITH(find_algorithm("sac"), Catch::Contains("ppo, a2c, reinforce, dqn"));
+  for (const char* text : {"64,", ",64", "0", "64,x", "9999999"})
+    CHECK_THROWS_WITH(train_params(ppo, "", {{"hidden", text}}), Catch::Contains("'hidden'"));
+  CHECK(layer_sizes("").empty());
+  CHECK((layer_sizes("64,32") == std::vector<int64_t>{64, 32}));
+  CHECK(train_params(ppo, "cleanrl", {{"gamma", "0.5"}}).number("gamma") == .5);
+  CHECK(train_params(ppo, "cleanrl", {}).number("learningRate") == 2.5e-4);
+  for (const TrainPreset& preset : train_presets())
+    CHECK_NOTHROW(train_params(find_algorithm(preset.algorithm), preset.name, {}));
+}
+
+TEST_CASE("Running moments are those of all rows together") {
+  RunningMoments moments(2);
+  const std::vector<double> first = {1, 10, 2, 20}, second = {6, 30};
+  moments.add(std::span<const double>(first));
+  moments.add(std::span<const double>(second));
+  CHECK(moments.mean()[0] == Approx(3).epsilon(1e-3));
+  CHECK(moments.mean()[1] == Approx(20).epsilon(1e-3));
+  CHECK(moments.variance()[0] == Approx((4 + 1 + 9) / 3.0).epsilon(1e-3));
+  const ObservationNormaliser normaliser{.mean = {1, 0}, .variance = {4, 1e-4}};
+  const std::vector<float> rows = {5, 1, 1, 0};
+  std::vector<float> out(4);
+  normalise(normaliser, rows, out);
+  CHECK((out == std::vector<float>{2, 10, 0, 0}));
+}
+
+TEST_CASE("Event files: checksums, and records as TensorBoard reads them") {
+  CHECK(crc32c("123456789") == 0xe3069283u);
+  CHECK(crc32c("") == 0);
+  Folder folder;
+  EventFile(folder.path.string()).add(1.5, 300, {{"charts/episodic_return", 2.5}, {"losses/entropy", std::nan("")}});
+  std::string bytes;
+  for (const auto& entry : fs::directory_iterator(folder.path)) bytes = content(entry.path().string());
+  auto record = [&] {
+    uint64_t length = 0;
+    uint32_t crc = 0;
+    std::memcpy(&length, bytes.data(), 8);
+    std::memcpy(&crc, bytes.data() + 8, 4);
+    CHECK(crc == masked_crc32c(bytes.substr(0, 8)));
+    const std::string payload = bytes.substr(12, length);
+    std::memcpy(&crc, bytes.data() + 12 + length, 4);
+    CHECK(crc == masked_crc32c(payload));
+    bytes.erase(0, 16 + length);
+    return payload;
+  };
+  CHECK(
+      record().ends_with("\x1a\x0d"
+                         "brain.Event:2"));
+  // wall_time 1.5, step 300, one value: its tag, then 2.5 as float.
+  const std::string wanted(
+      "\x09\0\0\0\0\0\0\xf8\x3f\x10\xac\x02\x2a\x1f\x0a\x1d\x0a\x16"
+      "charts/episodic_return\x15\0\0\x20\x40",
+      45);
+  CHECK(record() == wanted);
+  CHECK(bytes.empty());
+}
+
+TEST_CASE("PPO balances the pole: 475 of 500 within 100,000 steps for four of five seeds") {
+  std::atomic<int64_t> steps = 0;
+  const std::atomic<bool> stop = false;
+  SeedsRequest all{.training = request("ppo", "CartPole-v1", 100'000, {}), .seeds = {0, 1, 2, 3, 4}};
+  all.training.values = train_values(find_algorithm("ppo"), "zoo-cartpole", {});
+  all.training.threads = 0;
+  int solved = 0;
+  for (const TrainResult& result : train_seeds(all, steps, stop)) {
+    UNSCOPED_INFO("seed " << result.seed << ": " << result.evaluation);
+    solved += result.evaluation >= 475;
+  }
+  CHECK(solved >= 4);
+}
+
+}  // namespace kisim::learning
