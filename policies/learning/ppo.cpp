@@ -305,11 +305,13 @@ void Ppo::diverged(const std::string& what, double value) const {
                                   what, value, iteration_));
 }
 
-// How far from 1 the first ratios may be: a rounding of the mean counts for more the narrower a Gaussian is.
+// How far from 1 the first ratios may be: a rounding of the outputs counts for more the larger they are, and the
+// narrower a Gaussian is.
 double Ppo::ratio_tolerance() const {
-  double narrowest = 1;
+  double narrowest = 1, largest = 1;
   for (float log_std : acting_.log_std) narrowest = std::min(narrowest, std::exp(static_cast<double>(log_std)));
-  return 1e-4 / narrowest;
+  for (float output : outputs_) largest = std::max(largest, std::abs(static_cast<double>(output)));
+  return 1e-4 * largest / narrowest;
 }
 
 // False where the policy has moved too far for another epoch.

@@ -21,8 +21,8 @@ std::vector<uint64_t> parse_seeds(const std::string& text) {
   const uint64_t first = parse_seed(text.substr(0, dots));
   const uint64_t last = dots == std::string::npos ? first : parse_seed(text.substr(dots + 2));
   if (last < first || last - first >= kMost)
-    throw UsageError(fmt::format("found '{}', allowed: a seed, or the first and the last of at most {} as 0..4",
-                                 text, kMost));
+    throw UsageError(
+        fmt::format("found '{}', allowed: a seed, or the first and the last of at most {} as 0..4", text, kMost));
   std::vector<uint64_t> out(last - first + 1);
   std::iota(out.begin(), out.end(), first);
   return out;

@@ -27,8 +27,8 @@ struct AgentState {
   uint64_t decisions = 0;
   bool distrusted = false;                   // at the last one, by its shield
   std::vector<std::optional<Time>> changed;  // by target: the last change of its replicas by this agent
-  Time decided;    // the last one
-  AgentView view;  // at it; `targets` points nowhere
+  Time decided;                              // the last one
+  AgentView view;                            // at it; `targets` points nowhere
   std::vector<AgentTarget> targets;
   std::vector<float> observation;
   std::vector<uint8_t> mask;

@@ -194,7 +194,7 @@ TEST_CASE("The latest checkpoints stay, and the policies read back") {
   CHECK(last.algorithm == "ppo");
   REQUIRE(last.seen_low.size() == 4);
   for (size_t j = 0; j < 4; ++j) CHECK(last.seen_low[j] < last.seen_high[j]);
-  CHECK(read_policy_file(folder / "run/best.safetensors").observation == last.observation);
+  CHECK((read_policy_file(folder / "run/best.safetensors").observation == last.observation));
 }
 
 TEST_CASE("A loss that is no number ends the training with its reason; the last checkpoint stays") {
