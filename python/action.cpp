@@ -21,6 +21,18 @@ void check(const ActionSpace& space, size_t component, double value) {
 
 }  // namespace
 
+const char* kind_name(const ActionSpace& space) {
+  switch (space.kind) {
+    case ActionSpace::Kind::Discrete:
+      return "discrete";
+    case ActionSpace::Kind::MultiDiscrete:
+      return "multi_discrete";
+    case ActionSpace::Kind::Box:
+      return "box";
+  }
+  return "";
+}
+
 void append_action(const ActionSpace& space, py::handle action, std::vector<float>& out) {
   append_actions(space, 1, action, out);
 }

@@ -8,6 +8,8 @@
 
 namespace kisim::python {
 
+// "discrete", "multi_discrete" or "box".
+const char* kind_name(const ActionSpace& space);
 // What Python gives as an action (a number, a sequence or an array), appended to `out` as the simulator takes it.
 // Throws UsageError where it is not in the space.
 void append_action(const ActionSpace& space, py::handle action, std::vector<float>& out);

@@ -101,6 +101,10 @@ WorkloadId find_workload(const Model& model, const std::string& name) {
 void set_autoscalers(Model& model, const Autoscalers& autoscalers) {
   for (const auto& entry : autoscalers) {
     const WorkloadId workload = find_workload(model, entry.first);
+    for (const AgentModel& agent : model.kube.agents)
+      for (const AgentModel::Target& target : agent.targets)
+        if (target.workload == workload)
+          throw UsageError(fmt::format("autoscalers: found {}, which the agent {} scales", entry.first, agent.name));
     std::shared_ptr<const Autoscaler> policy;
     {
       py::gil_scoped_acquire gil;

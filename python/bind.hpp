@@ -16,6 +16,7 @@ void bind_errors(py::module_& m);
 void bind_scenario(py::module_& m);
 void bind_run(py::module_& m);
 void bind_envs(py::module_& m);
+void bind_policy(py::module_& m);
 
 // A Python object in the hands of threads that do not hold the GIL: it may be copied and dropped without it.
 class SharedObject {

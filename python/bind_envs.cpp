@@ -83,13 +83,12 @@ py::dict describe(const EnvSpec& spec) {
   auto floats = [](const std::vector<float>& v) {
     return py::array_t<float>(static_cast<py::ssize_t>(v.size()), v.data());
   };
-  static constexpr const char* kKinds[] = {"discrete", "multi_discrete", "box"};
   py::dict out;
   out["name"] = spec.name;
   out["features"] = names;
   out["low"] = floats(low);
   out["high"] = floats(high);
-  out["action_kind"] = kKinds[static_cast<size_t>(spec.actions.kind)];
+  out["action_kind"] = kind_name(spec.actions);
   out["choices"] = spec.actions.choices;
   out["action_low"] = floats(spec.actions.low);
   out["action_high"] = floats(spec.actions.high);

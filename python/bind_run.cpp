@@ -111,18 +111,24 @@ void act(World& world, AgentId id, const SharedObject& agent) {
   world.act(id, action);
 }
 
-std::shared_ptr<RunResult> simulate(const Job& job, const RunRequest& request, RunOptions options) {
-  std::shared_ptr<const Scenario> scenario = job.scenario;
-  if (job.seed && *job.seed != scenario->seed) {
-    auto reseeded = std::make_shared<Scenario>(*scenario);
-    reseeded->seed = *job.seed;
-    scenario = std::move(reseeded);
-  }
-  const std::shared_ptr<Model> model = compile(*scenario);
-  set_autoscalers(*model, request.autoscalers);
-  const std::vector<const SharedObject*> agents = who_acts(*model, request);
+// With another seed, as if it had been read so.
+std::shared_ptr<const Scenario> scenario_of(const Job& job) {
+  if (!job.seed || *job.seed == job.scenario->seed) return job.scenario;
+  auto reseeded = std::make_shared<Scenario>(*job.scenario);
+  reseeded->seed = *job.seed;
+  return reseeded;
+}
 
-  auto result = std::make_shared<RunResult>(std::move(scenario), request.record);
+std::shared_ptr<const Model> compile(const Scenario& scenario, const RunRequest& request) {
+  const std::shared_ptr<Model> model = kisim::compile(scenario);
+  set_autoscalers(*model, request.autoscalers);
+  return model;
+}
+
+std::shared_ptr<RunResult> simulate(const Job& job, const RunRequest& request, RunOptions options) {
+  auto result = std::make_shared<RunResult>(scenario_of(job), request.record);
+  const std::shared_ptr<const Model> model = compile(*result->scenario, request);
+  const std::vector<const SharedObject*> agents = who_acts(*model, request);
   options.recorder = &result->recorder;
   if (request.events) options.events = &result->events;
   options.act = [&agents](World& world, AgentId id) { act(world, id, *agents[id.value]); };
@@ -196,6 +202,41 @@ class Batch {
   size_t working_ = 0;
   std::vector<std::shared_ptr<RunResult>> results_;
   std::vector<std::exception_ptr> failures_;
+};
+
+// A run that halts where it is told to, and that can be copied there.
+class HaltedRun {
+ public:
+  HaltedRun(const Job& job, std::shared_ptr<const RunRequest> request)
+      : request_(std::move(request)), world_(std::make_unique<World>(compile(*scenario_of(job), *request_))) {
+    agents_ = who_acts(world_->model(), *request_);
+  }
+
+  void run_until(double seconds) {
+    const Time until = std::min(world_->model().end, Time{} + Duration::seconds(seconds));
+    Interrupts interrupts;
+    for (uint64_t events = 0; world_->step(until); ++events) {
+      const AgentId waiting = world_->waiting_agent();
+      if (waiting.valid()) act(*world_, waiting, *agents_[waiting.value]);
+      if (events % 4096 == 0) interrupts.look();
+    }
+    world_->run_until(until);
+  }
+
+  std::unique_ptr<HaltedRun> fork() const {
+    return std::unique_ptr<HaltedRun>(new HaltedRun(request_, world_->fork(), agents_));
+  }
+
+  const World& world() const { return *world_; }
+
+ private:
+  HaltedRun(std::shared_ptr<const RunRequest> request, std::unique_ptr<World> world,
+            std::vector<const SharedObject*> agents)
+      : request_(std::move(request)), world_(std::move(world)), agents_(std::move(agents)) {}
+
+  std::shared_ptr<const RunRequest> request_;
+  std::unique_ptr<World> world_;
+  std::vector<const SharedObject*> agents_;
 };
 
 template <class Row, class Field>
@@ -363,6 +404,19 @@ void bind_run(py::module_& m) {
       .def("starts", &start_columns)
       .def("events", &event_columns)
       .def("save", &save, py::call_guard<py::gil_scoped_release>());
+
+  py::class_<HaltedRun>(m, "World")
+      .def(py::init([](const std::shared_ptr<Scenario>& scenario, std::optional<uint64_t> seed, const Named& agents,
+                       const Named& autoscalers) {
+        return std::make_unique<HaltedRun>(
+            Job{scenario, seed},
+            std::make_shared<const RunRequest>(RunRequest{Record::None, false, shared(agents), shared(autoscalers)}));
+      }))
+      .def_property_readonly("now", [](const HaltedRun& r) { return r.world().now().to_seconds(); })
+      .def_property_readonly("finished", [](const HaltedRun& r) { return r.world().finished(); })
+      .def("summary_json", [](const HaltedRun& r) { return summary_json(r.world().summary(), Measured::Without); })
+      .def("run_until", &HaltedRun::run_until, py::call_guard<py::gil_scoped_release>())
+      .def("fork", &HaltedRun::fork, py::call_guard<py::gil_scoped_release>());
 
   m.def("run", [](const std::shared_ptr<Scenario>& scenario, std::optional<uint64_t> seed, const std::string& record,
                   bool events, const Named& agents, const Named& autoscalers) {

@@ -8,4 +8,5 @@ PYBIND11_MODULE(_core, m) {
   kisim::python::bind_scenario(m);
   kisim::python::bind_run(m);
   kisim::python::bind_envs(m);
+  kisim::python::bind_policy(m);
 }

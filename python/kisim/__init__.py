@@ -9,7 +9,8 @@ why a pod is where it is. Times are seconds of simulated time from the start of 
 
 from ._core import __version__, env_names
 from .errors import Diagnostic, InputError, InvariantError, IoError, UsageError
-from .results import Result, run, run_many
+from .policy import Policy
+from .results import Result, World, run, run_many
 from .scenario import Scenario, explain_pod
 
 __all__ = [
@@ -17,9 +18,11 @@ __all__ = [
     "InputError",
     "InvariantError",
     "IoError",
+    "Policy",
     "Result",
     "Scenario",
     "UsageError",
+    "World",
     "__version__",
     "env_names",
     "explain_pod",

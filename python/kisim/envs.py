@@ -253,13 +253,20 @@ def make_vec(
         raise UsageError(f"num_envs: found {num_envs}, allowed: 1 or more")
     if threads < 0:
         raise UsageError(f"threads: found {threads}, allowed: 0 or more")
-    mode = AutoresetMode(autoreset_mode) if not isinstance(autoreset_mode, str) else AutoresetMode[autoreset_mode]
+    mode = _mode(autoreset_mode)
     core = _core.VectorEnv(_source(env, options), num_envs, threads, getattr(_core.Autoreset, mode.name))
     return VectorEnv(core, num_envs, mode, copy)
 
 
+def _mode(mode: Union[AutoresetMode, str]) -> AutoresetMode:
+    names = [m.name for m in AutoresetMode]
+    if isinstance(mode, str) and mode not in names:
+        raise UsageError(f"autoreset_mode: found '{mode}', allowed: {', '.join(names)}")
+    return AutoresetMode[mode] if isinstance(mode, str) else mode
+
+
 def _source(env: EnvLike, options: Mapping[str, Any]) -> "_core.EnvSource":
-    if isinstance(env, str) and not os.path.exists(env):
+    if isinstance(env, str) and "." not in env and not os.path.exists(env):
         _no_options(options)
         return _core.EnvSource.named(env)
     if isinstance(env, (str, os.PathLike)) and _kind(env) == "Training":

@@ -204,6 +204,53 @@ def run_many(
     return [Result(r) for r in _core.run_many(jobs, record, events, _agents(agent), _items(autoscalers), threads)]
 
 
+class World:
+    """A run that halts where it is told to and can be forked there: what would happen if …?
+
+    Args:
+        scenario, seed, agent, autoscalers: as in `run`.
+    """
+
+    def __init__(
+        self,
+        scenario: ScenarioLike,
+        seed: Optional[int] = None,
+        *,
+        agent: Union[Agent, Mapping[str, Agent], None] = None,
+        autoscalers: Optional[Mapping[str, Callable[[], Any]]] = None,
+    ):
+        self._core = _core.World(as_scenario(scenario)._core, seed, _agents(agent), _items(autoscalers))
+
+    @property
+    def now(self) -> float:
+        """Seconds from the start of the run."""
+        return self._core.now
+
+    @property
+    def finished(self) -> bool:
+        """The end of the scenario is reached."""
+        return self._core.finished
+
+    @property
+    def summary(self) -> Dict[str, Any]:
+        """Figures up to now, as Result.summary without what is measured on the wall clock."""
+        return json.loads(self._core.summary_json())
+
+    def run_until(self, t: float) -> None:
+        """Simulates up to t seconds, or the end of the scenario if that is earlier."""
+        self._core.run_until(t)
+
+    def fork(self) -> "World":
+        """An independent copy, which goes on as this one would. Agents are shared by both.
+
+        Raises:
+            UsageError: an autoscaler in Python has no __deepcopy__.
+        """
+        copy = World.__new__(World)
+        copy._core = self._core.fork()
+        return copy
+
+
 def _pandas() -> Any:
     return need("pandas", "pandas", "a table of results")
 

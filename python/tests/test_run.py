@@ -231,6 +231,38 @@ def test_an_autoscaler_in_python(quickstart):
         kisim.run(quickstart, autoscalers={"llama": Broken})
 
 
+class Forked(ByQueue):
+    """May be forked."""
+
+    def __deepcopy__(self, memo):
+        other = Forked()
+        other.calls = self.calls
+        return other
+
+
+def test_a_world_halts_and_forks(quickstart):
+    world = kisim.World(quickstart, autoscalers={"llama": Forked})
+    world.run_until(330)
+    assert world.now == 330 and not world.finished
+    halted = world.summary
+    assert halted["simulated_s"] == 330 and halted["requests"]["in_flight"] > 0
+    fork = world.fork()
+    fork.run_until(3600)
+    assert fork.finished and fork.now == 600 and world.summary == halted
+    world.run_until(600)
+    whole = kisim.run(quickstart, autoscalers={"llama": Forked}).summary
+    assert world.summary == fork.summary == {key: whole[key] for key in fork.summary}
+
+    with pytest.raises(kisim.UsageError, match="ByQueue.* has no __deepcopy__"):
+        kisim.World(quickstart, autoscalers={"llama": ByQueue}).fork()
+    scenario = autoscaling()
+    acting = kisim.World(scenario, agent=fixed(0))
+    acting.run_until(1200)
+    assert acting.summary["signature"] == kisim.run(scenario, agent=fixed(0)).summary["signature"]
+    with pytest.raises(kisim.UsageError, match="llama, which the agent fleet scales"):
+        kisim.run(scenario, agent=fixed(0), autoscalers={"llama": ByQueue})
+
+
 def test_why_is_my_pod_pending(program, root):
     file = root / "scenarios/scheduling/mig.yaml"
     printed = subprocess.run([program, "explain", "pod", "sweep", file], capture_output=True, check=True, text=True).stdout
