@@ -16,10 +16,24 @@ uint64_t of_episode(uint64_t episode, const char* what) { return hash_combine(ha
 // Episode 0 of a seed is the run of that seed.
 uint64_t run_seed(uint64_t seed, uint64_t episode) { return episode == 0 ? seed : hash_combine(seed, episode); }
 
-double dearest(const AccountsModel& accounts, Time at) {
-  if (!accounts.priced) return 1;
+// Of a GPU of this model now, per hour; 1 where nobody names prices.
+double price_of(const Model& model, GpuModelId gpu, Time at) {
+  if (!model.accounts.priced) return 1;
+  return gpu.valid() ? model.accounts.price[gpu].at(at) : 0;
+}
+
+// Of the GPUs of all nodes that the workload's pods may be on.
+double dearest(const Model& model, WorkloadId workload, Time at) {
+  const PodTemplateModel& pods = model.cluster.templates[model.cluster.workloads[workload].pod_template];
   double price = 0;
-  for (const Tariff& tariff : accounts.price) price = std::max(price, tariff.at(at));
+  for (const NodeModel& node : model.cluster.nodes) {
+    auto has = [&](const auto& label) {
+      const Labels& labels = node.object.meta.labels;
+      return std::find(labels.begin(), labels.end(), label) != labels.end();
+    };
+    const bool admitted = std::all_of(pods.spec.node_selector.begin(), pods.spec.node_selector.end(), has);
+    if (admitted && node.gpu_model.valid()) price = std::max(price, price_of(model, node.gpu_model, at));
+  }
   return price;
 }
 
@@ -36,8 +50,14 @@ void AutoscalingEnv::add_scenario(const Scenario& scenario) {
     throw InputError({Severity::Error, scenario.mark, "spec.policies.agents", message});
   };
   AgentId id;
-  for (size_t a = 0; a < model->kube.agents.size(); ++a)
-    if (what_->agent.empty() || model->kube.agents[AgentId(a)].name == what_->agent) id = AgentId(a);
+  for (size_t a = 0; a < model->kube.agents.size(); ++a) {
+    const AgentModel& candidate = model->kube.agents[AgentId(a)];
+    const bool named = what_->agent.empty() ? !candidate.policy : candidate.name == what_->agent;
+    if (!named && !candidate.policy) refuse(fmt::format("agent {} has no policy and is not trained", candidate.name));
+    if (!named) continue;
+    if (id.valid()) refuse("found several agents without a policy, allowed: one");
+    id = AgentId(a);
+  }
   if (!id.valid())
     refuse(what_->agent.empty() ? "missing, needed: the agent that is trained"
                                 : fmt::format("found no agent {}", what_->agent));
@@ -57,7 +77,7 @@ void AutoscalingEnv::add_scenario(const Scenario& scenario) {
   for (size_t t = 0; t < agent.targets.size(); ++t) {
     const AgentModel::Target& target = agent.targets[t];
     const double replica = t < what_->reward.replica_prices.size() ? what_->reward.replica_prices[t] : 0;
-    family.most += target.max_replicas * (target.gpus * dearest(model->accounts, agent.start) + replica);
+    family.most += target.max_replicas * (target.gpus * dearest(*model, target.workload, agent.start) + replica);
   }
   if (!(family.most > 0))
     refuse(
@@ -77,7 +97,6 @@ void AutoscalingEnv::begin(uint64_t seed, uint64_t episode, std::span<float> obs
   world_.reset();
   family.variant.set(run_seed(seed, episode), what_->variation.draw(seed, episode));
   world_ = std::make_unique<World>(family.variant.model());
-  held_before_.clear();
   run_on();
   KISIM_INVARIANT(!world_->finished(), "the run of {} ends before its agent decides anything", world_->model().name);
   before_ = see();
@@ -105,9 +124,8 @@ void AutoscalingEnv::run_on() {
   world_->settle();
 }
 
-AutoscalingEnv::Seen AutoscalingEnv::see() {
+AutoscalingEnv::Seen AutoscalingEnv::see() const {
   const State& state = world_->state();
-  const AccountsModel& accounts = world_->model().accounts;
   Seen now;
   now.at = world_->now();
   for (uint32_t c : agent().clients) {
@@ -119,35 +137,42 @@ AutoscalingEnv::Seen AutoscalingEnv::see() {
     now.left += left;
     now.met += client.slo_met;
   }
-  held_before_.resize(state.cluster.gpus.size());
-  for (size_t g = 0; g < held_before_.size(); ++g) {
-    const GpuState& gpu = state.cluster.gpus[GpuId(g)];
-    const GpuModelId model = world_->model().cluster.nodes[gpu.node].gpu_model;
-    const double price = accounts.priced && model.valid() ? accounts.price[model].at(now.at) : 1;
-    const __int128 held = gpu.allocated.integral(now.at);
-    // The end of warm-up sets the integral back.
-    now.held += price * static_cast<double>(held >= held_before_[g] ? held - held_before_[g] : held) / kGpuHour;
-    held_before_[g] = held;
-  }
+  now.cost = cost_now();
   return now;
+}
+
+// Of the pods that have a node.
+double AutoscalingEnv::cost_now() const {
+  const ClusterState& cluster = world_->state().cluster;
+  const std::vector<double>& replica_prices = what_->reward.replica_prices;
+  double cost = 0;
+  for (size_t t = 0; t < agent().targets.size(); ++t) {
+    const AgentModel::Target& target = agent().targets[t];
+    for (PodId id : cluster.workload_pods[target.workload.value]) {
+      const PodState& pod = cluster.pods[id];
+      if (!pod.node.valid()) continue;
+      const GpuModelId gpu = world_->model().cluster.nodes[pod.node].gpu_model;
+      cost += target.gpus * price_of(world_->model(), gpu, world_->now());
+      if (t < replica_prices.size()) cost += replica_prices[t];
+    }
+  }
+  return cost;
 }
 
 double AutoscalingEnv::reward() {
   const AutoscalingReward& weights = what_->reward;
   const Family& family = families_[scenario_];
   const Seen now = see();
-  const double seconds = (now.at - before_.at).to_seconds(), hours = seconds / 3600;
+  const double seconds = (now.at - before_.at).to_seconds();
   if (!(seconds > 0)) return 0;
 
-  double cost = now.held, changes = 0, most = 0;
+  double changes = 0, most = 0;
   const std::vector<AgentTarget>& targets = agent_state().targets;
   for (size_t t = 0; t < targets.size(); ++t) {
-    const double price = t < weights.replica_prices.size() ? weights.replica_prices[t] : 0;
-    cost += price * (targets[t].ready + targets[t].starting) * hours;
     changes += std::abs(targets[t].replicas - replicas_[t]);
     most += targets[t].max_replicas;
   }
-  step_cost_ = cost / (family.most * hours);
+  step_cost_ = (before_.cost + now.cost) / 2 / family.most;
 
   const auto left = static_cast<double>(now.left - before_.left), met = static_cast<double>(now.met - before_.met);
   const auto arrived = static_cast<double>(now.arrived - before_.arrived);

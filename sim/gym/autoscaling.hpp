@@ -5,8 +5,8 @@
 // Reward of a step of the length Δt, in which n requests of sources with an SLO left and m of them met it, and at whose
 // end L are here:
 //   −(cost · C / C_most + slo · max((n − m)/n, overdue) + churn · |changes| / Σ maxReplicas)
-//   C        what its workloads' GPUs and replicas have cost per time; C_most: with maxReplicas of each, on its dearest
-//            GPUs
+//   C        what the GPUs and replicas of its workloads cost per time, the mean of the step's begin and end; C_most:
+//            with maxReplicas of each, on the dearest GPUs that its pods' node selector admits
 //   overdue  (L − λ T)/(λ Δt), within [0, 1]: by Little's law, of those that come in a step, the share by which more
 //            are here than can be where all meet an SLO of T for the whole answer
 // An episode is a run of its scenario from the agent's first decision on; it is truncated where the run ends.
@@ -58,7 +58,7 @@ class AutoscalingEnv final : public Env {
   struct Seen {
     Time at;
     uint64_t arrived = 0, left = 0, met = 0;
-    double held = 0;  // price · GPU-hours
+    double cost = 0;  // per hour
     double in_flight = 0;
   };
 
@@ -66,7 +66,8 @@ class AutoscalingEnv final : public Env {
   Transition advance(std::span<const float> action, std::span<float> observation) override;
   void add_scenario(const Scenario& scenario);
   void run_on();
-  Seen see();
+  Seen see() const;
+  double cost_now() const;
   double reward();
   double published_reward() const;
   void copy_observation(std::span<float> observation) const;
@@ -86,8 +87,7 @@ class AutoscalingEnv final : public Env {
   AgentId agent_;
   std::unique_ptr<World> world_;
   Seen before_;
-  std::vector<__int128> held_before_;  // by GPU
-  std::vector<int32_t> replicas_;      // by target, before the action
+  std::vector<int32_t> replicas_;  // by target, before the action
   double step_cost_ = 0, step_missed_ = 0;
 };
 

@@ -210,11 +210,12 @@ AgentGateway AgentLoop::gateway(AgentId id, std::optional<Duration>& age) const 
   out.p95 = latest->p95;
   if (!first) return out;
   const double seconds = (latest->at - first->at).to_seconds();
-  // Statistics begin anew at the end of warm-up.
-  auto since = [](auto now, auto before) { return static_cast<double>(now >= before ? now - before : now); };
+  auto since = [](auto now, auto before) { return static_cast<double>(now - before); };
   const double noise = metrics_.noise(agent(id).entity, latest->at);
   out.arrived = noise * since(latest->arrived, first->arrived) / seconds;
   out.completed = noise * since(latest->completed, first->completed) / seconds;
+  // How long requests took, and whether they met their SLO, is counted from the end of warm-up on.
+  if (first->at < serving_.model.warmup_end) return out;
   if (double n = since(latest->latencies, first->latencies); n > 0)
     out.latency = noise * since(latest->latency_s, first->latency_s) / n;
   if (double n = since(latest->left, first->left); n > 0)

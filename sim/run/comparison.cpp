@@ -90,7 +90,8 @@ std::optional<Estimate> Comparison::difference(const ComparedFigure& figure, siz
 
 // A difference is shown where its interval does not hold 0; one pair of runs shows nothing.
 Verdict Comparison::verdict(const ComparedFigure& figure, const Estimate& difference) const {
-  const bool less = difference.interval.high<0, more = difference.interval.low> 0;
+  const bool less = difference.interval.high < 0;
+  const bool more = difference.interval.low > 0;
   const bool several = families.size() * seeds.size() > 1;
   if (!(less || more) || !several || figure.better == Better::Neither) return Verdict::NoDifferenceShown;
   return less == (figure.better == Better::Less) ? Verdict::Better : Verdict::Worse;

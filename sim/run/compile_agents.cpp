@@ -47,6 +47,11 @@ class AgentCompiler {
     out.interval = spec.interval;
     out.start = Time{} + spec.start.value_or(std::max(scenario_.warmup, spec.interval));
     out.end = model_.end;
+    if (out.start < model_.warmup_end || out.start >= out.end)
+      return error("start",
+                   fmt::format("found {:.6g}s, allowed: from the end of warm-up at {:.6g}s until the run ends at "
+                               "{:.6g}s",
+                               out.start.to_seconds(), model_.warmup_end.to_seconds(), out.end.to_seconds()));
     out.policy = spec.file;
     if (auto shield = scenario_.shields.find(spec.name); shield != scenario_.shields.end())
       out.shield = shield_of(shield->second);
@@ -113,6 +118,12 @@ class AgentCompiler {
     target.workload = cluster_.find_workload(name);
     if (!target.workload.valid())
       return error("workloads", fmt::format("found '{}', which no workload is named", name));
+    for (const AgentModel& other : model_.kube.agents)
+      for (const AgentModel::Target& taken : other.targets)
+        if (taken.workload == target.workload)
+          return error("workloads", fmt::format("found {}, which agent {} scales", name, other.name));
+    for (const AgentModel::Target& taken : out.targets)
+      if (taken.workload == target.workload) return error("workloads", fmt::format("found {} twice", name));
     const WorkloadModel& workload = model_.cluster.workloads[target.workload];
     const KubeWorkload& kube = model_.kube.workloads[target.workload];
     if (!workload.serving.valid())

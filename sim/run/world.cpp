@@ -53,10 +53,10 @@ void World::set_recorder(Recorder* recorder) {
 }
 
 bool World::step(Time until) {
-  Event event;
-  if (finished_ || !state_.engine.pop(until, event)) return false;
   KISIM_INVARIANT(!waiting_agent().valid(), "agent {} has not been given its action",
                   model_->kube.agents[waiting_agent()].name);
+  Event event;
+  if (finished_ || !state_.engine.pop(until, event)) return false;
   dispatch(event);
   return true;
 }

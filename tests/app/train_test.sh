@@ -27,7 +27,7 @@ says() { grep -qF -- "$2" "$1" || fail "$what: '$2' is not in $1"; }
 exists() { [ -e "$1" ] || fail "$what: no $1"; }
 
 expect 2
-says err "needs either --env NAME or --resume DIR"
+says err "needs either a file, --env NAME or --resume DIR"
 says err "See 'kisim train --help'."
 expect 2 --env CartPole-v7
 says err "CartPole-v1"
