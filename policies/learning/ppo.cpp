@@ -308,12 +308,12 @@ void Ppo::diverged(const std::string& what, double value) const {
                                   what, value, iteration_));
 }
 
-// How far from 1 the first ratios may be: roundings count for more the larger a network's outputs are, and the narrower
-// a Gaussian is.
+// How far from 1 the first ratios may be: a rounding of the outputs counts for more the larger they are, and the
+// narrower a Gaussian is.
 double Ppo::ratio_tolerance() const {
   double narrowest = 1;
   for (float log_std : acting_.log_std) narrowest = std::min(narrowest, std::exp(static_cast<double>(log_std)));
-  return 1e-4 * std::max(1.0, largest_output_ / 10) / narrowest;
+  return 1e-4 * std::max(1.0, largest_output_) / narrowest;
 }
 
 // False where the policy has moved too far for another epoch.

@@ -2,6 +2,7 @@
 
 #include "cluster/objects.hpp"
 #include "core/error.hpp"
+#include "io/seeds.hpp"
 #include "io/value.hpp"
 
 #include <sys/ioctl.h>
@@ -10,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <numeric>
@@ -110,30 +112,36 @@ void check_choice(const std::string& what, const std::string& value, const std::
                                did_you_mean(value, allowed)));
 }
 
-uint64_t parse_seed(const std::string& text) {
-  uint64_t seed = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
-  if (error != std::errc{} || end != text.data() + text.size() || text.empty())
-    throw UsageError(fmt::format("--seed: found '{}', allowed: 0 to {}", text, UINT64_MAX));
-  return seed;
+uint64_t seed_flag(const std::string& text) {
+  try {
+    return parse_seed(text);
+  } catch (const UsageError& e) {
+    throw UsageError(fmt::format("--seed: {}", e.what()));
+  }
 }
 
-std::vector<uint64_t> parse_seeds(const std::string& text) {
-  constexpr uint64_t kMost = 10'000;
-  const size_t dots = text.find("..");
-  const uint64_t first = parse_seed(text.substr(0, dots));
-  const uint64_t last = dots == std::string::npos ? first : parse_seed(text.substr(dots + 2));
-  if (last < first || last - first >= kMost)
-    throw UsageError(fmt::format(
-        "--seeds: found '{}', allowed: a seed, or the first and the last of at most {} as 0..4", text, kMost));
-  std::vector<uint64_t> out(last - first + 1);
-  std::iota(out.begin(), out.end(), first);
-  return out;
+std::vector<uint64_t> seeds_flag(const std::string& text) {
+  try {
+    return parse_seeds(text);
+  } catch (const UsageError& e) {
+    throw UsageError(fmt::format("--seeds: {}", e.what()));
+  }
 }
 
 std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates) {
   const std::string near = closest(word, candidates);
   return near.empty() ? "" : fmt::format(" Did you mean '{}'?", near);
+}
+
+std::atomic<bool> stop_requested{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "written by a signal handler");
+
+void stop_on_signals() {
+  struct sigaction action {};
+  action.sa_handler = [](int) { stop_requested = true; };
+  action.sa_flags = SA_RESETHAND | SA_RESTART;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
 }
 
 void print(const std::string& text) {

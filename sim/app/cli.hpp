@@ -5,6 +5,7 @@
 
 #include <boost/program_options.hpp>
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -33,6 +34,7 @@ int cmd_bench(const Arguments& arguments);
 int cmd_calibrate(const Arguments& arguments);
 int cmd_conformance(const Arguments& arguments);
 int cmd_describe(const Arguments& arguments);
+int cmd_eval(const Arguments& arguments);
 int cmd_explain(const Arguments& arguments);
 int cmd_fidelity(const Arguments& arguments);
 int cmd_list(const Arguments& arguments);
@@ -76,13 +78,17 @@ class CommandLine {
 // Throws UsageError unless `value` is one of `allowed`.
 void check_choice(const std::string& what, const std::string& value, const std::vector<std::string>& allowed);
 
-// The whole text as a number. Throws UsageError.
-uint64_t parse_seed(const std::string& text);
-// "7", or "0..4" for 0, 1, 2, 3 and 4. Throws UsageError.
-std::vector<uint64_t> parse_seeds(const std::string& text);
+// The values of --seed and --seeds (io/seeds.hpp). Throw UsageError.
+uint64_t seed_flag(const std::string& text);
+std::vector<uint64_t> seeds_flag(const std::string& text);
 
 // " Did you mean 'run'?", or nothing where no candidate is near.
 std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates);
+
+// The first SIGINT or SIGTERM sets stop_requested, for a run to end in order; the second one, with the default action
+// back, ends the program.
+extern std::atomic<bool> stop_requested;
+void stop_on_signals();
 
 // To standard output, at once. Throws IoError if it does not get there.
 void print(const std::string& text);

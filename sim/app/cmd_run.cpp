@@ -7,26 +7,11 @@
 #include "run/world.hpp"
 #include "scenario_flags.hpp"
 
-#include <atomic>
-#include <csignal>
-
 namespace kisim::app {
 
 namespace po = boost::program_options;
 
 namespace {
-
-std::atomic<bool> stop_requested{false};
-static_assert(std::atomic<bool>::is_always_lock_free, "written by a signal handler");
-
-// The first signal ends the run in order; the second one, with the default action back, ends the program.
-void stop_on_signals() {
-  struct sigaction action {};
-  action.sa_handler = [](int) { stop_requested = true; };
-  action.sa_flags = SA_RESETHAND | SA_RESTART;
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-}
 
 struct Flags {
   ScenarioFlags scenario;

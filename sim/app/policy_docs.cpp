@@ -2,6 +2,7 @@
 
 #include "kube/cluster_autoscaler_expander.hpp"
 #include "kube/scheduler_model.hpp"
+#include "policy/agent.hpp"
 #include "policy/autoscaler.hpp"
 #include "policy/descheduler.hpp"
 #include "policy/interference.hpp"
@@ -32,6 +33,7 @@ std::vector<PolicyDoc> policy_docs() {
   add_role<SchedulerPlugin>("scheduler plugin", out);
   add_role<DeschedulerPlugin>("descheduler plugin", out);
   add_role<MigPolicy>("mig", out);
+  add_role<AgentCoding>("agent", out);
   for (const ExpanderDoc& expander : expander_docs())
     out.push_back({"cluster-autoscaler expander", expander.name, expander.doc, {}});
   return out;

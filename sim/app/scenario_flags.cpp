@@ -16,7 +16,7 @@ void ScenarioFlags::add_to(CommandLine& line) {
 ReadOptions ScenarioFlags::options() const {
   ReadOptions options;
   options.strict = strict_;
-  if (!seed_.empty()) options.seed = parse_seed(seed_);
+  if (!seed_.empty()) options.seed = seed_flag(seed_);
   for (const std::string& text : overrides_) {
     size_t equals = text.find('=');
     if (equals == std::string::npos || equals == 0)

@@ -1,7 +1,6 @@
 #include "calibration/least_squares.hpp"
 
 #include "core/error.hpp"
-#include "core/random.hpp"
 
 #include <Eigen/Dense>
 
@@ -10,26 +9,6 @@
 #include <numeric>
 
 namespace kisim {
-
-double quantile(std::vector<double> values, double share) {
-  KISIM_INVARIANT(!values.empty(), "a quantile of nothing");
-  auto rank = static_cast<size_t>(std::ceil(share * static_cast<double>(values.size())));
-  auto at = values.begin() + static_cast<ptrdiff_t>(rank == 0 ? 0 : rank - 1);
-  std::nth_element(values.begin(), at, values.end());
-  return *at;
-}
-
-double median(std::vector<double> values) {
-  KISIM_INVARIANT(!values.empty(), "a median of nothing");
-  std::sort(values.begin(), values.end());
-  size_t half = values.size() / 2;
-  return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
-
-double mean(std::span<const double> values) {
-  KISIM_INVARIANT(!values.empty(), "a mean of nothing");
-  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
-}
 
 namespace {
 
@@ -130,18 +109,6 @@ std::vector<double> nonnegative_least_squares(const std::vector<std::vector<doub
     if (still) break;
   }
   return {c.data(), c.data() + c.size()};
-}
-
-Interval bootstrap(size_t points, const std::function<double(std::span<const size_t>)>& statistic, uint64_t seed) {
-  constexpr size_t kResamples = 400;
-  std::vector<size_t> drawn(points);
-  std::vector<double> found;
-  for (size_t i = 0; i < kResamples; ++i) {
-    Stream stream(seed, i, Purpose::Resampling);
-    for (size_t& index : drawn) index = stream.below(static_cast<uint32_t>(points));
-    found.push_back(statistic(drawn));
-  }
-  return {quantile(found, 0.025), quantile(found, 0.975)};
 }
 
 }  // namespace kisim

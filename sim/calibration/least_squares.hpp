@@ -1,7 +1,7 @@
 #pragma once
 // Least squares that a few wild points do not bend, order statistics, and how far an estimate may be off.
 
-#include "stats/interval.hpp"
+#include "stats/sample.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -9,12 +9,6 @@
 #include <vector>
 
 namespace kisim {
-
-// Nearest rank. Precondition: not empty, 0 <= share <= 1.
-double quantile(std::vector<double> values, double share);
-// The mean of the two middle values where there are two.
-double median(std::vector<double> values);
-double mean(std::span<const double> values);
 
 // Huber's ρ of a residual in units of its spread: r²/2 up to 1.345, linear beyond.
 double huber(double residual);
@@ -37,9 +31,5 @@ struct Prior {
 std::vector<double> nonnegative_least_squares(const std::vector<std::vector<double>>& rows,
                                               std::span<const double> values, double spread,
                                               std::span<const Prior> priors);
-
-// The middle 95 % of `statistic` over resamples of the points (Efron's percentile bootstrap). It is given the indices
-// of the points drawn, with repetition. Draws come from streams of `seed`: equal calls give equal intervals.
-Interval bootstrap(size_t points, const std::function<double(std::span<const size_t>)>& statistic, uint64_t seed);
 
 }  // namespace kisim

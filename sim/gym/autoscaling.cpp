@@ -1,7 +1,6 @@
 #include "gym/autoscaling.hpp"
 
 #include "core/hash.hpp"
-#include "core/math.hpp"
 #include "gym/kiscaler_reward.hpp"
 
 #include <algorithm>
@@ -17,15 +16,6 @@ uint64_t of_episode(uint64_t episode, const char* what) { return hash_combine(ha
 // Episode 0 of a seed is the run of that seed.
 uint64_t run_seed(uint64_t seed, uint64_t episode) { return episode == 0 ? seed : hash_combine(seed, episode); }
 
-double between(Stream& stream, const VariationRange::Range& range) {
-  return range.low + (range.high - range.low) * stream.uniform();
-}
-
-double factor_between(Stream& stream, const VariationRange::Range& range) {
-  if (range.low == range.high) return stream.uniform(), range.low;
-  return range.low * math::exp(stream.uniform() * math::log(range.high / range.low));
-}
-
 double dearest(const AccountsModel& accounts, Time at) {
   if (!accounts.priced) return 1;
   double price = 0;
@@ -34,18 +24,6 @@ double dearest(const AccountsModel& accounts, Time at) {
 }
 
 }  // namespace
-
-Variation VariationRange::draw(uint64_t seed, uint64_t episode) const {
-  Stream stream(seed, of_episode(episode, "Variation"), Purpose::Variation);
-  Variation v;
-  v.load = factor_between(stream, load);
-  v.service = factor_between(stream, service);
-  v.startup = factor_between(stream, startup);
-  v.metrics_delay = Duration::seconds(between(stream, metrics_delay));
-  v.metrics_noise = between(stream, metrics_noise);
-  v.metrics_dropout = between(stream, metrics_dropout);
-  return v;
-}
 
 AutoscalingEnv::AutoscalingEnv(std::shared_ptr<const AutoscalingSpec> spec) : what_(std::move(spec)) {
   for (const auto& scenario : what_->scenarios) add_scenario(*scenario);
@@ -147,7 +125,8 @@ AutoscalingEnv::Seen AutoscalingEnv::see() {
     const GpuModelId model = world_->model().cluster.nodes[gpu.node].gpu_model;
     const double price = accounts.priced && model.valid() ? accounts.price[model].at(now.at) : 1;
     const __int128 held = gpu.allocated.integral(now.at);
-    now.held += price * static_cast<double>(held - held_before_[g]) / kGpuHour;
+    // The end of warm-up sets the integral back.
+    now.held += price * static_cast<double>(held >= held_before_[g] ? held - held_before_[g] : held) / kGpuHour;
     held_before_[g] = held;
   }
   return now;

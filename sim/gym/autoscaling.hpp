@@ -30,18 +30,6 @@ struct AutoscalingReward {
   std::string kiscaler_pattern;
 };
 
-// What each episode draws its Variation from, evenly; factors evenly in their logarithm.
-struct VariationRange {
-  struct Range {
-    double low = 1, high = 1;
-  };
-  Range load, service, startup;
-  Range metrics_delay{0, 0};  // s
-  Range metrics_noise{0, 0}, metrics_dropout{0, 0};
-
-  Variation draw(uint64_t seed, uint64_t episode) const;
-};
-
 struct AutoscalingSpec {
   std::string name = "Autoscaling-v0";
   // Each episode is one of them, each equally likely, in turn if `in_turn`. All have the same agent.

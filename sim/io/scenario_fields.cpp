@@ -597,6 +597,27 @@ Nested declare_agents(ScenarioDraft& draft) {
   });
 }
 
+Nested declare_shields(Scenario& scenario) {
+  return by_name([&scenario](const std::string& name, const SourceMark& mark) {
+    ShieldSpec& shield = scenario.shields[name];
+    shield.mark = mark;
+    Fields f;
+    f.add("maxStepUp", &shield.max_step_up, "replicas of a workload more at a time; 0 = any").min(0).max(1e6);
+    f.add("maxStepDown", &shield.max_step_down, "fewer at a time; 0 = any").min(0).max(1e6);
+    f.add("cooldownUp", &shield.cooldown_up, "from a change of a workload to its next one up");
+    f.add("cooldownDown", &shield.cooldown_down, "to its next one down");
+    f.add("maxReplicas", &shield.max_replicas, "of all workloads of an agent together; 0 = any").min(0).max(1e6);
+    f.add("maxAge", &shield.max_age, "of the metrics that an agent's policy is asked with; left out, any");
+    f.add("outside", &shield.outside_training,
+          "how far from where it was trained an agent's policy is asked, in widths of that range; left out, anywhere")
+        .min(-1)
+        .max(1e6);
+    f.add("fallback", &shield.fallback, "who decides where the policy is not asked: nobody, or the workloads' HPAs")
+        .one_of({"hold", "hpa"});
+    return f;
+  });
+}
+
 Fields declare_policies(ScenarioDraft& draft) {
   Scenario& scenario = draft.scenario;
   Fields f;
@@ -609,6 +630,7 @@ Fields declare_policies(ScenarioDraft& draft) {
   f.add("descheduler", declare_descheduler(draft),
         "who evicts pods that would better run elsewhere; nobody without it");
   f.add("agents", declare_agents(draft), "who scales several workloads together, in place of their autoscalers");
+  f.add("shield", declare_shields(scenario), "by workload, or by agent: limits on what its policy does");
   f.add("mig", declare_mig_policy(draft), "who has GPUs cut anew while the cluster runs; nobody without it");
   return f;
 }

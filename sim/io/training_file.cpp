@@ -3,8 +3,9 @@
 #include "io/coding_text.hpp"
 #include "io/field_reader.hpp"
 #include "io/scenario_document.hpp"
+#include "io/seeds.hpp"
 
-#include <charconv>
+#include <filesystem>
 #include <functional>
 
 namespace kisim {
@@ -27,7 +28,7 @@ struct Draft {
   std::vector<Value> scenarios;
   OverlayDraft overlay;
   std::vector<ContestantDraft> contestants;
-  uint64_t steps = 0;
+  double steps = 0;
   VariationRange variation;
 };
 
@@ -140,9 +141,9 @@ void check(Diagnostics& diagnostics, const Value& root, const Draft& draft) {
   check_range(diagnostics, root, "metricsDropout", v.metrics_dropout);
 }
 
-SeedRange seeds_of(Diagnostics& diagnostics, const Value& root, const std::string& text) {
+std::vector<uint64_t> seeds_of(Diagnostics& diagnostics, const Value& root, const std::string& text) {
   try {
-    return parse_seed_range(text);
+    return parse_seeds(text);
   } catch (const UsageError& e) {
     diagnostics.error(root.mark(), "spec.seeds", e.what());
     return {};
@@ -163,37 +164,27 @@ Scenario read_family(const std::string& path, const std::vector<const ScenarioOv
 
 }  // namespace
 
-SeedRange parse_seed_range(const std::string& text) {
-  auto number = [&](std::string_view part) {
-    uint64_t value = 0;
-    auto result = std::from_chars(part.data(), part.data() + part.size(), value);
-    if (part.empty() || result.ec != std::errc() || result.ptr != part.data() + part.size())
-      throw UsageError(fmt::format("found seeds '{}', allowed: a number, or the first and the last: 0..4", text));
-    return value;
-  };
-  const size_t dots = text.find("..");
-  if (dots == std::string::npos) return {number(text), number(text)};
-  SeedRange out{number(std::string_view(text).substr(0, dots)), number(std::string_view(text).substr(dots + 2))};
-  if (out.first > out.last || out.last - out.first >= 1'000'000)
-    throw UsageError(fmt::format("found seeds '{}', allowed: up to a million, the smallest first", text));
-  return out;
-}
-
 TrainingFile read_training(const std::string& path) {
   const std::vector<Value> documents = read_yaml(path);
   const Value& root = document_of(documents, path);
   TrainingFile out;
   Draft draft;
   Diagnostics diagnostics;
-  FieldReader(0, diagnostics)
-      .read(root, "", declare_document(draft, "Training", [&](Fields& f) {
-              f.add("agent", &draft.agent, "of the scenarios, that is trained; left out, their only one");
-              f.add("algorithm", &out.algorithm, "see `kisim train --help`");
-              f.add("preset", &out.preset, "values of its parameters, by name");
-              f.add("parameters", declare_set(out.parameters), "of the algorithm");
-              f.add("steps", &draft.steps, "decisions to learn from, of all environments together").min(1).required();
-              f.add("reward", declare_reward(out.environment.reward), "of a decision");
-            }));
+  FieldReader(0, diagnostics).read(root, "", declare_document(draft, "Training", [&](Fields& f) {
+                                     f.add("agent", &draft.agent,
+                                           "of the scenarios, that is trained; left out, their only one");
+                                     f.add("algorithm", &out.algorithm, "see `kisim train --help`");
+                                     f.add("preset", &out.preset, "values of its parameters, by name");
+                                     f.add("parameters", declare_set(out.parameters), "of the algorithm");
+                                     f.add("steps", &draft.steps,
+                                           "decisions to learn from, of all environments together")
+                                         .min(1)
+                                         .max(1e12)
+                                         .integer()
+                                         .no_distribution()
+                                         .required();
+                                     f.add("reward", declare_reward(out.environment.reward), "of a decision");
+                                   }));
   check(diagnostics, root, draft);
   out.seeds = seeds_of(diagnostics, root, draft.seeds);
   diagnostics.throw_if_errors();
@@ -235,6 +226,13 @@ EvaluationFile read_evaluation(const std::string& path) {
                                                   ""},
                                            "what is compared")
                                          .required();
+                                     f.add("agent", one([&out] {
+                                             Fields agent;
+                                             agent.add("name", &out.agent, "of the agent");
+                                             agent.add("workloads", &out.workloads, "that it scales").required();
+                                             return agent;
+                                           }),
+                                           "whose policies are compared, too, where files of them are given");
                                      f.add("baseline", &out.baseline,
                                            "that the others are compared with; left out, the first");
                                    }));
@@ -256,6 +254,18 @@ EvaluationFile read_evaluation(const std::string& path) {
   if (out.baseline.empty()) out.baseline = out.contestants.front().name;
   out.variation = draft.variation;
   return out;
+}
+
+EvaluationFile::Contestant policy_contestant(const EvaluationFile& evaluation, const std::string& name,
+                                             const std::string& file) {
+  if (evaluation.workloads.empty())
+    throw UsageError(
+        fmt::format("policy {}: the evaluation {} has no agent, needed: spec.agent", name, evaluation.name));
+  const std::string path = "policies.agents." + evaluation.agent;
+  return {name,
+          {{},
+           {{path + ".policy", std::filesystem::absolute(file).string()},
+            {path + ".workloads", fmt::format("[{}]", fmt::join(evaluation.workloads, ", "))}}}};
 }
 
 Scenario scenario_of(const EvaluationFile& evaluation, const EvaluationFile::Contestant& contestant,

@@ -19,21 +19,13 @@ struct ScenarioOverlay {
   std::vector<std::pair<std::string, std::string>> set;
 };
 
-// First and last, both included.
-struct SeedRange {
-  uint64_t first = 0, last = 0;
-  size_t size() const { return static_cast<size_t>(last - first + 1); }
-};
-// "3" or "0..4". Throws UsageError.
-SeedRange parse_seed_range(const std::string& text);
-
 struct TrainingFile {
   std::string name;
   AutoscalingSpec environment;
   std::string algorithm = "ppo", preset;
   std::map<std::string, std::string> parameters;  // of the algorithm
   int64_t steps = 0;
-  SeedRange seeds;
+  std::vector<uint64_t> seeds;
   std::string coding;  // of the agent, as its policy files keep it
   std::string text;    // as read, for the record
 };
@@ -48,13 +40,19 @@ struct EvaluationFile {
   std::string name;
   std::vector<std::string> families;  // files of scenarios
   ScenarioOverlay overlay;            // of all contestants
+  // Of policy files that are compared, too: the workloads that they scale.
+  std::string agent = "agent";
+  std::vector<std::string> workloads;
   std::vector<Contestant> contestants;
   std::string baseline;  // a contestant; empty: the first
-  SeedRange seeds;
+  std::vector<uint64_t> seeds;
   VariationRange variation;  // that each run draws, the same for all contestants
 };
 // Throws InputError, IoError.
 EvaluationFile read_evaluation(const std::string& path);
+// A policy file as a contestant. Throws UsageError where the evaluation does not say whose agent it is.
+EvaluationFile::Contestant policy_contestant(const EvaluationFile& evaluation, const std::string& name,
+                                             const std::string& file);
 // What the contestant runs in a family.
 Scenario scenario_of(const EvaluationFile& evaluation, const EvaluationFile::Contestant& contestant,
                      const std::string& family, uint64_t seed);

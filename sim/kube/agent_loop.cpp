@@ -62,6 +62,7 @@ void AgentLoop::start() {
     }
     s.stream = Stream(model_.seed, m.entity, Purpose::Policy);
     s.targets.resize(m.targets.size());
+    s.changed.resize(m.targets.size());
     s.observation.resize(m.observation.size());
     s.mask.resize(m.actions.outputs());
     s.action.resize(m.actions.size());
@@ -104,7 +105,9 @@ void AgentLoop::scrape(AgentId id) {
 
 void AgentLoop::decide(AgentId id) {
   AgentState& s = state_.agents[id];
-  engine_.schedule(engine_.now() + agent(id).interval, Priority::Control, events_.decide, id.value);
+  // What is decided at the end changes nothing.
+  const Time next = engine_.now() + agent(id).interval;
+  if (next < agent(id).end) engine_.schedule(next, Priority::Control, events_.decide, id.value);
   look(id);
   ++s.decisions;
   s.decided = engine_.now();
@@ -229,12 +232,41 @@ int32_t AgentLoop::free_gpus() const {
   return static_cast<int32_t>((all - held) / kWholeGpu);
 }
 
+// A policy that is not asked decides nothing; its memory goes on.
 void AgentLoop::choose(AgentId id) {
   AgentState& s = state_.agents[id];
   Agent& a = agents_[id];
+  const AgentModel& m = agent(id);
+  const Duration age = s.view.age.value_or(kForever);
+  ShieldReason why = distrust(m.shield, m.observation, s.observation, m.policy->seen_low, m.policy->seen_high);
+  if (why.empty() && m.shield.max_age && age > *m.shield.max_age) why = "ShieldOldMetrics";
+  s.distrusted = !why.empty();
+  if (s.distrusted) {
+    state_.statistics.decisions.add(why);
+    state_.waiting = {};
+    return;
+  }
   a.actor->forward(s.observation, static_cast<NetworkMemory&>(*s.network).state, a.outputs);
   likeliest_action(agent(id).actions, a.outputs, s.mask, s.action);
   act(id, std::vector<float>(s.action));
+}
+
+// Within the limits of the workloads, whatever the shield says.
+void AgentLoop::shield(AgentId id) {
+  const AgentModel& m = agent(id);
+  AgentState& s = state_.agents[id];
+  replicas_.clear();
+  for (size_t t = 0; t < s.targets.size(); ++t) {
+    const AgentTarget& target = s.targets[t];
+    ShieldReason why;
+    replicas_.push_back(target.replicas);
+    desired_[t] = limit_change(m.shield, target.replicas, desired_[t], engine_.now(), s.changed[t], why);
+    if (!why.empty()) state_.statistics.decisions.add(why);
+    desired_[t] = std::clamp(desired_[t], target.min_replicas, target.max_replicas);
+  }
+  ShieldReason why;
+  limit_sum(m.shield, replicas_, desired_, why);
+  if (!why.empty()) state_.statistics.decisions.add(why);
 }
 
 void AgentLoop::act(AgentId id, std::span<const float> action) {
@@ -246,10 +278,12 @@ void AgentLoop::act(AgentId id, std::span<const float> action) {
   s.view.targets = s.targets;
   desired_.resize(s.targets.size());
   m.coding->act(s.view, *s.memory, s.action, desired_);
+  shield(id);
   for (size_t t = 0; t < s.targets.size(); ++t) {
     const AgentTarget& target = s.targets[t];
-    const int32_t to = std::clamp(desired_[t], target.min_replicas, target.max_replicas);
+    const int32_t to = desired_[t];
     if (to == target.replicas) continue;
+    s.changed[t] = engine_.now();
     static constexpr std::string_view kReason = "AgentRescale";
     state_.statistics.decisions.add(kReason);
     controllers_.scale(m.targets[t].workload, to, m.reason);

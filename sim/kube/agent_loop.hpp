@@ -49,6 +49,7 @@ class AgentLoop {
   AgentGateway gateway(AgentId id, std::optional<Duration>& age) const;
   int32_t free_gpus() const;
   void choose(AgentId id);
+  void shield(AgentId id);
 
   const KubeModel& model_;
   KubeState& state_;
@@ -62,7 +63,7 @@ class AgentLoop {
 
   // Scratch for one decision.
   std::vector<std::optional<MetricSample>> samples_;
-  std::vector<int32_t> desired_;
+  std::vector<int32_t> replicas_, desired_;
 };
 
 }  // namespace kisim

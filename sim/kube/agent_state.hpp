@@ -25,8 +25,10 @@ struct AgentState {
   Histogram answered;  // at the last scrape; where the coding asks for a p95
 
   uint64_t decisions = 0;
-  Time decided;    // the last one
-  AgentView view;  // at it; `targets` points nowhere
+  bool distrusted = false;                   // at the last one, by its shield
+  std::vector<std::optional<Time>> changed;  // by target: the last change of its replicas by this agent
+  Time decided;                              // the last one
+  AgentView view;                            // at it; `targets` points nowhere
   std::vector<AgentTarget> targets;
   std::vector<float> observation;
   std::vector<uint8_t> mask;

@@ -210,6 +210,10 @@ void HpaLoop::apply(AutoscalerId id) {
     if (desired != decision.desired)
       state_.statistics.decisions.add(desired < decision.desired ? "TooManyReplicas" : "TooFewReplicas");
   }
+  if (binding(id).agent.valid() && !state_.agents[binding(id).agent].distrusted) desired = current;
+  ShieldReason why;
+  desired = limit_change(binding(id).shield, current, desired, engine_.now(), state_.autoscalers[id].last_scale, why);
+  if (!why.empty()) state_.statistics.decisions.add(why);
   name_pods(id);
   count(id, current, desired);
   keep_status(id, current, desired);

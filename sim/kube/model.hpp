@@ -9,6 +9,7 @@
 #include "policy/agent.hpp"
 #include "policy/autoscaler.hpp"
 #include "policy/mig.hpp"
+#include "policy/shield.hpp"
 
 #include <cstdint>
 #include <limits>
@@ -56,6 +57,7 @@ struct PodBehaviour {
 };
 
 using AutoscalerId = Id<struct AutoscalerTag>;
+using AgentId = Id<struct AgentTag>;
 
 // Who scales a workload: a policy, mostly for a HorizontalPodAutoscaler.
 struct AutoscalerBinding {
@@ -65,9 +67,9 @@ struct AutoscalerBinding {
   int32_t min_replicas = 1, max_replicas = std::numeric_limits<int32_t>::max();
   // In place of the cluster: what the autoscaler is shown, and when.
   std::shared_ptr<const RecordedTarget> recorded;
+  ShieldModel shield;
+  AgentId agent;  // that scales the workload in its place, but for the decisions that its shield takes from it
 };
-
-using AgentId = Id<struct AgentTag>;
 
 // Who scales several workloads together.
 struct AgentModel {
@@ -84,6 +86,7 @@ struct AgentModel {
   std::vector<Feature> observation;
   ActionSpace actions;
   std::shared_ptr<const PolicyFile> policy;  // null: somebody else chooses its actions
+  ShieldModel shield;
   Duration interval;
   Time start, end;                // of its decisions, and of the run
   std::vector<uint32_t> clients;  // of the Services behind which its workloads are

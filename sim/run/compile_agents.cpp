@@ -25,6 +25,13 @@ MetricSpec resource_metric(const char* name) {
   return spec;
 }
 
+ShieldModel shield_of(const ShieldSpec& spec) {
+  ShieldModel out = spec;
+  if (spec.outside_training >= 0) out.outside = spec.outside_training;
+  if (spec.fallback == "hpa") out.fallback = ShieldModel::Fallback::Hpa;
+  return out;
+}
+
 class AgentCompiler {
  public:
   AgentCompiler(const Scenario& scenario, const ClusterCompiler& cluster, Model& model,
@@ -41,6 +48,8 @@ class AgentCompiler {
     out.start = Time{} + spec.start.value_or(std::max(scenario_.warmup, spec.interval));
     out.end = model_.end;
     out.policy = spec.file;
+    if (auto shield = scenario_.shields.find(spec.name); shield != scenario_.shields.end())
+      out.shield = shield_of(shield->second);
     coding(out);
     std::vector<std::string> names;
     for (const std::string& name : spec.workloads) target(name, out, names);
@@ -55,6 +64,22 @@ class AgentCompiler {
     for (uint32_t c = 0; c < model_.serving.clients.size(); ++c)
       if (contains(out.services, model_.serving.clients[c].service)) out.clients.push_back(c);
     model_.kube.agents.push_back(std::move(out));
+  }
+
+  // Of a workload whose autoscaler is no agent.
+  void shield(const std::string& name, const ShieldSpec& spec) {
+    for (const AgentSpec& agent : scenario_.agents)
+      if (agent.name == name) return;
+    const WorkloadId workload = cluster_.find_workload(name);
+    bool any = false;
+    for (AutoscalerBinding& binding : model_.kube.autoscalers) {
+      if (!workload.valid() || binding.workload != workload || binding.agent.valid()) continue;
+      binding.shield = shield_of(spec);
+      any = true;
+    }
+    if (!any)
+      diagnostics_.push_back({Severity::Error, spec.mark, "spec.policies.shield." + name,
+                              "found no agent and no workload with an autoscaler of this name"});
   }
 
  private:
@@ -92,7 +117,7 @@ class AgentCompiler {
     const KubeWorkload& kube = model_.kube.workloads[target.workload];
     if (!workload.serving.valid())
       return error("workloads", fmt::format("found {}, which serves no model of spec.models", name));
-    limits(target);
+    limits(target, out.shield.fallback);
     target.gpus = static_cast<int32_t>(model_.cluster.templates[workload.pod_template].gpus);
     const bool llm = model_.serving.models[workload.serving].llm;
     if (llm) target.running = pods_metric("vllm:num_requests_running");
@@ -109,15 +134,16 @@ class AgentCompiler {
   }
 
   // Its own, or those of the HorizontalPodAutoscaler in whose place it is.
-  void limits(AgentModel::Target& target) {
+  void limits(AgentModel::Target& target, ShieldModel::Fallback fallback) {
     int32_t min = spec_->min_replicas, max = spec_->max_replicas;
     auto& autoscalers = model_.kube.autoscalers;
     IdVector<AutoscalerId, AutoscalerBinding> kept;
     for (AutoscalerBinding& binding : autoscalers) {
-      if (binding.workload != target.workload) {
-        kept.push_back(std::move(binding));
-        continue;
-      }
+      const bool other = binding.workload != target.workload;
+      const bool falls_back = fallback == ShieldModel::Fallback::Hpa && binding.object;
+      if (!other && falls_back) binding.agent = AgentId(model_.kube.agents.size());
+      if (other || falls_back) kept.push_back(binding);
+      if (other) continue;
       if (min == 0) min = std::max(1, binding.min_replicas);
       if (max == 0) max = binding.max_replicas;
     }
@@ -158,6 +184,7 @@ void compile_agents(const Scenario& scenario, const ClusterCompiler& cluster, Mo
                     std::vector<Diagnostic>& diagnostics) {
   AgentCompiler agents(scenario, cluster, model, diagnostics);
   for (const AgentSpec& spec : scenario.agents) agents.compile(spec);
+  for (const auto& [name, spec] : scenario.shields) agents.shield(name, spec);
 }
 
 }  // namespace kisim

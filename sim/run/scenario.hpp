@@ -7,6 +7,7 @@
 #include "core/distribution.hpp"
 #include "kube/latencies.hpp"
 #include "kube/scheduler_configuration.hpp"
+#include "policy/shield.hpp"
 #include "serving/batch_server.hpp"
 #include "serving/catalog.hpp"
 #include "serving/client.hpp"
@@ -326,6 +327,13 @@ struct AgentSpec {
   SourceMark mark;
 };
 
+// Limits between whoever scales a workload, or an agent, and the cluster.
+struct ShieldSpec : ShieldModel {
+  std::string fallback = "hold";  // hold | hpa
+  double outside_training = -1;   // below 0: anything goes
+  SourceMark mark;
+};
+
 // A figure that may change in steps.
 struct TariffSpec {
   double value = 0;  // all the time, without steps
@@ -362,6 +370,7 @@ struct Scenario {
   std::optional<DeschedulerSpec> descheduler;
   std::optional<MigPolicySpec> mig_policy;
   std::vector<AgentSpec> agents;
+  std::map<std::string, ShieldSpec> shields;   // by workload or agent
   bool trains_agents = false;                  // those without a policy are somebody's who trains them
   std::map<std::string, TariffSpec> prices;    // GPU model -> per hour
   std::optional<TariffSpec> carbon_intensity;  // grams of CO2 equivalent per kWh

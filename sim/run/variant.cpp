@@ -1,9 +1,37 @@
 #include "run/variant.hpp"
 
+#include "core/hash.hpp"
+#include "core/math.hpp"
+
 #include <algorithm>
 #include <cmath>
 
 namespace kisim {
+
+namespace {
+
+double between(Stream& stream, const VariationRange::Range& range) {
+  return range.low + (range.high - range.low) * stream.uniform();
+}
+
+double factor_between(Stream& stream, const VariationRange::Range& range) {
+  if (range.low == range.high) return stream.uniform(), range.low;
+  return range.low * math::exp(stream.uniform() * math::log(range.high / range.low));
+}
+
+}  // namespace
+
+Variation VariationRange::draw(uint64_t seed, uint64_t episode) const {
+  Stream stream(seed, hash_combine(hash_text("Variation"), episode), Purpose::Variation);
+  Variation v;
+  v.load = factor_between(stream, load);
+  v.service = factor_between(stream, service);
+  v.startup = factor_between(stream, startup);
+  v.metrics_delay = Duration::seconds(between(stream, metrics_delay));
+  v.metrics_noise = between(stream, metrics_noise);
+  v.metrics_dropout = between(stream, metrics_dropout);
+  return v;
+}
 
 ModelVariant::ModelVariant(std::shared_ptr<Model> model)
     : model_(std::move(model)), sources_(model_->traffic.sources), metrics_(model_->kube.metrics) {}

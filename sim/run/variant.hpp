@@ -20,6 +20,18 @@ struct Variation {
   bool operator==(const Variation&) const = default;
 };
 
+// What a Variation is drawn from, evenly; factors evenly in their logarithm.
+struct VariationRange {
+  struct Range {
+    double low = 1, high = 1;
+  };
+  Range load, service, startup;
+  Range metrics_delay{0, 0};  // s
+  Range metrics_noise{0, 0}, metrics_dropout{0, 0};
+
+  Variation draw(uint64_t seed, uint64_t episode) const;
+};
+
 // A Model of its own that can become another variant in place, which is cheaper than compiling it anew. Worlds of the
 // variant before must be gone.
 class ModelVariant {

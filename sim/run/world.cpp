@@ -247,8 +247,8 @@ Summary run(std::shared_ptr<const Model> model, const RunOptions& options) {
   constexpr int kEventsPerLook = 4096;
   bool interrupted = false;
   while (!world.finished() && !interrupted) {
-    for (int i = 0; i < kEventsPerLook && world.step(Time::max()); ++i) {
-    }
+    for (int i = 0; i < kEventsPerLook && world.step(Time::max()); ++i)
+      if (options.act && world.waiting_agent().valid()) options.act(world, world.waiting_agent());
     interrupted = options.stop && options.stop->load(std::memory_order_relaxed);
     if (options.progress) options.progress(world.now(), world.model().end);
   }

@@ -95,6 +95,8 @@ struct RunOptions {
   EventSink* events = nullptr;
   const std::atomic<bool>* stop = nullptr;           // set by a signal handler: finish early, mark as interrupted
   std::function<void(Time now, Time end)> progress;  // called now and then, from the running thread
+  // Chooses for agents without a policy of their own: it calls World::act of the one that waits.
+  std::function<void(World&, AgentId)> act;
 };
 
 // Runs a Model from start to end and fills the whole summary, wall time and memory included.

@@ -220,6 +220,7 @@ void FluidLaw::set(const BatchServerModel& server, const Accelerator& accelerato
     double low = 0, high = 1e6;
     for (int i = 0; i < 200; ++i) {
       const double offered = (low + high) / 2;
+      if (offered == low || offered == high) break;  // there is nothing between them
       const Loss loss = erlang_loss(model.instances, offered);
       const double needed = theta * ((1 - loss.all) * alone(loss.busy) + loss.all * together * batches);
       (loss.busy < needed ? low : high) = offered;

@@ -489,8 +489,16 @@ void Serving::add_flow(ReplicaId id) {
   FluidService& f = state.services[replica.service].fluid;
   const FluidServiceModel& m = model.services[replica.service].fluid;
   change_flow(replica.service);
+  // What a batch server can do takes long to work out; whoever is or was alike knows it.
+  auto known = [&](const ReplicaState& other) {
+    return &other != &replica && other.model == replica.model && other.service == replica.service && !other.lost &&
+           other.fluid.law.capacity() > 0 && other.accelerator.same_kind(replica.accelerator);
+  };
+  auto like = std::find_if(state.replicas.begin(), state.replicas.end(), known);
   if (model.models[replica.model].llm)
     set_law(replica);
+  else if (like != state.replicas.end())
+    replica.fluid.law = like->fluid.law;
   else
     replica.fluid.law.set(model.models[replica.model].batch, replica.accelerator,
                           m.sources.empty() ? 1 : m.sources.front().samples);

@@ -70,7 +70,7 @@ TEST_CASE("the schema is JSON Schema draft 7 of the Scenario document") {
   CHECK(model["additionalProperties"] == false);
   const Json& pattern = *schema_at(schema, {"spec", "traffic", "x", "pattern"});
   CHECK(pattern["maxProperties"] == 1);
-  CHECK(pattern["properties"].size() == 4);
+  CHECK(pattern["properties"].size() == 5);
   CHECK(schema["definitions"]["distribution"]["anyOf"].size() == 12);
   const Json& kubernetes = *schema_at(schema, {"spec", "kubernetes"});
   CHECK(kubernetes["properties"]["schedulerConfiguration"]["type"] == Json({"string", "object"}));

@@ -166,7 +166,7 @@ TEST_CASE("all modes of autoreset give the transitions of the environments alone
   }
 }
 
-TEST_CASE("results do not depend on the number of threads") {
+TEST_CASE("results do not depend on the number of threads", "[threads]") {
   for (const char* name : {"CartPole-v1", "MaskedActions-v0", "TwoConstraints-v0"})
     for (Autoreset mode : kModes) {
       std::vector<StepArrays> first;
@@ -246,7 +246,7 @@ TEST_CASE("a step allocates nothing") {
     }
 }
 
-TEST_CASE("what an environment throws reaches the caller, whatever the threads") {
+TEST_CASE("what an environment throws reaches the caller, whatever the threads", "[threads]") {
   for (size_t threads : {1, 2, 4}) {
     VectorEnv envs([] { return std::make_unique<Fragile>(); }, 8, threads, Autoreset::SameStep);
     StepArrays arrays(envs);

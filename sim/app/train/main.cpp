@@ -1,10 +1,12 @@
 #include "cli.hpp"
 #include "core/atomic_file.hpp"
 #include "core/error.hpp"
+#include "core/hash.hpp"
 #include "gym/registry.hpp"
 #include "io/humanize.hpp"
 #include "io/json_file.hpp"
 #include "io/output.hpp"
+#include "io/training_file.hpp"
 #include "seeds.hpp"
 
 #include <unistd.h>
@@ -12,6 +14,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <optional>
 #include <thread>
 
@@ -24,7 +27,7 @@ using namespace learning;
 std::atomic<bool> interrupted = false;
 
 struct Options {
-  std::string environment, algorithm, preset, seeds, output = "table", directory, resume;
+  std::string file, environment, algorithm, preset, seeds, output = "table", directory, resume;
   std::optional<int64_t> steps;
   size_t threads = 0;
   std::vector<std::string> overrides;
@@ -47,10 +50,12 @@ bool parse(const Arguments& arguments, Options& options) {
   for (const AlgorithmSpec& algorithm : algorithms()) names.push_back(algorithm.name);
   Arguments rest;
   CommandLine line(
-      {"train --env NAME [flags]",
-       "Trains a policy in an environment and evaluates it: the mean return of evaluationEpisodes "
+      {"train FILE | --env NAME [flags]",
+       "Trains a policy, in the scenarios that a file of kind Training names or in an environment of its own, and "
+       "evaluates it: the mean return of evaluationEpisodes "
        "deterministic episodes (100 by default) for each seed. With --output-dir, each seed leaves its "
        "curves (CSV, TensorBoard), checkpoints to go on from, and its last and its best policy.",
+       "  kisim train scenarios/kis-s/fleet/training.yaml --output-dir fleet\n"
        "  kisim train --env CartPole-v1 --preset zoo-cartpole --seeds 0..4\n"
        "  kisim train --env Acrobot-v1 --algorithm dqn --preset cleanrl --set nStep=3 --output-dir acrobot\n"
        "  kisim train --resume acrobot\n\nParameters for --set, with their defaults:\n" +
@@ -70,10 +75,11 @@ bool parse(const Arguments& arguments, Options& options) {
       "output,o", po::value(&options.output)->value_name("format"), "table (default) or json")(
       "quiet,q", po::bool_switch(&options.quiet), "no progress");
   if (!line.parse(arguments, rest)) return false;
-  if (!rest.empty()) throw UsageError(fmt::format("train takes no argument '{}'", rest[0]));
+  if (rest.size() > 1) throw UsageError(fmt::format("train takes one file; found '{}', too", rest[1]));
+  if (!rest.empty()) options.file = rest[0];
   check_choice("--output", options.output, {"table", "json"});
-  if (options.resume.empty() == options.environment.empty())
-    throw UsageError("train needs either --env NAME or --resume DIR");
+  if (!options.resume.empty() + !options.environment.empty() + !options.file.empty() != 1)
+    throw UsageError("train needs either a file, --env NAME or --resume DIR");
   const bool given = !options.algorithm.empty() || !options.preset.empty() || !options.seeds.empty() ||
                      !options.directory.empty() || !options.overrides.empty() || options.steps;
   if (!options.resume.empty() && given)
@@ -101,23 +107,60 @@ std::map<std::string, std::string> parse_overrides(const std::vector<std::string
   return out;
 }
 
+void set_environment(const std::string& name, TrainRequest& out) {
+  make_env(name);  // complains before anything is made
+  out.environment = out.policy_name = name;
+  out.make = [name] { return make_env(name); };
+}
+
+// A training of a file is that of its text and of its scenarios'.
+void set_environment(const TrainingFile& file, TrainRequest& out) {
+  auto spec = std::make_shared<const AutoscalingSpec>(file.environment);
+  AutoscalingEnv complains(spec);
+  std::string text = file.text;
+  for (const auto& scenario : spec->scenarios) text += scenario->text;
+  out.environment = fmt::format("{}-{:016x}", file.name, hash_text(text));
+  out.policy_name = file.name;
+  out.coding = file.coding;
+  out.make = [spec] { return std::make_unique<AutoscalingEnv>(spec); };
+}
+
 SeedsRequest new_training(const Options& options) {
   const AlgorithmSpec& algorithm = find_algorithm(options.algorithm.empty() ? "ppo" : options.algorithm);
   const auto given = parse_overrides(options.overrides);
   train_params(algorithm, options.preset, given);  // complains before anything is made
   SeedsRequest out;
-  out.training.environment = options.environment;
+  set_environment(options.environment, out.training);
   out.training.algorithm = algorithm.name;
   out.training.steps = options.steps.value_or(default_steps(algorithm.name, options.preset));
   out.training.values = train_values(algorithm, options.preset, given);
   out.training.directory = options.directory;
-  out.seeds = parse_seeds(options.seeds.empty() ? "0" : options.seeds);
+  out.seeds = seeds_flag(options.seeds.empty() ? "0" : options.seeds);
+  return out;
+}
+
+// What the command line says goes before what the file says.
+SeedsRequest training_of_file(const Options& options) {
+  TrainingFile file = read_training(options.file);
+  if (!options.algorithm.empty()) file.algorithm = options.algorithm;
+  if (!options.preset.empty()) file.preset = options.preset;
+  for (const auto& [name, value] : parse_overrides(options.overrides)) file.parameters[name] = value;
+  const AlgorithmSpec& algorithm = find_algorithm(file.algorithm);
+  train_params(algorithm, file.preset, file.parameters);
+  SeedsRequest out;
+  set_environment(file, out.training);
+  out.training.algorithm = file.algorithm;
+  out.training.steps = options.steps.value_or(file.steps);
+  out.training.values = train_values(algorithm, file.preset, file.parameters);
+  out.training.directory = options.directory;
+  out.seeds = options.seeds.empty() ? file.seeds : seeds_flag(options.seeds);
   return out;
 }
 
 // training.json: what --resume has to know.
-std::string training_json(const SeedsRequest& request) {
-  return Json{{"environment", request.training.environment},
+std::string training_json(const SeedsRequest& request, const std::string& file) {
+  return Json{{"file", file},
+              {"environment", request.training.environment},
               {"algorithm", request.training.algorithm},
               {"steps", request.training.steps},
               {"parameters", request.training.values},
@@ -131,7 +174,13 @@ SeedsRequest old_training(const std::string& directory) {
   const Json found = read_json(path);
   SeedsRequest out;
   try {
-    out.training.environment = found.at("environment").get<std::string>();
+    const auto file = found.at("file").get<std::string>(), environment = found.at("environment").get<std::string>();
+    if (file.empty())
+      set_environment(environment, out.training);
+    else
+      set_environment(read_training(file), out.training);
+    if (out.training.environment != environment)
+      refuse(path, fmt::format("{} or its scenarios have changed since: what was trained on is gone", file));
     out.training.algorithm = found.at("algorithm").get<std::string>();
     out.training.steps = found.at("steps").get<int64_t>();
     out.training.values = found.at("parameters").get<std::map<std::string, std::string>>();
@@ -185,16 +234,15 @@ std::string results_table(const std::vector<TrainResult>& results) {
 int run(const Arguments& arguments) {
   Options options;
   if (!parse(arguments, options)) return kOk;
-  SeedsRequest request = options.resume.empty() ? new_training(options) : old_training(options.resume);
-  const std::string name = request.training.environment;
-  make_env(name);  // complains before anything is made
-  request.training.make = [name] { return make_env(name); };
-  request.training.policy_name = name;
+  SeedsRequest request = !options.resume.empty() ? old_training(options.resume)
+                         : options.file.empty()  ? new_training(options)
+                                                 : training_of_file(options);
   request.training.threads = options.threads;
   request.training.version = version();
   if (!options.directory.empty()) {
     make_directories(options.directory);
-    write_file(options.directory + "/training.json", training_json(request));
+    const std::string file = options.file.empty() ? "" : std::filesystem::absolute(options.file).string();
+    write_file(options.directory + "/training.json", training_json(request, file));
   }
 
   std::atomic<int64_t> steps = 0;
