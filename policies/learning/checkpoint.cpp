@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <sstream>
+#include <iterator>
 #include <system_error>
 
 namespace kisim::learning {
@@ -22,10 +22,8 @@ constexpr std::string_view kMagic = "kisim checkpoint 1\n";
 
 std::string read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  std::ostringstream out;
-  if (!file || !(out << file.rdbuf()))
-    throw IoError(fmt::format("cannot read {}: {}", path, std::generic_category().message(errno)));
-  return out.str();
+  if (!file) throw IoError(fmt::format("cannot read {}: {}", path, std::generic_category().message(errno)));
+  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 void append(std::string& out, uint64_t value) { out.append(reinterpret_cast<const char*>(&value), sizeof value); }

@@ -99,6 +99,7 @@ class Ppo final : public Algorithm {
   std::vector<RecurrentState> memories_;
   LstmState actor_before_, critic_before_, critic_after_;  // of this rollout
   std::vector<float> outputs_, env_actions_;
+  double largest_output_ = 0;  // of this rollout
   std::vector<Stream> streams_;
   std::vector<uint8_t> starting_;
 
@@ -142,6 +143,7 @@ void Ppo::collect() {
     streams_[i] = Stream(plan_.seed, hash_combine(static_cast<uint64_t>(iteration_), i), Purpose::Exploration);
   cut_rows_.clear();
   cut_observations_.clear();
+  largest_output_ = 0;
   for (int64_t step = 0; step < settings_.steps; ++step) {
     act(step);
     environments_.step(env_actions_);
@@ -159,6 +161,7 @@ void Ppo::act(int64_t step) {
                            [](uint8_t allowed) { return allowed != 0; });
   std::ranges::copy(starting_, elements<float>(buffer_.starts).begin() + row);
   forward(row);
+  for (float output : outputs_) largest_output_ = std::max(largest_output_, std::fabs(static_cast<double>(output)));
   for (size_t i = 0; i < n; ++i) {
     const auto action = elements<float>(buffer_.actions).subspan((row + i) * size, size);
     elements<float>(buffer_.log_probs)[row + i] = static_cast<float>(sample(i, action));
@@ -308,10 +311,9 @@ void Ppo::diverged(const std::string& what, double value) const {
 // How far from 1 the first ratios may be: a rounding of the outputs counts for more the larger they are, and the
 // narrower a Gaussian is.
 double Ppo::ratio_tolerance() const {
-  double narrowest = 1, largest = 1;
+  double narrowest = 1;
   for (float log_std : acting_.log_std) narrowest = std::min(narrowest, std::exp(static_cast<double>(log_std)));
-  for (float output : outputs_) largest = std::max(largest, std::abs(static_cast<double>(output)));
-  return 1e-4 * largest / narrowest;
+  return 1e-4 * std::max(1.0, largest_output_) / narrowest;
 }
 
 // False where the policy has moved too far for another epoch.

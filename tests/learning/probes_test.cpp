@@ -127,11 +127,10 @@ TEST_CASE("A squashed policy keeps within its bounds and learns as well") {
 }
 
 TEST_CASE("Returns of n steps and both kinds of Q-learning") {
-  const Values values = with(kFastDqn, {{"nStep", GENERATE("1", "3")},
-                                        {"doubleQ", GENERATE("true", "false")},
-                                        {"gamma", "0.9"},
-                                        {"loss", GENERATE("mse", "huber")}});
-  const Learned learned = learn("dqn", "InfiniteHorizon-v0", 12'000, with(values, {{"tau", "0.5"}}));
+  const auto values = with(kFastDqn, GENERATE(Values{{"nStep", "1"}, {"doubleQ", "true"}, {"loss", "huber"}},
+                                              Values{{"nStep", "3"}, {"doubleQ", "false"}, {"loss", "mse"}},
+                                              Values{{"nStep", "3"}, {"doubleQ", "true"}, {"loss", "huber"}}));
+  const Learned learned = learn("dqn", "InfiniteHorizon-v0", 12'000, with(values, {{"gamma", "0.9"}, {"tau", "0.5"}}));
   CHECK(value(learned, {1, 0, 0, 0}) == Approx(10).margin(.5));
 }
 
