@@ -74,13 +74,14 @@ void for_each_component(const ActionSpace& space, std::span<const float> outputs
 // The first choice at which the distribution function exceeds `u`; its log-probability is added to `log_prob`.
 size_t sample_choice(const Choices& choices, double u, double& log_prob) {
   // Odds to the likeliest: no overflow, and a sum of at least 1.
-  const double top = static_cast<double>(choices.logits[choices.likeliest()]);
+  const size_t likeliest = choices.likeliest();
+  const double top = static_cast<double>(choices.logits[likeliest]);
   auto log_odds = [&](size_t i) { return static_cast<double>(choices.logits[i]) - top; };
   double total = 0;
   for (size_t i = 0; i < choices.logits.size(); ++i)
     if (choices.is_allowed(i)) total += math::exp(log_odds(i));
   KISIM_INVARIANT(std::isfinite(total), "logits that are no numbers");
-  size_t chosen = 0;
+  size_t chosen = likeliest;
   double below = 0;
   for (size_t i = 0; i < choices.logits.size() && below <= u * total; ++i) {
     if (!choices.is_allowed(i)) continue;
