@@ -120,7 +120,7 @@ std::shared_ptr<const Scenario> scenario_of(const Job& job) {
 }
 
 std::shared_ptr<const Model> compile(const Scenario& scenario, const RunRequest& request) {
-  const std::shared_ptr<Model> model = kisim::compile(scenario);
+  auto model = std::make_shared<Model>(*kisim::compile(scenario));
   set_autoscalers(*model, request.autoscalers);
   return model;
 }

@@ -12,10 +12,10 @@
 namespace kisim {
 namespace {
 
-constexpr float kLog = 25;        // bound of log(1 + x)
-constexpr double kPatience = 20;  // intervals after which it no longer counts how long ago it acted
-constexpr double kGrowth = 4;     // bound of the forecast's growth
-constexpr double kOldest = 300;   // s, bound of the metrics' age
+constexpr float kLog = 25;         // bound of log(1 + x)
+constexpr int64_t kPatience = 20;  // intervals after which it no longer counts how long ago it acted
+constexpr double kGrowth = 4;      // bound of the forecast's growth
+constexpr double kOldest = 300;    // s, bound of the metrics' age
 
 float log1p(double x) { return static_cast<float>(std::min<double>(math::log(1 + std::max(0.0, x)), kLog)); }
 float share(double part, double whole) {
@@ -23,10 +23,8 @@ float share(double part, double whole) {
 }
 
 struct KiscalerMemory : CopyableMemory<KiscalerMemory> {
-  bool known = false;
-  double level = 0, trend = 0;  // of the arrival rate, in 1/s, and per interval
-  Time last_scrape;
-  int32_t idle = 0;  // decisions since it changed anything
+  double level = 0, trend = 0;   // of the arrival rate, in 1/s and 1/s²
+  std::optional<Time> followed;  // up to this scrape
 };
 
 class Kiscaler final : public AgentCoding {
@@ -45,6 +43,7 @@ class Kiscaler final : public AgentCoding {
       add("log(1 + running per replica)", kLog);
       add("log(1 + waiting per replica)", kLog);
       add("usage", 1);
+      add("metrics known", 1);
     }
     out.push_back({"log(1 + arrivals in 1/s)", 0, kLog});
     out.push_back({"log(1 + arrivals in 1/s per ready replica)", 0, kLog});
@@ -55,7 +54,7 @@ class Kiscaler final : public AgentCoding {
     out.push_back({"log(1 + free GPUs)", 0, kLog});
     out.push_back({"decisions since the last change / 20", 0, 1});
     out.push_back({"age of the metrics / 300 s", 0, 1});
-    out.push_back({"metrics known", 0, 1});
+    out.push_back({"arrivals known", 0, 1});
     return out;
   }
 
@@ -68,7 +67,6 @@ class Kiscaler final : public AgentCoding {
 
   void observe(const AgentView& view, PolicyMemory& memory, std::span<float> out) const override {
     auto& m = static_cast<KiscalerMemory&>(memory);
-    ++m.idle;
     size_t i = 0;
     int32_t ready = 0;
     for (const AgentTarget& t : view.targets) {
@@ -77,19 +75,21 @@ class Kiscaler final : public AgentCoding {
       out[i++] = log1p(t.running.value_or(0));
       out[i++] = log1p(t.waiting.value_or(0));
       out[i++] = static_cast<float>(std::clamp(t.usage.value_or(0), 0.0, 1.0));
+      out[i++] = t.waiting && t.usage ? 1.0f : 0.0f;
     }
     const AgentGateway& g = view.gateway;
-    follow(view, m);
+    follow(g, m);
     out[i++] = log1p(m.level);
     out[i++] = log1p(m.level / std::max(1, ready));
-    out[i++] = static_cast<float>(growth(view, m));
+    out[i++] = static_cast<float>(growth(m));
     out[i++] = log1p(g.latency.value_or(0));
     out[i++] = static_cast<float>(std::clamp(g.in_slo.value_or(1), 0.0, 1.0));
     out[i++] = log1p(g.held);
     out[i++] = log1p(view.free_gpus);
-    out[i++] = static_cast<float>(std::min(m.idle / kPatience, 1.0));
+    const Duration idle = view.now - view.rescaled.value_or(view.since - view.interval * kPatience);
+    out[i++] = static_cast<float>(std::min(idle.to_seconds() / (kPatience * view.interval.to_seconds()), 1.0));
     out[i++] = static_cast<float>(std::min(view.age.value_or(Duration{}).to_seconds() / kOldest, 1.0));
-    out[i++] = view.age ? 1.0f : 0.0f;
+    out[i++] = g.arrived ? 1.0f : 0.0f;
   }
 
   void mask(const AgentView& view, const PolicyMemory&, std::span<uint8_t> allowed) const override {
@@ -101,39 +101,33 @@ class Kiscaler final : public AgentCoding {
       }
   }
 
-  void act(const AgentView& view, PolicyMemory& memory, std::span<const float> action,
+  void act(const AgentView& view, PolicyMemory&, std::span<const float> action,
            std::span<int32_t> desired) const override {
-    auto& m = static_cast<KiscalerMemory&>(memory);
     for (size_t t = 0; t < view.targets.size(); ++t) {
       const AgentTarget& target = view.targets[t];
       const int32_t to = target.replicas + static_cast<int32_t>(action[t]) - max_step_;
       desired[t] = std::clamp(to, target.min_replicas, target.max_replicas);
-      if (desired[t] != target.replicas) m.idle = 0;
     }
   }
 
  private:
   // Holt's linear exponential smoothing (Holt 1957), at each scrape that it has not seen yet.
-  void follow(const AgentView& view, KiscalerMemory& m) const {
-    if (!view.gateway.arrived || !view.age) return;
-    const Time scraped = view.now - *view.age;
-    if (m.known && scraped == m.last_scrape) return;
-    m.last_scrape = scraped;
-    const double rate = *view.gateway.arrived;
-    if (!m.known) {
-      m.known = true;
-      m.level = rate;
+  void follow(const AgentGateway& g, KiscalerMemory& m) const {
+    if (!g.arrived || m.followed == g.scraped) return;
+    const std::optional<Time> last = m.followed;
+    m.followed = g.scraped;
+    if (!last) {
+      m.level = *g.arrived;
       return;
     }
-    const double before = m.level;
-    m.level = std::max(0.0, level_gain_ * rate + (1 - level_gain_) * (before + m.trend));
-    m.trend = trend_gain_ * (m.level - before) + (1 - trend_gain_) * m.trend;
+    const double passed = (*g.scraped - *last).to_seconds(), before = m.level;
+    m.level = std::max(0.0, level_gain_ * *g.arrived + (1 - level_gain_) * (before + m.trend * passed));
+    m.trend = trend_gain_ * (m.level - before) / passed + (1 - trend_gain_) * m.trend;
   }
 
-  // Of the rate, from now until the horizon.
-  double growth(const AgentView& view, const KiscalerMemory& m) const {
-    const double intervals = horizon_.to_seconds() / view.interval.to_seconds();
-    const double ahead = std::max(0.0, m.level + m.trend * intervals);
+  // Of the rate, from the last scrape until the horizon.
+  double growth(const KiscalerMemory& m) const {
+    const double ahead = std::max(0.0, m.level + m.trend * horizon_.to_seconds());
     return std::clamp((ahead - m.level) / std::max(m.level, 0.1), -1.0, kGrowth);
   }
 

@@ -34,6 +34,7 @@ int cmd_bench(const Arguments& arguments);
 int cmd_calibrate(const Arguments& arguments);
 int cmd_conformance(const Arguments& arguments);
 int cmd_describe(const Arguments& arguments);
+int cmd_search(const Arguments& arguments);
 int cmd_eval(const Arguments& arguments);
 int cmd_explain(const Arguments& arguments);
 int cmd_fidelity(const Arguments& arguments);

@@ -15,6 +15,7 @@ const std::vector<Verb>& verbs() {
       {"fidelity", "Compare with what others have measured", cmd_fidelity},
       {"plan", "Find the cheapest GPUs that serve a model within its SLO", cmd_plan},
       {"train", "Train a policy", cmd_train},
+      {"search", "Search the settings of a policy that cost least", cmd_search},
       {"eval", "Compare policies on held-out scenarios and seeds", cmd_eval},
       {"calibrate", "Fit coefficients to measurements", cmd_calibrate},
       {"list", "List policies, models, gpus, engines or metrics", cmd_list},

@@ -2,6 +2,7 @@
 
 #include "core/hash.hpp"
 #include "gym/kiscaler_reward.hpp"
+#include "run/gpu_price.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -16,27 +17,6 @@ uint64_t of_episode(uint64_t episode, const char* what) { return hash_combine(ha
 // Episode 0 of a seed is the run of that seed.
 uint64_t run_seed(uint64_t seed, uint64_t episode) { return episode == 0 ? seed : hash_combine(seed, episode); }
 
-// Of a GPU of this model now, per hour; 1 where nobody names prices.
-double price_of(const Model& model, GpuModelId gpu, Time at) {
-  if (!model.accounts.priced) return 1;
-  return gpu.valid() ? model.accounts.price[gpu].at(at) : 0;
-}
-
-// Of the GPUs of all nodes that the workload's pods may be on.
-double dearest(const Model& model, WorkloadId workload, Time at) {
-  const PodTemplateModel& pods = model.cluster.templates[model.cluster.workloads[workload].pod_template];
-  double price = 0;
-  for (const NodeModel& node : model.cluster.nodes) {
-    auto has = [&](const auto& label) {
-      const Labels& labels = node.object.meta.labels;
-      return std::find(labels.begin(), labels.end(), label) != labels.end();
-    };
-    const bool admitted = std::all_of(pods.spec.node_selector.begin(), pods.spec.node_selector.end(), has);
-    if (admitted && node.gpu_model.valid()) price = std::max(price, price_of(model, node.gpu_model, at));
-  }
-  return price;
-}
-
 }  // namespace
 
 AutoscalingEnv::AutoscalingEnv(std::shared_ptr<const AutoscalingSpec> spec) : what_(std::move(spec)) {
@@ -45,7 +25,7 @@ AutoscalingEnv::AutoscalingEnv(std::shared_ptr<const AutoscalingSpec> spec) : wh
 }
 
 void AutoscalingEnv::add_scenario(const Scenario& scenario) {
-  std::shared_ptr<Model> model = compile(scenario);
+  const std::shared_ptr<const Model> model = compile(scenario);
   auto refuse = [&](const std::string& message) {
     throw InputError({Severity::Error, scenario.mark, "spec.policies.agents", message});
   };
@@ -62,6 +42,8 @@ void AutoscalingEnv::add_scenario(const Scenario& scenario) {
     refuse(what_->agent.empty() ? "missing, needed: the agent that is trained"
                                 : fmt::format("found no agent {}", what_->agent));
   const AgentModel& agent = model->kube.agents[id];
+  if (!what_->reward.kiscaler_pattern.empty() && (agent.targets.size() != 2 || !agent.coding->wants_p95()))
+    refuse("KIScaler's published reward needs its agent (coding: kiscaler-published) of two workloads");
   if (agent.policy) refuse(fmt::format("agent {} has a policy already", agent.name));
   if (families_.empty()) {
     env_.name = what_->name;
@@ -73,11 +55,12 @@ void AutoscalingEnv::add_scenario(const Scenario& scenario) {
     refuse(fmt::format("agent {} of {} sees or does something else than that of the first scenario", agent.name,
                        scenario.name));
   }
-  Family family{ModelVariant(model), id};
+  Family family{ModelVariant(*model), id};
   for (size_t t = 0; t < agent.targets.size(); ++t) {
     const AgentModel::Target& target = agent.targets[t];
     const double replica = t < what_->reward.replica_prices.size() ? what_->reward.replica_prices[t] : 0;
-    family.most += target.max_replicas * (target.gpus * dearest(*model, target.workload, agent.start) + replica);
+    family.most +=
+        target.max_replicas * (target.gpus * gpu_prices(*model, target.workload, agent.start).most + replica);
   }
   if (!(family.most > 0))
     refuse(
@@ -100,7 +83,8 @@ void AutoscalingEnv::begin(uint64_t seed, uint64_t episode, std::span<float> obs
   run_on();
   KISIM_INVARIANT(!world_->finished(), "the run of {} ends before its agent decides anything", world_->model().name);
   before_ = see();
-  step_cost_ = step_missed_ = 0;
+  steps_ = 0;
+  step_cost_ = step_missed_ = step_changes_ = 0;
   copy_observation(observation);
 }
 
@@ -112,7 +96,11 @@ Transition AutoscalingEnv::advance(std::span<const float> action, std::span<floa
   Transition out;
   out.truncated = world_->finished();
   if (out.truncated) world_->look(agent_);
-  out.reward = what_->reward.kiscaler_pattern.empty() ? reward() : published_reward();
+  const Seen now = see();
+  count(now);
+  out.reward = reward();
+  before_ = now;
+  ++steps_;
   copy_observation(observation);
   return out;
 }
@@ -152,50 +140,51 @@ double AutoscalingEnv::cost_now() const {
       const PodState& pod = cluster.pods[id];
       if (!pod.node.valid()) continue;
       const GpuModelId gpu = world_->model().cluster.nodes[pod.node].gpu_model;
-      cost += target.gpus * price_of(world_->model(), gpu, world_->now());
+      cost += target.gpus * gpu_price(world_->model(), gpu, world_->now());
       if (t < replica_prices.size()) cost += replica_prices[t];
     }
   }
   return cost;
 }
 
-double AutoscalingEnv::reward() {
-  const AutoscalingReward& weights = what_->reward;
+// What the step that ends now has cost.
+void AutoscalingEnv::count(const Seen& now) {
   const Family& family = families_[scenario_];
-  const Seen now = see();
   const double seconds = (now.at - before_.at).to_seconds();
-  if (!(seconds > 0)) return 0;
-
   double changes = 0, most = 0;
   const std::vector<AgentTarget>& targets = agent_state().targets;
   for (size_t t = 0; t < targets.size(); ++t) {
     changes += std::abs(targets[t].replicas - replicas_[t]);
     most += targets[t].max_replicas;
   }
+  step_changes_ = changes / most;
   step_cost_ = (before_.cost + now.cost) / 2 / family.most;
 
   const auto left = static_cast<double>(now.left - before_.left), met = static_cast<double>(now.met - before_.met);
   const auto arrived = static_cast<double>(now.arrived - before_.arrived);
   step_missed_ = left > 0 ? std::clamp((left - met) / left, 0.0, 1.0) : 0;
-  if (family.slo_e2e) {
+  if (family.slo_e2e && seconds > 0) {
     const double usual = arrived * *family.slo_e2e / seconds;
     step_missed_ = std::max(step_missed_, std::clamp((now.in_flight - usual) / std::max(1.0, arrived), 0.0, 1.0));
   }
-  before_ = now;
-  return -(weights.cost * step_cost_ + weights.slo * step_missed_ + weights.churn * changes / most);
+}
+
+double AutoscalingEnv::reward() {
+  const AutoscalingReward& weights = what_->reward;
+  if (!weights.kiscaler_pattern.empty()) return published_reward();
+  return -(weights.cost * step_cost_ + weights.slo * step_missed_ + weights.churn * step_changes_);
 }
 
 double AutoscalingEnv::published_reward() const {
   const AgentState& s = agent_state();
-  const KiscalerPattern* pattern = find_kiscaler_pattern(what_->reward.kiscaler_pattern);
   KiscalerStep step;
-  step.p95_ms = 1000 * s.view.gateway.p95.value_or(0);
+  if (s.view.gateway.p95) step.p95_ms = 1000 * *s.view.gateway.p95;
   step.requests_per_s = s.view.gateway.completed.value_or(0);
-  step.cpu_percent = s.observation.empty() ? 0 : static_cast<double>(s.observation[0]);
-  step.gpu_replicas = s.targets.empty() ? 0 : s.targets[0].replicas;
-  step.cpu_replicas = s.targets.size() < 2 ? 0 : s.targets[1].replicas;
-  step.steps_before = static_cast<int>(s.decisions) - 2;
-  return kiscaler_reward(*pattern, step);
+  step.cpu_percent = static_cast<double>(s.observation[0]);
+  step.gpu_replicas = s.targets[0].replicas;
+  step.cpu_replicas = s.targets[1].replicas;
+  step.steps_before = steps_;
+  return kiscaler_reward(*find_kiscaler_pattern(what_->reward.kiscaler_pattern), step);
 }
 
 void AutoscalingEnv::copy_observation(std::span<float> observation) const {

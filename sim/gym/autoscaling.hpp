@@ -26,7 +26,7 @@ struct AutoscalingReward {
   double cost = 1, slo = 4, churn = 0.05;
   // Of a replica and hour, beside its GPUs: by target; for those left out 0.
   std::vector<double> replica_prices;
-  // "" or one of KIS-S' patterns: its published reward instead (gym/kiscaler_reward.hpp).
+  // "" or one of KIS-S' patterns: its published reward instead (gym/kiscaler_reward.hpp); costs stay those above.
   std::string kiscaler_pattern;
 };
 
@@ -70,6 +70,7 @@ class AutoscalingEnv final : public Env {
   double cost_now() const;
   double reward();
   double published_reward() const;
+  void count(const Seen& now);
   void copy_observation(std::span<float> observation) const;
   const AgentModel& agent() const { return world_->model().kube.agents[agent_]; }
   const AgentState& agent_state() const { return world_->state().kube.agents[agent_]; }
@@ -88,7 +89,8 @@ class AutoscalingEnv final : public Env {
   std::unique_ptr<World> world_;
   Seen before_;
   std::vector<int32_t> replicas_;  // by target, before the action
-  double step_cost_ = 0, step_missed_ = 0;
+  int steps_ = 0;
+  double step_cost_ = 0, step_missed_ = 0, step_changes_ = 0;  // of the last step, as in the reward
 };
 
 }  // namespace kisim

@@ -23,7 +23,7 @@ const KiscalerPattern* find_kiscaler_pattern(std::string_view name) {
 
 double kiscaler_reward(const KiscalerPattern& pattern, const KiscalerStep& step) {
   const double g = step.gpu_replicas, c = step.cpu_replicas, all = g + c;
-  const double faster = std::max(0.0, (pattern.p95_ms - step.p95_ms) / pattern.p95_ms);
+  const double faster = step.p95_ms ? std::max(0.0, (pattern.p95_ms - *step.p95_ms) / pattern.p95_ms) : 0;
   const double more = std::max(0.0, (step.requests_per_s - pattern.requests_per_s) / pattern.requests_per_s);
   double balance = 0;
   if (all > 0) balance = pattern.prefers_gpu ? g / all : 1 - std::abs(g - c) / all;

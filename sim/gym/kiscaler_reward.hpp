@@ -24,7 +24,8 @@ const std::vector<KiscalerPattern>& kiscaler_patterns();
 const KiscalerPattern* find_kiscaler_pattern(std::string_view name);
 
 struct KiscalerStep {
-  double p95_ms = 0, requests_per_s = 0, cpu_percent = 0;
+  std::optional<double> p95_ms;  // none: nothing was answered
+  double requests_per_s = 0, cpu_percent = 0;
   int gpu_replicas = 0, cpu_replicas = 0;
   int steps_before = 0;  // in the episode
 };

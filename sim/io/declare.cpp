@@ -46,8 +46,9 @@ Field& Field::or_mapping() { return mapping = true, *this; }
 
 bool Field::is_number() const {
   return std::holds_alternative<int32_t*>(target) || std::holds_alternative<double*>(target) ||
-         std::holds_alternative<Duration*>(target) || std::holds_alternative<std::optional<Duration>*>(target) ||
-         std::holds_alternative<Distribution*>(target) || std::holds_alternative<std::optional<Distribution>*>(target);
+         std::holds_alternative<std::optional<double>*>(target) || std::holds_alternative<Duration*>(target) ||
+         std::holds_alternative<std::optional<Duration>*>(target) || std::holds_alternative<Distribution*>(target) ||
+         std::holds_alternative<std::optional<Distribution>*>(target);
 }
 
 bool Field::allows(double value) const { return value <= most && (exclusive ? value > least : value >= least); }

@@ -36,7 +36,9 @@ struct Nested {
   std::vector<std::string> words;
 };
 
-using Target = std::variant<int32_t*, uint64_t*, double*, bool*,
+using Target = std::variant<int32_t*, uint64_t*, double*,
+                            std::optional<double>*,  // none: left out
+                            bool*,
                             std::optional<bool>*,  // none: left out
                             Duration*,
                             std::optional<Duration>*,  // none: left out, or the field's only choice as a word

@@ -88,6 +88,10 @@ void FieldReader::fill(double* target, const Value& value, const std::string& pa
   if (auto x = number(value, path, field)) *target = *x;
 }
 
+void FieldReader::fill(std::optional<double>* target, const Value& value, const std::string& path, const Field& field) {
+  if (auto x = number(value, path, field)) *target = x;
+}
+
 void FieldReader::fill(bool* target, const Value& value, const std::string& path, const Field& field) {
   if (auto x = boolean(value, path, field)) *target = *x;
 }

@@ -28,6 +28,7 @@ class FieldReader {
   void fill(uint64_t* target, const Value& value, const std::string& path, const Field& field);
   void fill(double* target, const Value& value, const std::string& path, const Field& field);
   void fill(bool* target, const Value& value, const std::string& path, const Field& field);
+  void fill(std::optional<double>* target, const Value& value, const std::string& path, const Field& field);
   void fill(std::optional<bool>* target, const Value& value, const std::string& path, const Field& field);
   void fill(Duration* target, const Value& value, const std::string& path, const Field& field);
   void fill(std::optional<Duration>* target, const Value& value, const std::string& path, const Field& field);

@@ -17,6 +17,8 @@ namespace kisim {
 struct ReadOptions {
   std::vector<std::pair<std::string, std::string>> overrides;  // --set path=value, relative to spec
   std::optional<uint64_t> seed;                                // --seed
+  std::vector<std::string> applied;  // files of objects, laid over those of the scenario as kubectl apply would
+  std::map<std::string, std::string> variables;  // what stands for ${name} in `applied` and in `overrides`
   bool strict = false;
   bool files = true;  // false: nothing that the document names is opened (includes, manifests, traces)
 };

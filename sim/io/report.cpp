@@ -370,6 +370,8 @@ std::string tiles_html(const Scenario& scenario, const Summary& s) {
     tiles.add("Energy", human_number(*s.energy_kwh) + " kWh",
               scenario.node_idle_watts + scenario.node_core_watts > 0 ? "of GPUs and nodes" : "of the GPUs");
   if (s.carbon_kg) tiles.add("Carbon", human_number(*s.carbon_kg) + " kg", "CO2 equivalent");
+  if (s.slo_penalty)
+    tiles.add("SLO penalty", fmt::format("{:.2f}", *s.slo_penalty), "of requests that missed their SLO");
   if (s.cost) tiles.add("Cost", fmt::format("{:.2f}", *s.cost), "at the scenario's prices");
   return tiles.html();
 }

@@ -48,6 +48,22 @@ uint64_t seed_of(const Value& root) {
 }
 
 // Everything after the fields: files that the document names, and what must hold between fields.
+void replace_variables(const std::map<std::string, std::string>& variables, std::string& text) {
+  for (const auto& [name, value] : variables) {
+    const std::string mark = "${" + name + "}";
+    for (size_t at = text.find(mark); at != std::string::npos; at = text.find(mark, at + value.size()))
+      text.replace(at, mark.size(), value);
+  }
+}
+
+void replace_variables(const std::map<std::string, std::string>& variables, Value& value) {
+  const std::string before = value.text;
+  replace_variables(variables, value.text);
+  if (value.text != before) value.quoted = false;  // in braces it has to be quoted, and may yet be a number
+  for (Value& item : value.items) replace_variables(variables, item);
+  for (Value::Member& member : value.members) replace_variables(variables, member.value);
+}
+
 class ScenarioBuilder {
  public:
   ScenarioBuilder(ScenarioDocument document, std::vector<std::string> manifest_folders, const ReadOptions& options)
@@ -335,12 +351,23 @@ class ScenarioBuilder {
   // What the actions apply meets what is there by then.
   void finish_objects() {
     finish_manifests(diagnostics_, scenario_.manifests);
+    for (const std::string& path : options_.applied) apply(path);
     if (scenario_.actions.empty()) return;
     Manifests cluster = scenario_.manifests;
     for (size_t i : in_order_of_time(scenario_.actions)) {
       finish_applied_manifests(diagnostics_, cluster, scenario_.actions[i].apply);
       merge_manifests(cluster, scenario_.actions[i].apply);
     }
+  }
+
+  void apply(const std::string& path) {
+    Manifests applied;
+    for (Value& document : read_manifest_files(path)) {
+      if (!options_.variables.empty()) replace_variables(options_.variables, document);
+      read_manifest(document, diagnostics_, applied);
+    }
+    finish_applied_manifests(diagnostics_, scenario_.manifests, applied);
+    merge_manifests(scenario_.manifests, applied);
   }
 
   // The document with everything inline that it names, but for traces.
@@ -560,8 +587,10 @@ class ScenarioBuilder {
 
 }  // namespace
 
-Scenario read_scenario(const std::vector<std::string>& paths, const ReadOptions& options) {
+Scenario read_scenario(const std::vector<std::string>& paths, const ReadOptions& given) {
   if (paths.empty()) throw UsageError("a scenario file is needed");
+  ReadOptions options = given;
+  for (auto& [path, text] : options.overrides) replace_variables(options.variables, text);
   std::vector<Value> documents;
   std::vector<std::string> folders;
   std::error_code ignored;

@@ -509,6 +509,7 @@ Fields declare(SloSpec& slo) {
   f.add("tpot", &slo.tpot, "time per output token after the first").above(0);
   f.add("e2e", &slo.e2e, "from send to last token").above(0);
   f.add("target", &slo.target, "share of requests that must meet all of them").above(0).max(1);
+  f.add("penalty", &slo.penalty, "what a request that misses it costs, in the unit of the prices").min(0);
   return f;
 }
 
@@ -602,17 +603,20 @@ Nested declare_shields(Scenario& scenario) {
     ShieldSpec& shield = scenario.shields[name];
     shield.mark = mark;
     Fields f;
-    f.add("maxStepUp", &shield.max_step_up, "replicas of a workload more at a time; 0 = any").min(0).max(1e6);
-    f.add("maxStepDown", &shield.max_step_down, "fewer at a time; 0 = any").min(0).max(1e6);
-    f.add("cooldownUp", &shield.cooldown_up, "from a change of a workload to its next one up");
-    f.add("cooldownDown", &shield.cooldown_down, "to its next one down");
-    f.add("maxReplicas", &shield.max_replicas, "of all workloads of an agent together; 0 = any").min(0).max(1e6);
-    f.add("maxAge", &shield.max_age, "of the metrics that an agent's policy is asked with; left out, any");
-    f.add("outside", &shield.outside_training,
+    ShieldModel& limits = shield.limits;
+    f.add("maxStepUp", &limits.max_step_up, "replicas of a workload more at a time; 0 = any").min(0).max(1e6);
+    f.add("maxStepDown", &limits.max_step_down, "fewer at a time; 0 = any").min(0).max(1e6);
+    f.add("cooldownUp", &limits.cooldown_up, "from a change of a workload to its next one up");
+    f.add("cooldownDown", &limits.cooldown_down, "to its next one down");
+    f.add("maxReplicas", &limits.max_replicas, "of all workloads of an agent together; 0 = any").min(0).max(1e6);
+    f.add("maxAge", &limits.max_age,
+          "of the metrics that an agent's policy is asked with, none of which may be missing; left out, any");
+    f.add("outside", &limits.outside,
           "how far from where it was trained an agent's policy is asked, in widths of that range; left out, anywhere")
-        .min(-1)
+        .min(0)
         .max(1e6);
-    f.add("fallback", &shield.fallback, "who decides where the policy is not asked: nobody, or the workloads' HPAs")
+    f.add("fallback", &shield.fallback,
+          "who decides where an agent's policy is not asked: nobody (hold, the default), or the workloads' HPAs")
         .one_of({"hold", "hpa"});
     return f;
   });

@@ -246,6 +246,10 @@ class SummaryTable {
       headers.push_back("COST");
       cells.push_back(fmt::format("{:.2f}", *s_.cost));
     }
+    if (s_.slo_penalty) {
+      headers.push_back("SLO-PENALTY");
+      cells.push_back(fmt::format("{:.2f}", *s_.slo_penalty));
+    }
     if (s_.carbon_kg) {
       headers.push_back("CO2E");
       cells.push_back(human_number(*s_.carbon_kg) + " kg");

@@ -60,9 +60,7 @@ void AgentLoop::start() {
       memory->state = agents_[id].actor->initial_state();
       s.network = PolicyMemoryBox(std::move(memory));
     }
-    s.stream = Stream(model_.seed, m.entity, Purpose::Policy);
     s.targets.resize(m.targets.size());
-    s.changed.resize(m.targets.size());
     s.observation.resize(m.observation.size());
     s.mask.resize(m.actions.outputs());
     s.action.resize(m.actions.size());
@@ -104,13 +102,10 @@ void AgentLoop::scrape(AgentId id) {
 }
 
 void AgentLoop::decide(AgentId id) {
-  AgentState& s = state_.agents[id];
   // What is decided at the end changes nothing.
   const Time next = engine_.now() + agent(id).interval;
   if (next < agent(id).end) engine_.schedule(next, Priority::Control, events_.decide, id.value);
   look(id);
-  ++s.decisions;
-  s.decided = engine_.now();
   state_.waiting = id;
   if (agents_[id].actor) choose(id);
 }
@@ -118,16 +113,21 @@ void AgentLoop::decide(AgentId id) {
 void AgentLoop::look(AgentId id) {
   const AgentModel& m = agent(id);
   AgentState& s = state_.agents[id];
+  s.view.gateway = gateway(id);
+  oldest_ = s.view.gateway.scraped;
   for (size_t t = 0; t < s.targets.size(); ++t) s.targets[t] = look_at(id, t);
   s.view.now = engine_.now();
   s.view.interval = m.interval;
   s.view.since = m.start;
   s.view.end = m.end;
-  s.view.gateway = gateway(id, s.view.age);
+  s.view.age.reset();
+  if (oldest_) s.view.age = engine_.now() - *oldest_;
+  s.view.rescaled = last_rescale(id);
   s.view.free_gpus = m.coding->wants_free_gpus() ? free_gpus() : 0;
-  s.view.targets = s.targets;
-  m.coding->observe(s.view, *s.memory, s.observation);
-  m.coding->mask(s.view, *s.memory, s.mask);
+  AgentView view = s.view;
+  view.targets = s.targets;
+  m.coding->observe(view, *s.memory, s.observation);
+  m.coding->mask(view, *s.memory, s.mask);
 }
 
 AgentTarget AgentLoop::look_at(AgentId id, size_t t) {
@@ -161,6 +161,7 @@ std::optional<double> AgentLoop::mean(WorkloadId workload, const std::optional<M
   for (const std::optional<MetricSample>& sample : samples_) {
     if (!sample) continue;
     sum += sample->milli;
+    oldest_ = oldest_ ? std::min(*oldest_, sample->timestamp) : sample->timestamp;
     ++n;
   }
   return n > 0 ? std::optional(milli(sum) / static_cast<double>(n)) : std::nullopt;
@@ -175,6 +176,7 @@ std::optional<double> AgentLoop::share_of_request(WorkloadId workload,
   int64_t used = 0, requested = 0;
   for (size_t i = 0; i < pods.size(); ++i) {
     if (!samples_[i]) continue;
+    oldest_ = oldest_ ? std::min(*oldest_, samples_[i]->timestamp) : samples_[i]->timestamp;
     const int64_t request =
         request_milli(cluster_.model.templates[cluster_.state.pods[pods[i]].pod_template], *query->spec);
     if (request <= 0) continue;
@@ -185,11 +187,10 @@ std::optional<double> AgentLoop::share_of_request(WorkloadId workload,
 }
 
 // Rates are taken between the oldest scrape of the window and the latest that is visible.
-AgentGateway AgentLoop::gateway(AgentId id, std::optional<Duration>& age) const {
+AgentGateway AgentLoop::gateway(AgentId id) const {
   const AgentState& s = state_.agents[id];
   const MetricsSettings& settings = model_.metrics;
   const GatewayScrape *latest = nullptr, *first = nullptr;
-  age.reset();
   if (metrics_.unavailable()) return {};
   for (size_t i = 0; i < s.gateway.size; ++i) {
     const GatewayScrape& scrape = s.gateway.back(i);
@@ -204,23 +205,32 @@ AgentGateway AgentLoop::gateway(AgentId id, std::optional<Duration>& age) const 
     }
   }
   if (!latest) return {};
-  age = engine_.now() - latest->at;
+  auto noise = [&](std::string_view metric) { return metrics_.noise(agent(id).entity, metric, latest->at); };
   AgentGateway out;
-  out.held = latest->held;
-  out.p95 = latest->p95;
+  out.scraped = latest->at;
+  out.held = latest->held * noise("held");
+  if (latest->p95) out.p95 = *latest->p95 * noise("p95");
   if (!first) return out;
   const double seconds = (latest->at - first->at).to_seconds();
   auto since = [](auto now, auto before) { return static_cast<double>(now - before); };
-  const double noise = metrics_.noise(agent(id).entity, latest->at);
-  out.arrived = noise * since(latest->arrived, first->arrived) / seconds;
-  out.completed = noise * since(latest->completed, first->completed) / seconds;
+  out.arrived = noise("arrived") * since(latest->arrived, first->arrived) / seconds;
+  out.completed = noise("completed") * since(latest->completed, first->completed) / seconds;
   // How long requests took, and whether they met their SLO, is counted from the end of warm-up on.
   if (first->at < serving_.model.warmup_end) return out;
   if (double n = since(latest->latencies, first->latencies); n > 0)
-    out.latency = noise * since(latest->latency_s, first->latency_s) / n;
-  if (double n = since(latest->left, first->left); n > 0)
-    out.in_slo = std::min(1.0, since(latest->in_slo, first->in_slo) / n);
+    out.latency = noise("latency") * since(latest->latency_s, first->latency_s) / n;
+  if (double n = since(latest->left, first->left); n > 0) {
+    const double missed = 1 - since(latest->in_slo, first->in_slo) / n;
+    out.in_slo = std::clamp(1 - noise("in_slo") * missed, 0.0, 1.0);
+  }
   return out;
+}
+
+std::optional<Time> AgentLoop::last_rescale(AgentId id) const {
+  std::optional<Time> last;
+  for (const AgentModel::Target& target : agent(id).targets)
+    if (const auto& at = state_.workloads[target.workload].rescaled) last = std::max(last, at);
+  return last;
 }
 
 int32_t AgentLoop::free_gpus() const {
@@ -233,14 +243,24 @@ int32_t AgentLoop::free_gpus() const {
   return static_cast<int32_t>((all - held) / kWholeGpu);
 }
 
+// Why its policy is not asked; empty: it is. Of ready pods at least one must have been scraped.
+ShieldReason AgentLoop::distrusted(AgentId id) const {
+  const AgentState& s = state_.agents[id];
+  const AgentModel& m = agent(id);
+  if (m.shield.max_age) {
+    auto unseen = [](const AgentTarget& t) { return t.ready > 0 && !t.waiting; };
+    if (!s.view.gateway.scraped || std::any_of(s.targets.begin(), s.targets.end(), unseen))
+      return "ShieldMissingMetrics";
+    if (*s.view.age > *m.shield.max_age) return "ShieldOldMetrics";
+  }
+  return distrust(m.shield, m.observation, s.observation, m.policy->seen_low, m.policy->seen_high);
+}
+
 // A policy that is not asked decides nothing; its memory goes on.
 void AgentLoop::choose(AgentId id) {
   AgentState& s = state_.agents[id];
   Agent& a = agents_[id];
-  const AgentModel& m = agent(id);
-  const Duration age = s.view.age.value_or(kForever);
-  ShieldReason why = distrust(m.shield, m.observation, s.observation, m.policy->seen_low, m.policy->seen_high);
-  if (why.empty() && m.shield.max_age && age > *m.shield.max_age) why = "ShieldOldMetrics";
+  const ShieldReason why = distrusted(id);
   s.distrusted = !why.empty();
   if (s.distrusted) {
     state_.statistics.decisions.add(why);
@@ -256,17 +276,18 @@ void AgentLoop::choose(AgentId id) {
 void AgentLoop::shield(AgentId id) {
   const AgentModel& m = agent(id);
   AgentState& s = state_.agents[id];
-  replicas_.clear();
+  floor_.clear();
   for (size_t t = 0; t < s.targets.size(); ++t) {
     const AgentTarget& target = s.targets[t];
+    const std::optional<Time> rescaled = state_.workloads[m.targets[t].workload].rescaled;
     ShieldReason why;
-    replicas_.push_back(target.replicas);
-    desired_[t] = limit_change(m.shield, target.replicas, desired_[t], engine_.now(), s.changed[t], why);
+    desired_[t] = limit_change(m.shield, target.replicas, desired_[t], engine_.now(), rescaled, why);
     if (!why.empty()) state_.statistics.decisions.add(why);
     desired_[t] = std::clamp(desired_[t], target.min_replicas, target.max_replicas);
+    floor_.push_back(std::max(target.replicas, target.min_replicas));
   }
   ShieldReason why;
-  limit_sum(m.shield, replicas_, desired_, why);
+  limit_sum(m.shield, floor_, desired_, why);
   if (!why.empty()) state_.statistics.decisions.add(why);
 }
 
@@ -276,15 +297,15 @@ void AgentLoop::act(AgentId id, std::span<const float> action) {
   KISIM_INVARIANT(state_.waiting == id, "agent {} was given an action that it did not wait for", m.name);
   state_.waiting = {};
   s.action.assign(action.begin(), action.end());
-  s.view.targets = s.targets;
+  AgentView view = s.view;
+  view.targets = s.targets;
   desired_.resize(s.targets.size());
-  m.coding->act(s.view, *s.memory, s.action, desired_);
+  m.coding->act(view, *s.memory, s.action, desired_);
   shield(id);
   for (size_t t = 0; t < s.targets.size(); ++t) {
     const AgentTarget& target = s.targets[t];
     const int32_t to = desired_[t];
     if (to == target.replicas) continue;
-    s.changed[t] = engine_.now();
     static constexpr std::string_view kReason = "AgentRescale";
     state_.statistics.decisions.add(kReason);
     controllers_.scale(m.targets[t].workload, to, m.reason);

@@ -46,7 +46,9 @@ class AgentLoop {
   AgentTarget look_at(AgentId id, size_t target);
   std::optional<double> mean(WorkloadId workload, const std::optional<MetricsPipeline::Query>& query);
   std::optional<double> share_of_request(WorkloadId workload, const std::optional<MetricsPipeline::Query>& query);
-  AgentGateway gateway(AgentId id, std::optional<Duration>& age) const;
+  AgentGateway gateway(AgentId id) const;
+  std::optional<Time> last_rescale(AgentId id) const;
+  ShieldReason distrusted(AgentId id) const;
   int32_t free_gpus() const;
   void choose(AgentId id);
   void shield(AgentId id);
@@ -63,7 +65,8 @@ class AgentLoop {
 
   // Scratch for one decision.
   std::vector<std::optional<MetricSample>> samples_;
-  std::vector<int32_t> replicas_, desired_;
+  std::optional<Time> oldest_;  // of the readings
+  std::vector<int32_t> floor_, desired_;
 };
 
 }  // namespace kisim

@@ -20,15 +20,11 @@ struct GatewayScrape {
 
 struct AgentState {
   PolicyMemoryBox memory, network;  // of the coding, and of an LSTM
-  Stream stream;
   History<GatewayScrape> gateway;
   Histogram answered;  // at the last scrape; where the coding asks for a p95
 
-  uint64_t decisions = 0;
-  bool distrusted = false;                   // at the last one, by its shield
-  std::vector<std::optional<Time>> changed;  // by target: the last change of its replicas by this agent
-  Time decided;                              // the last one
-  AgentView view;                            // at it; `targets` points nowhere
+  bool distrusted = false;  // at the last decision, by its shield
+  AgentView view;           // at it, but for its targets
   std::vector<AgentTarget> targets;
   std::vector<float> observation;
   std::vector<uint8_t> mask;

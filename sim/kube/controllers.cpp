@@ -75,6 +75,7 @@ void Controllers::scale(WorkloadId id, int32_t replicas, std::string reason) {
   (up ? statistics.workloads[id].scale_ups : statistics.workloads[id].scale_downs)++;
   statistics.scalings.push_back({plane_.now(), id, present, replicas, std::move(reason)});
   present = replicas;
+  plane_.control(id).rescaled = plane_.now();
   plane_.api.enqueue(id);
 }
 

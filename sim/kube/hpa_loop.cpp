@@ -211,14 +211,31 @@ void HpaLoop::apply(AutoscalerId id) {
       state_.statistics.decisions.add(desired < decision.desired ? "TooManyReplicas" : "TooFewReplicas");
   }
   if (binding(id).agent.valid() && !state_.agents[binding(id).agent].distrusted) desired = current;
-  ShieldReason why;
-  desired = limit_change(binding(id).shield, current, desired, engine_.now(), state_.autoscalers[id].last_scale, why);
-  if (!why.empty()) state_.statistics.decisions.add(why);
+  desired = shielded(id, current, desired);
   name_pods(id);
   count(id, current, desired);
   keep_status(id, current, desired);
   if (decision.error) tell_failures(id);
   if (desired != current) scale(id, desired);
+}
+
+// In an agent's place the HPA is within the agent's shield: the others of its workloads stay as they are.
+int32_t HpaLoop::shielded(AutoscalerId id, int32_t current, int32_t desired) {
+  const ShieldModel& shield = binding(id).shield;
+  const WorkloadId workload = binding(id).workload;
+  if (!workload.valid() || desired == current) return desired;
+  ShieldReason step, sum;
+  int32_t out = limit_change(shield, current, desired, engine_.now(), state_.workloads[workload].rescaled, step);
+  if (!step.empty()) state_.statistics.decisions.add(step);
+  int32_t others = 0;
+  if (binding(id).agent.valid())
+    for (const AgentModel::Target& target : model_.agents[binding(id).agent].targets)
+      if (target.workload != workload) others += std::max(0, cluster_.state.replicas[target.workload.value]);
+  const int32_t floor[] = {others, std::max(current, seen_.min_replicas)};
+  int32_t wanted[] = {others, out};
+  limit_sum(shield, floor, wanted, sum);
+  if (!sum.empty()) state_.statistics.decisions.add(sum);
+  return wanted[1];
 }
 
 // Indices of the observation mean nothing later.

@@ -38,6 +38,7 @@ class HpaLoop {
   ObservedPod observe(PodId pod) const;
   void decide(AutoscalerId id);
   void apply(AutoscalerId id);
+  int32_t shielded(AutoscalerId id, int32_t current, int32_t desired);
   void scale(AutoscalerId id, int32_t replicas);
   void name_pods(AutoscalerId id);
   void keep_status(AutoscalerId id, int32_t replicas, int32_t desired);

@@ -346,9 +346,10 @@ bool MetricsPipeline::fails(uint64_t entity, Time at) const {
   return stream.uniform() < model_.metrics.dropout;
 }
 
-double MetricsPipeline::noise(uint64_t entity, Time at) const {
+double MetricsPipeline::noise(uint64_t entity, std::string_view metric, Time at) const {
   if (model_.metrics.noise == 0) return 1;
-  Stream stream(model_.seed, hash_combine(entity, static_cast<uint64_t>(at.ns)), Purpose::MetricNoise);
+  const uint64_t series = hash_combine(entity, hash_text(metric));
+  Stream stream(model_.seed, hash_combine(series, static_cast<uint64_t>(at.ns)), Purpose::MetricNoise);
   return std::max(0.0, 1 + model_.metrics.noise * normal_quantile(stream.uniform_open()));
 }
 
@@ -480,7 +481,7 @@ MetricsPipeline::Sample MetricsPipeline::scraped_sample(WorkloadId workload, con
   Value value = metric.value(target);
   if (!value) return std::nullopt;
   double scale = metric.scale;
-  if (model_.metrics.noise > 0) scale *= noise(cluster_.pod_entity(target.pod), at);
+  if (model_.metrics.noise > 0) scale *= noise(cluster_.pod_entity(target.pod), metric.doc.name, at);
   if (metric.reading == Reading::Gauge) return MetricSample{to_milli(*value * scale), at, {}};
 
   const Scrape* first = window_start(workload, target.pod, latest);
@@ -540,6 +541,10 @@ MetricsPipeline::Sample MetricsPipeline::usage_sample(WorkloadId workload, const
     sample.milli = *sampled;
   } else {
     sample.milli = cpu ? usage_.cpu_milli(pod) : usage_.memory_bytes(pod) * 1000;
+  }
+  if (model_.metrics.noise > 0) {
+    const double factor = noise(cluster_.pod_entity(pod), cpu ? "cpu" : "memory", seen.last);
+    sample.milli = static_cast<int64_t>(static_cast<double>(sample.milli) * factor);
   }
   return sample;
 }

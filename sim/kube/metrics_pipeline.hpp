@@ -74,9 +74,10 @@ class MetricsPipeline {
                                  std::vector<std::optional<MetricSample>>& out) const;
   // Whether nobody answers.
   bool unavailable() const;
-  // Whether a scrape of this entity at this time fails, and what its readings are multiplied by: MetricsSettings.
+  // Whether a scrape of this entity at this time fails, and what the reading of one metric in it is multiplied by:
+  // MetricsSettings.
   bool fails(uint64_t entity, Time at) const;
-  double noise(uint64_t entity, Time at) const;
+  double noise(uint64_t entity, std::string_view metric, Time at) const;
   // The sum over all pods of the workload.
   ObservedMetric::Answer of_workload(WorkloadId workload, const Query& query, int64_t& out) const;
 

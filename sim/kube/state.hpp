@@ -79,11 +79,12 @@ struct FailedPodsBackoff {
 // The object of a workload, and what its controller remembers.
 struct WorkloadControl {
   bool exists = false;
-  bool controlled = false;  // a controller looks after it: not a bare Pod
-  bool deleting = false;    // it has a deletionTimestamp: foreground deletion, or finalizers that nobody removes
-  bool orphaned = false;    // it is gone; its pods, or its ReplicaSets with their pods, have stayed
-  bool garbage = false;     // pods of an object of this name that is gone are still to be deleted
-  Time created;             // tells the objects of this name apart, as their UIDs do
+  bool controlled = false;       // a controller looks after it: not a bare Pod
+  bool deleting = false;         // it has a deletionTimestamp: foreground deletion, or finalizers that nobody removes
+  bool orphaned = false;         // it is gone; its pods, or its ReplicaSets with their pods, have stayed
+  bool garbage = false;          // pods of an object of this name that is gone are still to be deleted
+  Time created;                  // tells the objects of this name apart, as their UIDs do
+  std::optional<Time> rescaled;  // the last time that somebody changed spec.replicas of it
   SpecId spec;
   TemplateId pod_template;                    // of the spec, or of a later restart
   std::vector<ReplicaSetState> replica_sets;  // of a Deployment, oldest revision first

@@ -18,7 +18,8 @@
 
 namespace kisim {
 
-// One workload. Values of metrics are means over the pods that have one; none: no pod has.
+// One workload. Values of metrics are means over the pods that have one; none: no pod has, because none is ready or
+// their metrics are missing.
 struct AgentTarget {
   int32_t replicas = 0;  // spec.replicas
   int32_t ready = 0;
@@ -35,6 +36,7 @@ struct AgentTarget {
 
 // The Services behind which the targets are, as their gateways count: over the window of the metrics.
 struct AgentGateway {
+  std::optional<Time> scraped;      // the latest that can be seen; none: nothing can
   std::optional<double> arrived;    // requests per second
   std::optional<double> completed;  // requests per second
   std::optional<double> latency;    // mean, s
@@ -48,7 +50,8 @@ struct AgentView {
   Duration interval;                     // from decision to decision
   Time since;                            // of the first one
   Time end;                              // of the run
-  std::optional<Duration> age;           // of the metrics; none: there are none
+  std::optional<Duration> age;           // of the oldest reading that is shown; none: there are none
+  std::optional<Time> rescaled;          // the last change of any of the workloads' replicas
   std::span<const AgentTarget> targets;  // in the order of the scenario
   AgentGateway gateway;
   int32_t free_gpus = 0;  // whole GPUs that nobody holds, on ready nodes
@@ -68,7 +71,7 @@ class AgentCoding {
   virtual bool wants_resources() const { return false; }  // cpu, memory, gpu_busy
   // For one episode; never null.
   virtual std::unique_ptr<PolicyMemory> make_memory() const = 0;
-  // `out`: [observation().size()]. Once per decision, before the two below.
+  // `out`: [observation().size()]. Once per decision, before the two below, and once at the end of an episode.
   virtual void observe(const AgentView& view, PolicyMemory& memory, std::span<float> out) const = 0;
   // 1 where a choice is allowed: [actions().outputs()].
   virtual void mask(const AgentView& view, const PolicyMemory& memory, std::span<uint8_t> allowed) const;

@@ -20,13 +20,13 @@ int32_t limit_change(const ShieldModel& shield, int32_t replicas, int32_t wanted
   return up ? replicas + most : replicas - most;
 }
 
-void limit_sum(const ShieldModel& shield, std::span<const int32_t> replicas, std::span<int32_t> wanted,
+void limit_sum(const ShieldModel& shield, std::span<const int32_t> floor, std::span<int32_t> wanted,
                ShieldReason& reason) {
   if (shield.max_replicas == 0) return;
   int64_t over = -static_cast<int64_t>(shield.max_replicas);
   for (int32_t n : wanted) over += n;
   for (size_t i = wanted.size(); i-- > 0 && over > 0;) {
-    const int64_t back = std::min<int64_t>(over, wanted[i] - replicas[i]);
+    const int64_t back = std::min<int64_t>(over, wanted[i] - floor[i]);
     if (back <= 0) continue;
     wanted[i] -= static_cast<int32_t>(back);
     over -= back;

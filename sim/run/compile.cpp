@@ -36,9 +36,8 @@ class Compiler {
  public:
   explicit Compiler(const Scenario& scenario) : scenario_(scenario), cluster_(scenario, *model_, diagnostics_) {}
 
-  std::shared_ptr<Model> compile() {
+  std::shared_ptr<const Model> compile() {
     model_->name = scenario_.name;
-    model_->seed = scenario_.seed;
     model_->end = Time{} + scenario_.duration;
     model_->warmup_end = Time{} + scenario_.warmup;
     model_->sample_interval = scenario_.metrics.scrape_interval;
@@ -52,6 +51,7 @@ class Compiler {
     kube();
     prices();
     finish();
+    model_->set_seed(scenario_.seed);
     return model_;
   }
 
@@ -100,7 +100,6 @@ class Compiler {
   }
 
   void services() {
-    model_->serving.seed = scenario_.seed;
     model_->serving.warmup_end = model_->warmup_end;
     for (const Service& s : scenario_.manifests.services)
       if (!s.selector.empty()) add_service(s.meta.namespace_, s.meta.name, s.selector);
@@ -187,7 +186,6 @@ class Compiler {
   }
 
   void batch(const ModelSpec& spec, ServingModelModel& m) {
-    m.batch.seed = scenario_.seed;
     m.batch.models.clear();
     std::vector<const BatchModelSpec*> served = served_by(spec);
     int32_t instances = 0;
@@ -333,7 +331,6 @@ class Compiler {
 
   SpeculationModel speculation(const ModelSpec::Speculative& spec, const LlmModel& target) const {
     SpeculationModel out;
-    out.seed = scenario_.seed;
     out.tokens = spec.tokens;
     out.accepted = spec.acceptance;
     if (out.accepted.size() == 1)
@@ -585,7 +582,6 @@ class Compiler {
   // ---- traffic ----
 
   void traffic() {
-    model_->traffic.seed = scenario_.seed;
     for (const TrafficSpec& t : scenario_.traffic) {
       ClientModel client;
       client.name = t.name;
@@ -608,6 +604,7 @@ class Compiler {
         if (slo.traffic != t.name) continue;
         client.has_slo = true;
         client.slo_target = slo.target;
+        client.slo_penalty = slo.penalty;
         client.slo_ttft = slo.ttft;
         client.slo_tpot = slo.tpot;
         client.slo_e2e = slo.e2e;
@@ -755,7 +752,6 @@ class Compiler {
     s.steps = t.user_steps;
     s.rates = t.rate_steps;
     s.drawn = t.drawn;
-    draw_steps(s, scenario_.seed);
     double weights = 0;
     for (const TaskSpec& spec : t.tasks) s.task_weights.push_back(weights += spec.weight);
     if (t.tasks.size() < 2) s.task_weights.clear();
@@ -775,7 +771,6 @@ class Compiler {
 
   void kube() {
     KubeModel& k = model_->kube;
-    k.seed = scenario_.seed;
     k.minor = std::stoi(scenario_.kubernetes_version.substr(2));  // "1.36", checked by the reader
     k.metrics = {scenario_.metrics.scrape_interval, scenario_.metrics.offset,    scenario_.metrics.delay,
                  scenario_.metrics.window,          scenario_.metrics.staleness, scenario_.metrics.resource_resolution,
@@ -824,7 +819,6 @@ class Compiler {
     config.kubernetes_minor = model_->kube.minor;
     config.gates = FeatureGates(config.kubernetes_minor);
     for (const auto& [gate, on] : scenario_.feature_gates) config.gates.set(gate, on);  // checked by the reader
-    config.seed = scenario_.seed;
     config.configuration = scenario_.scheduler_configuration;
     config.client_limit = scenario_.latencies.scheduler;
     set_scheduler_params(params, config);
@@ -963,6 +957,15 @@ class Compiler {
 
 }  // namespace
 
-std::shared_ptr<Model> compile(const Scenario& scenario) { return Compiler(scenario).compile(); }
+std::shared_ptr<const Model> compile(const Scenario& scenario) { return Compiler(scenario).compile(); }
+
+void Model::set_seed(uint64_t to) {
+  seed = traffic.seed = serving.seed = kube.seed = kube.scheduler.seed = to;
+  for (ServingModelModel& m : serving.models) m.batch.seed = m.engine.speculation.seed = to;
+  for (SourceModel& source : traffic.sources) draw_steps(source, to);
+  for (ServiceModel& service : serving.services)
+    for (FluidServiceModel::Source& source : service.fluid.sources)
+      source.rate = ArrivalRate(traffic.sources[source.client]);
+}
 
 }  // namespace kisim

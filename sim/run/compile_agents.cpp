@@ -25,13 +25,6 @@ MetricSpec resource_metric(const char* name) {
   return spec;
 }
 
-ShieldModel shield_of(const ShieldSpec& spec) {
-  ShieldModel out = spec;
-  if (spec.outside_training >= 0) out.outside = spec.outside_training;
-  if (spec.fallback == "hpa") out.fallback = ShieldModel::Fallback::Hpa;
-  return out;
-}
-
 class AgentCompiler {
  public:
   AgentCompiler(const Scenario& scenario, const ClusterCompiler& cluster, Model& model,
@@ -53,11 +46,14 @@ class AgentCompiler {
                                "{:.6g}s",
                                out.start.to_seconds(), model_.warmup_end.to_seconds(), out.end.to_seconds()));
     out.policy = spec.file;
-    if (auto shield = scenario_.shields.find(spec.name); shield != scenario_.shields.end())
-      out.shield = shield_of(shield->second);
+    if (auto shield = scenario_.shields.find(spec.name); shield != scenario_.shields.end()) {
+      out.shield = shield->second.limits;
+      out.shield.falls_back = shield->second.fallback == "hpa";
+    }
     coding(out);
     std::vector<std::string> names;
     for (const std::string& name : spec.workloads) target(name, out, names);
+    check_shield(out);
     if (!out.coding || out.targets.empty()) return;
     if (auto complaint = out.coding->complaint(out.targets.size())) return error("coding", *complaint);
     out.observation = out.coding->observation(names);
@@ -79,12 +75,17 @@ class AgentCompiler {
     bool any = false;
     for (AutoscalerBinding& binding : model_.kube.autoscalers) {
       if (!workload.valid() || binding.workload != workload || binding.agent.valid()) continue;
-      binding.shield = shield_of(spec);
+      binding.shield = spec.limits;
       any = true;
     }
-    if (!any)
-      diagnostics_.push_back({Severity::Error, spec.mark, "spec.policies.shield." + name,
-                              "found no agent and no workload with an autoscaler of this name"});
+    if (!any) shield_error(name, "found no agent and no workload with an autoscaler of this name");
+    auto refuse = [&](bool given, const char* field) {
+      if (given) shield_error(name, fmt::format("found {}, allowed: for agents", field));
+    };
+    if (!any) return;
+    refuse(spec.limits.max_age.has_value(), "maxAge");
+    refuse(spec.limits.outside.has_value(), "outside");
+    refuse(!spec.fallback.empty(), "fallback");
   }
 
  private:
@@ -96,6 +97,18 @@ class AgentCompiler {
   void error(const std::string& field, const std::string& message) {
     diagnostics_.push_back(
         {Severity::Error, spec_->mark, "spec.policies.agents." + spec_->name + "." + field, message});
+  }
+
+  void shield_error(const std::string& name, const std::string& message) {
+    diagnostics_.push_back({Severity::Error, scenario_.shields.at(name).mark, "spec.policies.shield." + name, message});
+  }
+
+  void check_shield(const AgentModel& out) {
+    int32_t least = 0;
+    for (const AgentModel::Target& target : out.targets) least += target.min_replicas;
+    if (out.shield.max_replicas > 0 && out.shield.max_replicas < least)
+      shield_error(out.name, fmt::format("found maxReplicas {}, allowed: at least minReplicas of its workloads ({})",
+                                         out.shield.max_replicas, least));
   }
 
   void coding(AgentModel& out) {
@@ -128,7 +141,7 @@ class AgentCompiler {
     const KubeWorkload& kube = model_.kube.workloads[target.workload];
     if (!workload.serving.valid())
       return error("workloads", fmt::format("found {}, which serves no model of spec.models", name));
-    limits(target, out.shield.fallback);
+    limits(target, out);
     target.gpus = static_cast<int32_t>(model_.cluster.templates[workload.pod_template].gpus);
     const bool llm = model_.serving.models[workload.serving].llm;
     if (llm) target.running = pods_metric("vllm:num_requests_running");
@@ -145,20 +158,28 @@ class AgentCompiler {
   }
 
   // Its own, or those of the HorizontalPodAutoscaler in whose place it is.
-  void limits(AgentModel::Target& target, ShieldModel::Fallback fallback) {
+  void limits(AgentModel::Target& target, const AgentModel& out) {
     int32_t min = spec_->min_replicas, max = spec_->max_replicas;
     auto& autoscalers = model_.kube.autoscalers;
     IdVector<AutoscalerId, AutoscalerBinding> kept;
+    bool has_hpa = false;
     for (AutoscalerBinding& binding : autoscalers) {
       const bool other = binding.workload != target.workload;
-      const bool falls_back = fallback == ShieldModel::Fallback::Hpa && binding.object;
-      if (!other && falls_back) binding.agent = AgentId(model_.kube.agents.size());
+      const bool falls_back = out.shield.falls_back && binding.object;
+      if (!other && falls_back) {
+        binding.agent = AgentId(model_.kube.agents.size());
+        binding.shield = out.shield;
+        has_hpa = true;
+      }
       if (other || falls_back) kept.push_back(binding);
       if (other) continue;
       if (min == 0) min = std::max(1, binding.min_replicas);
       if (max == 0) max = binding.max_replicas;
     }
     autoscalers = std::move(kept);
+    if (out.shield.falls_back && !has_hpa)
+      shield_error(out.name, fmt::format("found fallback hpa, but {} has no HorizontalPodAutoscaler",
+                                         model_.cluster.workloads[target.workload].full_name()));
     if (max == 0) return error("maxReplicas", "missing, needed: the most replicas of each of its workloads");
     target.min_replicas = std::max(1, min);
     target.max_replicas = max;

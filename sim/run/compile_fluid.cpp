@@ -86,7 +86,7 @@ class FlowCompiler {
     if (t.pattern == TrafficSpec::Pattern::Users || t.session.on) return;
     SourceModel& source = model_.traffic.sources[client];
     source.as_rate = true;
-    std::vector<RequestSize> typical = typical_requests(model_.traffic, source);
+    std::vector<RequestSize> typical = typical_requests(source);
     FluidServiceModel::Source out{
         client, ArrivalRate(source), std::move(typical), {}, t.tasks.empty() ? 1 : t.tasks[0].samples};
     out.mix = mix_of(out.typical);

@@ -26,9 +26,12 @@ struct Model {
   Duration sample_interval;
   AccountsModel accounts;
   std::vector<std::string> warnings;  // of reading and compiling, as text
+
+  // That all rooms draw from; steps of sources that are drawn are drawn for it.
+  void set_seed(uint64_t to);
 };
 
 // Scenario to Model. Collects every complaint; throws InputError if any is an error.
-std::shared_ptr<Model> compile(const Scenario& scenario);
+std::shared_ptr<const Model> compile(const Scenario& scenario);
 
 }  // namespace kisim

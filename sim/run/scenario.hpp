@@ -192,6 +192,7 @@ struct SloSpec {
   std::string traffic;
   std::optional<Duration> ttft, tpot, e2e;
   double target = 0.99;
+  std::optional<double> penalty;  // of a request that misses it, in the unit of the prices
   SourceMark mark;
 };
 
@@ -328,9 +329,9 @@ struct AgentSpec {
 };
 
 // Limits between whoever scales a workload, or an agent, and the cluster.
-struct ShieldSpec : ShieldModel {
-  std::string fallback = "hold";  // hold | hpa
-  double outside_training = -1;   // below 0: anything goes
+struct ShieldSpec {
+  ShieldModel limits;
+  std::string fallback;  // hold | hpa; empty: left out
   SourceMark mark;
 };
 

@@ -9,8 +9,10 @@
 namespace kisim {
 namespace {
 
+// slo_penalty follows from what is signed.
 bool is_signed(std::string_view field) {
-  return field != "signature" && field != "wall_s" && field != "events_per_s" && field != "peak_rss_bytes";
+  return field != "signature" && field != "slo_penalty" && field != "wall_s" && field != "events_per_s" &&
+         field != "peak_rss_bytes";
 }
 
 class CanonicalText {

@@ -50,6 +50,7 @@ struct Summary {
   };
   std::optional<Gpu> gpu;  // after warm-up; empty without GPUs
   std::optional<double> energy_kwh, cost, carbon_kg;
+  std::optional<double> slo_penalty;  // of the requests that missed their SLO; none: nobody says what one costs
   struct Replicas {
     double mean = 0;
     int64_t max = 0;
@@ -172,6 +173,7 @@ void for_each_field(T& s, Visit&& visit) {
   visit("energy_kwh", s.energy_kwh);
   visit("cost", s.cost);
   visit("carbon_kg", s.carbon_kg);
+  visit("slo_penalty", s.slo_penalty);
   visit("replicas", s.replicas);
   visit("pods", s.pods);
   visit("nodes", s.nodes);

@@ -33,32 +33,19 @@ Variation VariationRange::draw(uint64_t seed, uint64_t episode) const {
   return v;
 }
 
-ModelVariant::ModelVariant(std::shared_ptr<Model> model)
-    : model_(std::move(model)), sources_(model_->traffic.sources), metrics_(model_->kube.metrics) {}
+ModelVariant::ModelVariant(const Model& model)
+    : model_(std::make_shared<Model>(model)), sources_(model.traffic.sources), metrics_(model.kube.metrics) {}
 
 void ModelVariant::set(uint64_t seed, const Variation& variation) {
   Model& m = *model_;
-  for (size_t i = 0; i < sources_.size(); ++i) {
-    m.traffic.sources[i] = scaled(sources_[i], variation.load);
-    draw_steps(m.traffic.sources[i], seed);
-  }
-  for (ServiceModel& service : m.serving.services)
-    for (FluidServiceModel::Source& source : service.fluid.sources)
-      source.rate = ArrivalRate(m.traffic.sources[source.client]);
+  for (size_t i = 0; i < sources_.size(); ++i) m.traffic.sources[i] = scaled(sources_[i], variation.load);
   for (ServingModelModel& serving : m.serving.models) serving.slowdown = variation.service;
   for (KubeWorkload& workload : m.kube.workloads) workload.startup.slowdown = variation.startup;
   m.kube.metrics = metrics_;
   m.kube.metrics.delay = metrics_.delay + variation.metrics_delay;
   m.kube.metrics.noise = std::hypot(metrics_.noise, variation.metrics_noise);
   m.kube.metrics.dropout = 1 - (1 - metrics_.dropout) * (1 - variation.metrics_dropout);
-  reseed(seed);
-}
-
-// Every seed that the rooms draw from.
-void ModelVariant::reseed(uint64_t seed) {
-  Model& m = *model_;
-  m.seed = m.traffic.seed = m.serving.seed = m.kube.seed = m.kube.scheduler.seed = seed;
-  for (ServingModelModel& serving : m.serving.models) serving.batch.seed = serving.engine.speculation.seed = seed;
+  m.set_seed(seed);
 }
 
 SourceModel ModelVariant::scaled(const SourceModel& source, double load) const {

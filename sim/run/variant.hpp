@@ -32,18 +32,17 @@ struct VariationRange {
   Variation draw(uint64_t seed, uint64_t episode) const;
 };
 
-// A Model of its own that can become another variant in place, which is cheaper than compiling it anew. Worlds of the
+// A copy of a Model that can become another variant in place, which is cheaper than compiling it anew. Worlds of the
 // variant before must be gone.
 class ModelVariant {
  public:
-  explicit ModelVariant(std::shared_ptr<Model> model);
+  explicit ModelVariant(const Model& model);
 
-  // Steps that are drawn are drawn for this seed; typical requests of flows stay those of the scenario's.
+  // As compiled from the scenario with this seed, but for the variation.
   void set(uint64_t seed, const Variation& variation);
   std::shared_ptr<const Model> model() const { return model_; }
 
  private:
-  void reseed(uint64_t seed);
   SourceModel scaled(const SourceModel& source, double load) const;
 
   std::shared_ptr<Model> model_;

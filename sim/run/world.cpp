@@ -178,6 +178,7 @@ Summary World::summary() const {
     slo_met += c.slo_met;
     const ClientModel& client = model_->serving.clients[i];
     auto met = static_cast<double>(c.slo_met), eligible = static_cast<double>(c.slo_eligible);
+    if (client.slo_penalty) s.slo_penalty = s.slo_penalty.value_or(0) + *client.slo_penalty * (eligible - met);
     if (met < client.slo_target * eligible)
       s.missed_slo.push_back(fmt::format("{}: {:.2f} % of requests met the SLO, target {:.2f} %", client.name,
                                          100 * met / eligible, 100 * client.slo_target));

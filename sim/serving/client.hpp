@@ -54,7 +54,8 @@ struct ClientModel {
   int32_t retries = 0;
   Duration retry_backoff;
   std::optional<Duration> slo_ttft, slo_tpot, slo_e2e;
-  double slo_target = 0;  // share of requests
+  double slo_target = 0;              // share of requests
+  std::optional<double> slo_penalty;  // of a request that misses it, in the unit of the prices
   bool has_slo = false;
   bool closed_loop = false;  // its completions are told to traffic; sessions, too
 

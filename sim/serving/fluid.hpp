@@ -149,6 +149,7 @@ struct FluidService {
   bool changed = false;  // at this instant; the timer is due now
   double in = 0;         // per second
   double held = 0, held_age = 0;
+  double level = 0;  // requests at each endpoint at the step's end, where those with the fewest are sent to
   FluidMix mix;
   std::vector<FluidSource> sources;  // as FluidServiceModel::sources
   std::vector<ReplicaId> replicas;   // that are not free

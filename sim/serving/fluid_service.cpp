@@ -370,21 +370,32 @@ void Serving::release_flow(ServiceId service) {
   f.held = f.held_age = 0;
 }
 
-// Among the endpoints: evenly, or so that those with the fewest requests come up to the others.
+// Among the endpoints: evenly, or so that as many requests are at each of them at the step's end, as routers make it
+// that send to those with the fewest.
 void Serving::share_flow(ServiceId service, double dt) {
   const ServiceState& s = state.services[service];
   const FluidService& f = s.fluid;
   for (ReplicaId id : f.replicas) state.replicas[id].fluid.in = 0;
-  if (s.serving.endpoints.empty()) return;
   const std::vector<ReplicaId>& endpoints = s.serving.endpoints;
-  if (!model.services[service].fluid.fewest) {
+  if (endpoints.empty()) return;
+  const ReplicaState& first = state.replicas[endpoints.front()];
+  auto like_first = [&](ReplicaId id) { return same_law(first, state.replicas[id]); };
+  if (!model.services[service].fluid.fewest)
     for (ReplicaId id : endpoints) state.replicas[id].fluid.in = f.in / static_cast<double>(endpoints.size());
-    return;
-  }
+  else if (std::all_of(endpoints.begin(), endpoints.end(), like_first))
+    share_among_like(service, dt);
+  else
+    share_among_unlike(service, dt);
+}
+
+// As many come to each as there will be at each: what is answered of them meanwhile is the same for all.
+void Serving::share_among_like(ServiceId service, double dt) {
+  const std::vector<ReplicaId>& endpoints = state.services[service].serving.endpoints;
+  const double in = state.services[service].fluid.in;
   // Who has more than the level gets none, which lowers it for the others.
   double level = std::numeric_limits<double>::infinity();
   for (size_t below = endpoints.size() + 1;;) {
-    double sum = f.in * dt;
+    double sum = in * dt;
     size_t count = 0;
     for (ReplicaId id : endpoints)
       if (const double here = state.replicas[id].fluid.requests; here < level) {
@@ -398,6 +409,69 @@ void Serving::share_flow(ServiceId service, double dt) {
   for (ReplicaId id : endpoints) {
     FluidReplica& r = state.replicas[id].fluid;
     r.in = std::max(0.0, level - r.requests) / dt;
+  }
+}
+
+// Finds the level x at which all that comes has found its place: Σ max(0, x + θ(x)·dt − requests) = in·dt, where
+// x = X(θ), by the Illinois method from the last step's level on.
+void Serving::share_among_unlike(ServiceId service, double dt) {
+  const std::vector<ReplicaId>& endpoints = state.services[service].serving.endpoints;
+  FluidService& f = state.services[service].fluid;
+  if (!(f.in > 0)) return;
+  find_laws(endpoints);
+  auto excess = [&](double level) {
+    for (Law& law : laws_) law.answered = state.replicas[law.of].fluid.law.solve(level, 0, law.guess) * dt;
+    double sum = -f.in * dt;
+    for (size_t i = 0; i < endpoints.size(); ++i) {
+      FluidReplica& r = state.replicas[endpoints[i]].fluid;
+      const double comes = std::max(0.0, level + laws_[law_of_[i]].answered - r.requests);
+      r.in = comes / dt;
+      sum += comes;
+    }
+    return sum;
+  };
+  const double close = FluidLaw::kAccuracy * (1 + f.in * dt);
+  double level = std::max(f.level, 1e-3), error = excess(level), step = 1.1;
+  double low = level, at_low = error, high = level, at_high = error;
+  for (; at_high < -close; step *= step) {
+    low = high;
+    at_low = at_high;
+    high *= step;
+    at_high = excess(high);
+  }
+  for (; at_low > close && low > 1e-9; step *= step) {
+    high = low;
+    at_high = at_low;
+    low /= step;
+    at_low = excess(low);
+  }
+  level = std::abs(at_high) < std::abs(at_low) ? high : low;
+  error = excess(level);
+  for (int before = 0; std::abs(error) > close && high - low > FluidLaw::kAccuracy * high;) {
+    level = high - at_high * (high - low) / (at_high - at_low);
+    error = excess(level);
+    const int now = error < 0 ? -1 : 1;
+    (now < 0 ? low : high) = level;
+    (now < 0 ? at_low : at_high) = error;
+    if (now == before) (now < 0 ? at_high : at_low) /= 2;
+    before = now;
+  }
+  f.level = level;
+  // What a rounding has left over is shared out, so that no request is lost.
+  const double found = error + f.in * dt;
+  if (found > 0)
+    for (ReplicaId id : endpoints) state.replicas[id].fluid.in *= f.in * dt / found;
+}
+
+// Which endpoints follow the same law.
+void Serving::find_laws(const std::vector<ReplicaId>& endpoints) {
+  laws_.clear();
+  law_of_.clear();
+  for (ReplicaId id : endpoints) {
+    auto same = [&](const Law& law) { return same_law(state.replicas[law.of], state.replicas[id]); };
+    const auto known = std::find_if(laws_.begin(), laws_.end(), same);
+    law_of_.push_back(static_cast<size_t>(known - laws_.begin()));
+    if (known == laws_.end()) laws_.push_back({id, state.replicas[id].fluid.guess, 0});
   }
 }
 
@@ -441,10 +515,12 @@ bool Serving::pace_flow(ReplicaId id, ReplicaId last, double dt) {
   return still && r.backlog == 0 && r.late == 0 && replica.status == ReplicaState::Status::Ready;
 }
 
+bool Serving::same_law(const ReplicaState& a, const ReplicaState& b) {
+  return !a.lost && !b.lost && a.model == b.model && a.accelerator.same_kind(b.accelerator);
+}
+
 bool Serving::alike(const ReplicaState& a, const ReplicaState& b) {
-  const bool lost = a.lost || b.lost;
-  return !lost && a.model == b.model && a.accelerator.same_kind(b.accelerator) &&
-         std::abs(a.fluid.total - b.fluid.total) <= FluidLaw::kAccuracy * (1 + a.fluid.total);
+  return same_law(a, b) && std::abs(a.fluid.total - b.fluid.total) <= FluidLaw::kAccuracy * (1 + a.fluid.total);
 }
 
 // What its GPUs do; again once the throughput is another one by a thousandth of the capacity.

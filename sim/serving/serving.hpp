@@ -296,8 +296,12 @@ class Serving {
   void find_mix(ServiceId service, double dt);
   void release_flow(ServiceId service);
   void share_flow(ServiceId service, double dt);
+  void share_among_like(ServiceId service, double dt);
+  void share_among_unlike(ServiceId service, double dt);
+  void find_laws(const std::vector<ReplicaId>& endpoints);
   void set_law(ReplicaState& replica);
   bool pace_flow(ReplicaId id, ReplicaId last, double dt);
+  static bool same_law(const ReplicaState& a, const ReplicaState& b);
   static bool alike(const ReplicaState& a, const ReplicaState& b);
   void show_load(ReplicaState& replica);
   void set_flow_requests(ReplicaState& replica);
@@ -312,6 +316,14 @@ class Serving {
 
   Cluster& cluster_;
   Engine& engine_;
+
+  // Scratch for one step of a flow: the laws that its endpoints follow, and which of them each one does.
+  struct Law {
+    ReplicaId of;
+    double guess = 0, answered = 0;
+  };
+  std::vector<Law> laws_;
+  std::vector<size_t> law_of_;
 };
 
 }  // namespace kisim

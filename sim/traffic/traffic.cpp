@@ -19,8 +19,8 @@ std::optional<Time> later(Time now, double seconds) {
 }
 
 // The stream of one member of a source: a request, a trace row, a user.
-Stream stream_of(const TrafficModel& model, const SourceModel& source, uint64_t member, Purpose purpose) {
-  return {model.seed, hash_combine(source.entity, member), purpose};
+Stream stream_of(uint64_t seed, const SourceModel& source, uint64_t member, Purpose purpose) {
+  return {seed, hash_combine(source.entity, member), purpose};
 }
 
 int32_t to_tokens(double value, int32_t least) {
@@ -34,15 +34,15 @@ uint64_t id_space(const SourceModel& source) { return hash_combine(source.entity
 // The ordinal of the first request of a source's n-th session.
 uint64_t first_turn(uint64_t session) { return session * SessionModel::kMostTurns; }
 
-void draw_sizes(const TrafficModel& model, const SourceModel& source, Arrival& arrival) {
+void draw_sizes(uint64_t seed, const SourceModel& source, Arrival& arrival) {
   auto draw = [&](const Distribution& distribution, Purpose purpose) {
-    Stream stream = stream_of(model, source, arrival.ordinal, purpose);
+    Stream stream = stream_of(seed, source, arrival.ordinal, purpose);
     return distribution.draw(stream);
   };
   arrival.prompt_tokens = to_tokens(draw(source.prompt, Purpose::PromptTokens), 0);
   arrival.output_tokens = to_tokens(draw(source.output, Purpose::OutputTokens), 1);
   if (source.task_weights.empty()) return;
-  Stream stream = stream_of(model, source, arrival.ordinal, Purpose::Task);
+  Stream stream = stream_of(seed, source, arrival.ordinal, Purpose::Task);
   const std::vector<double>& weights = source.task_weights;
   auto task = std::upper_bound(weights.begin(), weights.end() - 1, stream.uniform() * weights.back());
   arrival.task = static_cast<uint16_t>(task - weights.begin());
@@ -53,9 +53,9 @@ void trace_sizes(const TraceColumns& trace, size_t row, Arrival& arrival) {
   if (!trace.output_tokens.empty()) arrival.output_tokens = std::max(1, trace.output_tokens[row]);
 }
 
-std::optional<Time> arrival_of_row(const SourceModel& source, int64_t recorded) {
-  if (source.time_scale == 1) return Time{recorded};
-  return later(Time{}, static_cast<double>(recorded) * 1e-9 * source.time_scale);
+std::optional<Time> arrival_of_row(double time_scale, int64_t recorded) {
+  if (time_scale == 1) return Time{recorded};
+  return later(Time{}, static_cast<double>(recorded) * 1e-9 * time_scale);
 }
 
 }  // namespace
@@ -63,7 +63,8 @@ std::optional<Time> arrival_of_row(const SourceModel& source, int64_t recorded) 
 void draw_steps(SourceModel& source, uint64_t seed) {
   if (!source.drawn) return;
   Stream stream(seed, source.entity, Purpose::Users);
-  const auto fewest = static_cast<int32_t>(source.drawn->min), most = static_cast<int32_t>(source.drawn->max);
+  const auto fewest = static_cast<int32_t>(std::lround(source.drawn->min));
+  const auto most = static_cast<int32_t>(std::lround(source.drawn->max));
   source.users = 0;
   for (UserStep& step : source.steps) {
     step.users = fewest + static_cast<int32_t>(stream.below(static_cast<uint32_t>(most - fewest + 1)));
@@ -75,42 +76,45 @@ void draw_steps(SourceModel& source, uint64_t seed) {
 
 // ---- a source as a rate ----
 
-ArrivalRate::ArrivalRate(const SourceModel& source) : source_(&source) {
+ArrivalRate::ArrivalRate(const SourceModel& source)
+    : pattern_(source.pattern),
+      rate_(source.rate),
+      stepped_(source.rates),
+      trace_(source.trace),
+      time_scale_(source.time_scale),
+      rate_scale_(source.rate_scale) {
   if (source.pattern == SourceModel::Pattern::Diurnal)
     diurnal_ = DiurnalRate(source.rate, source.peak, source.period, source.phase);
-  stepped_ = SteppedRate(source.rates);
 }
 
 double ArrivalRate::between(Time from, Time to) const {
-  switch (source_->pattern) {
-    case SourceModel::Pattern::Diurnal:
+  switch (pattern_) {
+    case SourcePattern::Diurnal:
       return diurnal_.integral(to) - diurnal_.integral(from);
-    case SourceModel::Pattern::Steps:
+    case SourcePattern::Steps:
       return stepped_.integral(to) - stepped_.integral(from);
-    case SourceModel::Pattern::Trace: {
-      const std::vector<int64_t>& rows = source_->trace->time_ns;
+    case SourcePattern::Trace: {
+      const std::vector<int64_t>& rows = trace_->time_ns;
       auto first = [&](Time at) {
         return std::partition_point(rows.begin(), rows.end(), [&](int64_t recorded) {
-          return arrival_of_row(*source_, recorded).value_or(Time::max()) < at;
+          return arrival_of_row(time_scale_, recorded).value_or(Time::max()) < at;
         });
       };
-      return static_cast<double>(first(to) - first(from)) * source_->rate_scale;
+      return static_cast<double>(first(to) - first(from)) * rate_scale_;
     }
     default:
-      return source_->rate * (to - from).to_seconds();
+      return rate_ * (to - from).to_seconds();
   }
 }
 
-bool ArrivalRate::steady() const { return source_->pattern == SourceModel::Pattern::Constant; }
-
-std::vector<RequestSize> typical_requests(const TrafficModel& model, const SourceModel& source) {
+std::vector<RequestSize> typical_requests(const SourceModel& source) {
   constexpr size_t count = kTypicalRequests, kEach = 2048;
   std::vector<RequestSize> all(count * kEach);
   const size_t rows = source.trace ? source.trace->time_ns.size() : 0;
   for (size_t i = 0; i < all.size(); ++i) {
     Arrival arrival;
     arrival.ordinal = i;
-    draw_sizes(model, source, arrival);
+    draw_sizes(0, source, arrival);
     if (rows > 0) trace_sizes(*source.trace, i * rows / all.size(), arrival);
     all[i] = {arrival.prompt_tokens, arrival.output_tokens};
   }
@@ -159,7 +163,7 @@ void Traffic::start() {
       continue;
     }
     for (int32_t user = 0; user < source.users; ++user)
-      s.users.push_back({stream_of(model, source, static_cast<uint64_t>(user), Purpose::Think)});
+      s.users.push_back({stream_of(model.seed, source, static_cast<uint64_t>(user), Purpose::Think)});
     if (source.steps.empty()) set_users(i, source.users);
     schedule_step(i, 0);
   }
@@ -249,14 +253,14 @@ void Traffic::schedule_row(uint32_t source) {
   while (s.copies == 0 && s.row < times.size()) s.copies = copies_of(m, s.row++);
   if (s.copies == 0) return;
   int64_t recorded = times[s.row - 1];
-  schedule_arrival(source, arrival_of_row(m, recorded));
+  schedule_arrival(source, arrival_of_row(m.time_scale, recorded));
 }
 
 // A share of a row is decided by a draw that belongs to the row.
 uint64_t Traffic::copies_of(const SourceModel& source, uint64_t row) const {
   double whole = std::floor(source.rate_scale), share = source.rate_scale - whole;
   auto copies = static_cast<uint64_t>(whole);
-  if (share > 0 && stream_of(model, source, row, Purpose::Arrivals).uniform() < share) ++copies;
+  if (share > 0 && stream_of(model.seed, source, row, Purpose::Arrivals).uniform() < share) ++copies;
   return copies;
 }
 
@@ -296,7 +300,7 @@ Arrival Traffic::next_request(uint32_t source) {
   SourceState& s = state.sources[source];
   if (m.session.on) return request_of_user(source, open_session(source));
   Arrival arrival{source, s.ordinal++};
-  draw_sizes(model, m, arrival);
+  draw_sizes(model.seed, m, arrival);
   const bool replayed = m.pattern == SourceModel::Pattern::Trace;
   if (replayed && !m.trace->first_id.empty()) {
     const TraceColumns& trace = *m.trace;
@@ -322,7 +326,7 @@ Arrival Traffic::request_of_user(uint32_t source, uint32_t user) {
   const bool over = u.session.turn == u.session.turns;
   if (over) arrival.ordinal = u.sent++ * static_cast<uint64_t>(m.users) + user;
   if (!m.session.on) {
-    draw_sizes(model, m, arrival);
+    draw_sizes(model.seed, m, arrival);
     draw_identity(m, arrival.ordinal, arrival);
     return arrival;
   }
@@ -342,14 +346,14 @@ uint32_t Traffic::open_session(uint32_t source) {
   const uint32_t user = s.free_users.back();
   s.free_users.pop_back();
   const uint64_t ordinal = s.ordinal++;
-  s.users[user] = {stream_of(model, m, first_turn(ordinal), Purpose::Think)};
+  s.users[user] = {stream_of(model.seed, m, first_turn(ordinal), Purpose::Think)};
   s.users[user].session = new_session(m, ordinal);
   s.users[user].here = true;
   return user;
 }
 
 SessionState Traffic::new_session(const SourceModel& source, uint64_t ordinal) const {
-  Stream stream = stream_of(model, source, first_turn(ordinal), Purpose::Turns);
+  Stream stream = stream_of(model.seed, source, first_turn(ordinal), Purpose::Turns);
   const auto most = static_cast<int32_t>(SessionModel::kMostTurns);
   return {ordinal, 0, std::min(to_tokens(source.session.turns.draw(stream), 1), most), 0};
 }
@@ -358,7 +362,7 @@ SessionState Traffic::new_session(const SourceModel& source, uint64_t ordinal) c
 int64_t Traffic::draw_turn(const SourceModel& source, const SessionState& session, Arrival& arrival) const {
   const uint64_t first = first_turn(session.ordinal);
   arrival.ordinal = first + static_cast<uint64_t>(session.turn);
-  draw_sizes(model, source, arrival);
+  draw_sizes(model.seed, source, arrival);
   const int64_t more = int64_t{arrival.prompt_tokens} + arrival.output_tokens;
   arrival.prompt_tokens = sum(arrival.prompt_tokens, session.history);
   draw_identity(source, first, arrival);
@@ -378,7 +382,7 @@ bool Traffic::goes_on(const SourceModel& source, const SessionState& session) co
 // the request, or of its session's first.
 void Traffic::draw_identity(const SourceModel& source, uint64_t ordinal, Arrival& arrival) const {
   auto draw = [&](int64_t count, double exponent, Purpose purpose) {
-    Stream stream = stream_of(model, source, ordinal, purpose);
+    Stream stream = stream_of(model.seed, source, ordinal, purpose);
     return draw_zipf(stream, count, exponent);
   };
   if (source.adapters.count > 0)

@@ -58,7 +58,8 @@ struct SessionModel {
 };
 
 struct SourceModel {
-  enum class Pattern : uint8_t { Constant, Diurnal, Trace, Users, Steps } pattern = Pattern::Constant;
+  using Pattern = SourcePattern;
+  Pattern pattern = Pattern::Constant;
   enum class Arrivals : uint8_t { Poisson, Constant } arrivals = Arrivals::Poisson;
   std::string name;
   uint64_t entity = 0;     // hash of Traffic/<name>

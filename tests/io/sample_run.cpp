@@ -26,6 +26,7 @@ Summary sample_summary() {
   s.energy_kwh = 2.25;
   s.cost = 13.53;
   s.carbon_kg = 1.27;
+  s.slo_penalty = 0.41;
   s.replicas["default/llama"] = {2.71, 4, 6, 5};
   s.pods = {11, 2, 1, 3};
   s.nodes = {2.5, 3, 4.79};

@@ -136,11 +136,11 @@ TEST_CASE("summary: texts in the signature cannot run into each other") {
 
 TEST_CASE("summary: JSON has the contract's fields in its order") {
   const Json json = Json::parse(summary_json(sample_summary()));
-  CHECK(keys(json) ==
-        std::vector<std::string>{"signature",    "scenario",       "seed",     "simulated_s", "events",   "wall_s",
-                                 "events_per_s", "peak_rss_bytes", "requests", "latency_s",   "tokens",   "slo",
-                                 "gpu",          "energy_kwh",     "cost",     "carbon_kg",   "replicas", "pods",
-                                 "nodes",        "decisions",      "warnings"});
+  CHECK(keys(json) == std::vector<std::string>{
+                          "signature",    "scenario",       "seed",      "simulated_s", "events",      "wall_s",
+                          "events_per_s", "peak_rss_bytes", "requests",  "latency_s",   "tokens",      "slo",
+                          "gpu",          "energy_kwh",     "cost",      "carbon_kg",   "slo_penalty", "replicas",
+                          "pods",         "nodes",          "decisions", "warnings"});
   CHECK(json["signature"] == "0123456789abcdef");
   CHECK(keys(json["requests"]) == std::vector<std::string>{"arrived", "admitted", "completed", "failed", "dropped",
                                                            "timed_out", "in_flight", "retried"});

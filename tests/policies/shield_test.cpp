@@ -25,11 +25,11 @@ TEST_CASE("A shield by example", "[shield]") {
   CHECK(limit_change({}, 3, 90, now, now, why) == 90);
   CHECK(why.empty());
 
-  // The last that grows gives back first; who shrinks keeps shrinking.
-  const std::vector<int32_t> replicas{4, 2, 5};
+  // The last above its floor gives back first; who shrinks keeps shrinking.
+  const std::vector<int32_t> floor{4, 2, 5};
   std::vector<int32_t> wanted{6, 5, 3};
   shield.max_replicas = 12;
-  limit_sum(shield, replicas, wanted, why);
+  limit_sum(shield, floor, wanted, why);
   CHECK(wanted == std::vector<int32_t>{6, 3, 3});
   CHECK(why == "ShieldMaxReplicas");
 }

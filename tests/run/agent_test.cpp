@@ -151,7 +151,7 @@ TEST_CASE("What an agent sees is as old as its metrics", "[agent]") {
 }
 
 TEST_CASE("Variations of a scenario", "[agent]") {
-  ModelVariant variant(compile(read_scenario(
+  ModelVariant variant(*compile(read_scenario(
       {kFleet + "-spike.yaml"},
       test::with({{"models.t4.detail", "iteration"}, {"models.a100.detail", "iteration"}, {"duration", "15m"}}))));
   auto with = [&](const Variation& v) {
@@ -231,7 +231,67 @@ TEST_CASE("Agents that cannot be", "[agent]") {
                           test::with({{"policies.agents.fleet.policy", folder.path("p.safetensors")},
                                       {"policies.agents.fleet.workloads", "[triton-t4, triton-a100]"}})));
   };
-  CHECK_THAT(test::complaint(trained), Contains("was trained on other observations: 23"));
+  CHECK_THAT(test::complaint(trained), Contains("was trained on other observations: 25"));
+}
+
+TEST_CASE("The reward of an autoscaling environment by hand", "[agent]") {
+  auto of = [](std::vector<std::pair<std::string, std::string>> overrides, AutoscalingReward reward) {
+    auto all = agent_of("kiscaler");
+    all.insert(all.end(), overrides.begin(), overrides.end());
+    AutoscalingSpec spec;
+    spec.scenarios = {std::make_shared<const Scenario>(fleet("ramp", all))};
+    spec.reward = reward;
+    return AutoscalingEnv(std::make_shared<const AutoscalingSpec>(spec));
+  };
+  const double most = 8 * 0.35 + 4 * 3.67, begin = 2 * 0.35 + 3.67;
+  std::vector<float> observation(26);
+  std::vector<double> costs(2);
+  const std::vector<float> keep{2, 2}, more{3, 2};
+  AutoscalingEnv quiet = of({{"traffic.images.pattern", "{constant: 50/s}"}}, {.cost = 1, .slo = 4, .churn = 0.05});
+  REQUIRE(quiet.spec().observation.size() == observation.size());
+  quiet.reset(1, 0, observation);
+  // One request more than Little's law has, of 750, may look late.
+  const double one = 4.0 / 750;
+  CHECK(quiet.step(keep, observation).reward == Approx(-begin / most).margin(one));
+  quiet.costs(costs);
+  CHECK(costs[0] == Approx(begin / most));
+  CHECK(costs[1] <= one / 4);
+  // One more of twelve is one twelfth of churn; its GPU is paid for at the step's end, and counts for half of it.
+  CHECK(quiet.step(more, observation).reward == Approx(-(begin + 0.35 / 2) / most - 0.05 / 12).margin(one));
+  CHECK(quiet.step(keep, observation).reward == Approx(-(begin + 0.35) / most).margin(one));
+
+  // Ten times what the fleet can answer: nobody is in time.
+  AutoscalingEnv loud = of({{"traffic.images.pattern", "{constant: 9000/s}"}}, {.cost = 1, .slo = 4, .churn = 0});
+  loud.reset(1, 0, observation);
+  for (int i = 0; i < 3; ++i) CHECK(loud.step(keep, observation).reward == Approx(-begin / most - 4).margin(0.01));
+
+  // A replica may have a price of its own.
+  AutoscalingEnv priced =
+      of({{"traffic.images.pattern", "{constant: 50/s}"}}, {.cost = 1, .slo = 0, .churn = 0, .replica_prices = {1, 0}});
+  priced.reset(1, 0, observation);
+  CHECK(priced.step(keep, observation).reward == Approx(-(begin + 2) / (most + 8)));
+}
+
+TEST_CASE("KIScaler's published reward in its environment", "[agent]") {
+  auto overrides = agent_of("kiscaler-published");
+  overrides.emplace_back("traffic.images.pattern", "{constant: 0.001/s}");
+  AutoscalingSpec spec;
+  spec.scenarios = {std::make_shared<const Scenario>(fleet("ramp", overrides))};
+  spec.reward.kiscaler_pattern = "ramp";
+  AutoscalingEnv env(std::make_shared<const AutoscalingSpec>(spec));
+  std::vector<float> observation(10);
+  std::vector<double> costs(2);
+  env.reset(1, 0, observation);
+  // Two and one replicas, nothing is answered: 0.2 (1 - 1/3), and 0.01 from the third step on.
+  const std::vector<float> keep{2, 2, 0};
+  for (int step = 0; step < 4; ++step)
+    CHECK(env.step(keep, observation).reward == Approx(0.2 * 2 / 3 + (step < 2 ? 0 : 0.01)));
+  env.costs(costs);
+  CHECK(costs[0] == Approx((2 * 0.35 + 3.67) / (8 * 0.35 + 4 * 3.67)));
+
+  spec.scenarios = {std::make_shared<const Scenario>(fleet("ramp", agent_of("kiscaler")))};
+  CHECK_THAT(test::complaint([&] { AutoscalingEnv(std::make_shared<const AutoscalingSpec>(spec)); }),
+             Contains("KIScaler's published reward needs its agent (coding: kiscaler-published) of two workloads"));
 }
 
 TEST_CASE("A shield stands between an agent and the cluster", "[agent]") {
@@ -278,10 +338,35 @@ TEST_CASE("A shield stands between an agent and the cluster", "[agent]") {
   CHECK(rescales(fallen_back) > 0);
   CHECK(rescales(with({{"fallback", "hpa"}})) == 0);
 
+  // Who falls back stays within the agent's shield.
+  const Summary limited = with({{"maxAge", "1ns"}, {"fallback", "hpa"}, {"maxReplicas", "5"}, {"maxStepUp", "1"}});
+  CHECK(limited.replicas.at("default/triton-t4").max + limited.replicas.at("default/triton-a100").max == 5);
+  CHECK(limited.decisions.at("ShieldMaxReplicas") > 0);
+  CHECK(rescales(limited) > 0);
+  // Scrapes that all fail leave nothing to see.
+  const Summary blind = run(compile(read_scenario(
+      {kFleet + "-spike.yaml"}, test::with({{"policies.agents.fleet.policy", folder.path("policy.safetensors")},
+                                            {"policies.agents.fleet.workloads", "[triton-t4, triton-a100]"},
+                                            {"policies.shield.fleet.maxAge", "5m"},
+                                            {"metrics.dropout", "1"},
+                                            {"duration", "20m"}}))));
+  CHECK(blind.decisions.at("ShieldMissingMetrics") == 60);
+  CHECK(blind.decisions.count("AgentRescale") == 0);
+
   CHECK_THAT(test::complaint([&] {
                compile(read_scenario({kFleet + "-spike.yaml"}, test::with({{"policies.shield.flet.maxStepUp", "1"}})));
              }),
              Contains("spec.policies.shield.flet: found no agent and no workload with an autoscaler of this name"));
+  auto shielded = [&](std::vector<std::pair<std::string, std::string>> overrides) {
+    return test::complaint([&] { compile(fleet("spike", overrides)); });
+  };
+  CHECK_THAT(shielded({{"policies.shield.triton-t4.maxAge", "1m"}}),
+             Contains("spec.policies.shield.triton-t4: found maxAge, allowed: for agents"));
+  CHECK_THAT(shielded({{"policies.shield.triton-t4.fallback", "hold"}}),
+             Contains("found fallback, allowed: for agents"));
+  auto of_agent = agent_of("kiscaler");
+  of_agent.emplace_back("policies.shield.fleet.maxReplicas", "1");
+  CHECK_THAT(shielded(of_agent), Contains("found maxReplicas 1, allowed: at least minReplicas of its workloads (2)"));
   const Summary hpa = run(compile(read_scenario(
       {kFleet + "-spike.yaml"},
       test::with({{"policies.shield.triton-t4.maxStepUp", "1"}, {"policies.shield.triton-t4.cooldownUp", "2m"}}))));
@@ -296,8 +381,8 @@ TEST_CASE("Training and evaluation files", "[agent]") {
   CHECK(training.environment.variation.load.low == 0.6);
   CHECK_THAT(training.coding, Contains("kiscaler"));
   const EvaluationFile evaluation = read_evaluation(kFleet + "/evaluation.yaml");
-  CHECK(evaluation.families.size() == 4);
-  CHECK(evaluation.baseline == "hpa");
+  CHECK(evaluation.families.size() == 7);
+  CHECK(evaluation.baseline == "hpa-tuned");
   CHECK(evaluation.contestants.size() >= 2);
 
   test::Folder folder;

@@ -1,0 +1,31 @@
+#pragma once
+// A bound on what scaling can reach at the fluid level, for an agent's workloads: nobody who keeps within their limits
+// has a lower total cost (GPUs and missed SLOs) there. It is none for runs that follow single requests.
+//
+// Who knows the load to come chooses, by dynamic programming, how many replicas of each workload are ready in each
+// interval between decisions. What makes it a bound, not a schedule that could be run:
+//   misses    are those of a load that begins with empty queues, measured in the simulator itself for each number of
+//             replicas at ascending rates, of which the next lower one stands for a rate
+//   starting  a replica is paid for from its start on, for the shortest time in which one starts with its image
+//             present, less one interval, since what becomes ready within an interval counts from its begin
+//   the rest  the first replicas are there already, those that go are gone at once, and nothing else ever fails
+
+#include "run/scenario.hpp"
+#include "run/variant.hpp"
+
+#include <cstdint>
+#include <string>
+
+namespace kisim {
+
+struct ClairvoyantBound {
+  double cost = 0, penalty = 0, gpu_hours = 0;  // after warm-up
+  double attainment = 1;
+  double total() const { return cost + penalty; }
+};
+
+// `scenario` has one agent, whose workloads are all that costs anything and serve all its traffic; every model is
+// fluid, GPUs have prices and the SLO a penalty. Throws InputError otherwise.
+ClairvoyantBound clairvoyant_bound(const Scenario& scenario, uint64_t seed, const Variation& variation);
+
+}  // namespace kisim
