@@ -4,7 +4,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <optional>
 
 namespace kisim {
 
@@ -12,15 +14,18 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+using Family = std::optional<size_t>;  // of all families together, or of one
+
+// Three digits.
 std::string number(double value, bool sign) {
-  const int digits = std::abs(value) >= 100 ? 0 : std::abs(value) >= 10 ? 1 : std::abs(value) >= 1 ? 2 : 3;
-  return sign ? fmt::format("{:+.{}f}", value, digits) : fmt::format("{:.{}f}", value, digits);
+  const double size = std::abs(value);
+  const int digits = size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3;
+  const std::string text = size >= 10'000 ? human_number(size) : fmt::format("{:.{}f}", size, digits);
+  return (std::signbit(value) && value != 0 ? "-" : sign ? "+" : "") + text;
 }
 
-double shown(const ComparedFigure& figure, double value) { return figure.per_cent ? 100 * value : value; }
-
 std::string cell(const ComparedFigure& figure, const Estimate& estimate, bool sign) {
-  auto text = [&](double value) { return number(shown(figure, value), sign); };
+  auto text = [&](double value) { return number(figure.per_cent ? 100 * value : value, sign); };
   return fmt::format("{} [{}, {}]", text(estimate.mean), text(estimate.interval.low), text(estimate.interval.high));
 }
 
@@ -28,35 +33,79 @@ std::string heading(const ComparedFigure& figure) {
   return figure.unit.empty() ? std::string(figure.name) : fmt::format("{} ({})", figure.name, figure.unit);
 }
 
-// Of all families together, or of one.
-std::string family_text(const Comparison& c, std::optional<size_t> family, const TextStyle& style) {
-  TextTable figures({{"FIGURE"}, {"POLICY"}, {"MEAN [95 %]", true}, {"LESS THE BASELINE", true}, {"VERDICT"}});
+const ComparedFigure& figure_named(std::string_view name) {
+  const auto all = compared_figures();
+  return *std::find_if(all.begin(), all.end(), [&](const ComparedFigure& f) { return f.name == name; });
+}
+
+std::string trained(const Comparison::Side& side) {
+  return side.trainings > 1 ? fmt::format("{} ({} trainings)", side.name, side.trainings) : side.name;
+}
+
+// "cost better by 2.31 (-11 %)"
+std::string finding(const Comparison& c, std::string_view name, const std::string& what, size_t contestant) {
+  const ComparedFigure& figure = figure_named(name);
+  const std::optional<Estimate> less = c.difference(figure, contestant);
+  if (!less) return "";
+  const Verdict verdict = c.verdict(figure, *less);
+  if (verdict == Verdict::NoDifferenceShown) return fmt::format("{}: no difference shown", what);
+  if (figure.per_cent)
+    return fmt::format("{} {} by {} points", what, to_string(verdict), number(100 * std::abs(less->mean), false));
+  const double base = c.estimate(figure, c.baseline)->mean;
+  const std::string relative = base == 0 ? "" : fmt::format(" ({:+.0f} %)", 100 * less->mean / base);
+  return fmt::format("{} {} by {}{}", what, to_string(verdict), number(std::abs(less->mean), false), relative);
+}
+
+// Cost is always told; where there are no prices, GPU-hours stand for it.
+std::string findings(const Comparison& c, size_t contestant) {
+  const std::string slo = finding(c, "SLO", "SLO", contestant), cost = finding(c, "COST", "cost", contestant);
+  std::vector<std::string> parts;
+  if (!slo.empty()) parts.push_back(slo);
+  parts.push_back(!cost.empty() ? cost : finding(c, "GPU-HOURS", "no prices, GPU-hours", contestant));
+  return fmt::format("{} against {}: {}", trained(c.contestants[contestant]), c.contestants[c.baseline].name,
+                     fmt::join(parts, "; "));
+}
+
+std::string contestant_text(const Comparison& c, size_t contestant, Family family, const TextStyle& style) {
+  const bool base = contestant == c.baseline;
+  TextTable table({{"", false, 14},
+                   {"MEAN [95 %]", true, 22},
+                   {base ? "" : "DIFFERENCE [95 %]", true, 23},
+                   {base ? "" : "VERDICT"}});
   for (const ComparedFigure& figure : compared_figures()) {
-    bool first = true;
-    for (size_t i = 0; i < c.contestants.size(); ++i) {
-      const std::optional<Estimate> is = c.estimate(figure, i, family);
-      if (!is) continue;
-      const std::optional<Estimate> less = i == c.baseline ? std::nullopt : c.difference(figure, i, family);
-      const bool judged = less && figure.better != ComparedFigure::Better::Neither;
-      figures.row({first ? heading(figure) : "", c.contestants[i], cell(figure, *is, false),
-                   less ? cell(figure, *less, true) : "baseline",
-                   judged ? std::string(to_string(c.verdict(figure, *less))) : ""});
-      first = false;
-    }
+    const std::optional<Estimate> is = c.estimate(figure, contestant, family);
+    if (!is) continue;
+    const std::optional<Estimate> less = base ? std::nullopt : c.difference(figure, contestant, family);
+    const Verdict verdict = less ? c.verdict(figure, *less) : Verdict::NoDifferenceShown;
+    table.row({"  " + heading(figure), cell(figure, *is, false), less ? cell(figure, *less, true) : "",
+               verdict == Verdict::NoDifferenceShown ? "" : std::string(to_string(verdict))});
   }
-  return figures.text(style);
+  return bold(trained(c.contestants[contestant]), style) + (base ? ", the baseline" : "") + '\n' + table.text(style);
+}
+
+std::string family_text(const Comparison& c, Family family, const TextStyle& style) {
+  std::string out = contestant_text(c, c.baseline, family, style);
+  for (size_t i = 0; i < c.contestants.size(); ++i)
+    if (i != c.baseline) out += '\n' + contestant_text(c, i, family, style);
+  return out;
+}
+
+// "1000..1009" where they follow each other.
+std::string seeds_text(const std::vector<uint64_t>& seeds) {
+  if (seeds.size() == 1) return fmt::format("seed {}", seeds[0]);
+  return fmt::format("{} seeds, {}..{}", seeds.size(), seeds.front(), seeds.back());
 }
 
 Json estimate_json(const Estimate& e) { return {{"mean", e.mean}, {"interval", {e.interval.low, e.interval.high}}}; }
 
-Json pairs_json(const Comparison& c, std::optional<size_t> family) {
+Json pairs_json(const Comparison& c, Family family) {
   Json out = Json::array();
   for (const ComparedFigure& figure : compared_figures())
     for (size_t i = 0; i < c.contestants.size(); ++i) {
       const std::optional<Estimate> less = i == c.baseline ? std::nullopt : c.difference(figure, i, family);
       if (!less) continue;
-      out.push_back({{"policy", c.contestants[i]},
-                     {"baseline", c.contestants[c.baseline]},
+      out.push_back({{"policy", c.contestants[i].name},
+                     {"baseline", c.contestants[c.baseline].name},
                      {"family", family ? Json(c.families[*family]) : Json()},
                      {"metric", figure.name},
                      {"difference", less->mean},
@@ -66,7 +115,7 @@ Json pairs_json(const Comparison& c, std::optional<size_t> family) {
   return out;
 }
 
-Json metrics_json(const Comparison& c, size_t contestant, std::optional<size_t> family) {
+Json metrics_json(const Comparison& c, size_t contestant, Family family) {
   Json out = Json::object();
   for (const ComparedFigure& figure : compared_figures()) {
     const std::optional<Estimate> is = c.estimate(figure, contestant, family);
@@ -78,25 +127,42 @@ Json metrics_json(const Comparison& c, size_t contestant, std::optional<size_t> 
 }  // namespace
 
 std::string comparison_text(const Comparison& c, bool by_family, const TextStyle& style) {
+  constexpr size_t kEnough = 10;
+  std::vector<std::string> head;
+  for (size_t i = 0; i < c.contestants.size(); ++i)
+    if (i != c.baseline) head.push_back(bold(findings(c, i), style));
+  head.push_back(
+      fmt::format("{}, {}. Each difference is that of runs of one scenario and seed; no verdict: none is shown.",
+                  fmt::join(c.families, ", "), seeds_text(c.seeds)));
+  if (c.seeds.size() < kEnough)
+    head.push_back(fmt::format("With fewer than {} seeds intervals come out too narrow.", kEnough));
   std::string out;
+  for (const std::string& paragraph : head)
+    for (const std::string& line : wrap_text(paragraph, style.width)) out += line + '\n';
+  out += '\n' + family_text(c, {}, style);
   if (by_family && c.families.size() > 1)
     for (size_t f = 0; f < c.families.size(); ++f)
-      out += bold(c.families[f], style) + '\n' + family_text(c, f, style) + '\n';
-  out += bold(fmt::format("{} over {} seeds each", fmt::join(c.families, ", "), c.seeds.size()), style) + '\n';
-  return out + family_text(c, {}, style);
+      out += fmt::format("\n{}\n\n", bold("In " + c.families[f], style)) + family_text(c, f, style);
+  return out;
 }
 
-std::string comparison_json(const Comparison& c) {
+std::string comparison_json(const Comparison& c, const std::vector<std::string>& warnings) {
   Json policies = Json::array();
   for (size_t i = 0; i < c.contestants.size(); ++i) {
     Json families = Json::object();
     for (size_t f = 0; f < c.families.size(); ++f) families[c.families[f]] = metrics_json(c, i, f);
-    policies.push_back({{"name", c.contestants[i]}, {"metrics", metrics_json(c, i, {})}, {"families", families}});
+    policies.push_back({{"name", c.contestants[i].name},
+                        {"trainings", c.contestants[i].trainings},
+                        {"metrics", metrics_json(c, i, {})},
+                        {"families", families}});
   }
   Json pairs = pairs_json(c, {});
   for (size_t f = 0; f < c.families.size(); ++f)
     for (Json& pair : pairs_json(c, f)) pairs.push_back(std::move(pair));
-  return Json{{"policies", policies}, {"pairs", pairs}, {"bound", nullptr}}.dump(2) + '\n';
+  return Json{{"families", c.families}, {"seeds", c.seeds}, {"policies", policies},
+              {"pairs", pairs},         {"bound", nullptr}, {"warnings", warnings}}
+             .dump(2) +
+         '\n';
 }
 
 }  // namespace kisim

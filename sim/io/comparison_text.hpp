@@ -5,12 +5,27 @@
 #include "run/comparison.hpp"
 
 #include <string>
+#include <vector>
 
 namespace kisim {
 
-// A table of figures, then one of differences from the baseline. `by_family`: both for each family, too.
+// The findings first, SLO and cost of each contestant against the baseline, in a sentence. Then a table for each: a row
+// per figure with its mean, the DIFFERENCE from the baseline in the figure's unit (of the SLO: in points of per cent),
+// positive where the contestant has more, each with its 95 % interval, and the verdict. `by_family`: the tables of each
+// family, too. Not wider than 80 columns, names excepted.
 std::string comparison_text(const Comparison& comparison, bool by_family, const TextStyle& style);
-// {policies: [{name, metrics}], pairs: [{policy, baseline, family, metric, difference, interval, verdict}]}
-std::string comparison_json(const Comparison& comparison);
+
+// One object:
+//   families, seeds    names of the scenarios, and what each ran with
+//   policies           [{name, trainings, metrics, families: {name: metrics}}]; `trainings`: how many were pooled;
+//                      metrics: {metric: {mean, interval: [low, high]}}, null where a run lacks it
+//   pairs              [{policy, baseline, family, metric, difference, interval: [low, high], verdict}]; `family` null:
+//                      all of them; `difference`: of the policy less the baseline; `verdict`: better, worse or
+//                      no difference shown
+//   bound              null
+//   warnings           texts
+// Metrics and their units, differences alike: SLO a share, 0 to 1; COST in the scenario's currency; GPU-HOURS;
+// P95 and P95-TTFT in seconds; ENERGY in kWh; RESCALES and UNANSWERED counts of a run.
+std::string comparison_json(const Comparison& comparison, const std::vector<std::string>& warnings);
 
 }  // namespace kisim

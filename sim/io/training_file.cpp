@@ -4,7 +4,10 @@
 #include "io/field_reader.hpp"
 #include "io/scenario_document.hpp"
 #include "io/seeds.hpp"
+#include "io/spec_places.hpp"
+#include "rl/policy_file.hpp"
 
+#include <algorithm>
 #include <filesystem>
 #include <functional>
 
@@ -124,42 +127,70 @@ ScenarioOverlay overlay_of(const OverlayDraft& draft) {
   return out;
 }
 
-void check_range(Diagnostics& diagnostics, const Value& root, const std::string& name,
-                 const VariationRange::Range& range) {
+void check_range(SpecPlaces& places, const std::string& name, const VariationRange::Range& range) {
   if (range.low > range.high)
-    diagnostics.error(root.mark(), "spec.variation." + name,
-                      fmt::format("found min {} above max {}", range.low, range.high));
+    places.error({"variation", name}, fmt::format("found min {} above max {}", range.low, range.high));
 }
 
-void check(Diagnostics& diagnostics, const Value& root, const Draft& draft) {
-  const VariationRange& v = draft.variation;
-  check_range(diagnostics, root, "load", v.load);
-  check_range(diagnostics, root, "service", v.service);
-  check_range(diagnostics, root, "startup", v.startup);
-  check_range(diagnostics, root, "metricsDelay", v.metrics_delay);
-  check_range(diagnostics, root, "metricsNoise", v.metrics_noise);
-  check_range(diagnostics, root, "metricsDropout", v.metrics_dropout);
+void check_variation(SpecPlaces& places, const VariationRange& v) {
+  check_range(places, "load", v.load);
+  check_range(places, "service", v.service);
+  check_range(places, "startup", v.startup);
+  check_range(places, "metricsDelay", v.metrics_delay);
+  check_range(places, "metricsNoise", v.metrics_noise);
+  check_range(places, "metricsDropout", v.metrics_dropout);
 }
 
-std::vector<uint64_t> seeds_of(Diagnostics& diagnostics, const Value& root, const std::string& text) {
+// Where it is missing, that has been told.
+void check_some(SpecPlaces& places, const std::string& field, size_t found) {
+  if (found == 0 && places.given({field})) places.error({field}, "found none, allowed: at least one");
+}
+
+std::vector<uint64_t> seeds_of(SpecPlaces& places, const std::string& text) {
   try {
     return parse_seeds(text);
   } catch (const UsageError& e) {
-    diagnostics.error(root.mark(), "spec.seeds", e.what());
+    places.error({"seeds"}, e.what());
     return {};
   }
 }
 
 Scenario read_family(const std::string& path, const std::vector<const ScenarioOverlay*>& overlays,
-                     std::optional<uint64_t> seed) {
+                     std::optional<uint64_t> seed, bool strict) {
   std::vector<std::string> files{path};
   ReadOptions options;
   options.seed = seed;
+  options.strict = strict;
   for (const ScenarioOverlay* overlay : overlays) {
     files.insert(files.end(), overlay->files.begin(), overlay->files.end());
     options.overrides.insert(options.overrides.end(), overlay->set.begin(), overlay->set.end());
   }
   return read_scenario(files, options);
+}
+
+std::vector<std::string> texts_of(const Diagnostics& diagnostics) {
+  std::vector<std::string> out;
+  for (const Diagnostic& d : diagnostics.all()) out.push_back(d.text());
+  return out;
+}
+
+void add_new(const std::vector<std::string>& texts, std::vector<std::string>& to) {
+  for (const std::string& text : texts)
+    if (std::find(to.begin(), to.end(), text) == to.end()) to.push_back(text);
+}
+
+// Of a policy file: what it came from, in one text.
+std::string training_of(const std::string& file) {
+  const PolicyFile policy = read_policy_file(file);
+  auto found = policy.provenance.find("training");
+  return found == policy.provenance.end() ? "" : found->second;
+}
+
+void add_family(const EvaluationFile::Family& family, const std::string& name, std::vector<std::string>& families) {
+  if (std::find(families.begin(), families.end(), name) != families.end())
+    throw InputError({Severity::Error, family.mark, fmt::format("spec.scenarios[{}]", families.size()),
+                      fmt::format("found a second scenario that is named '{}', allowed: one of each name", name)});
+  families.push_back(name);
 }
 
 }  // namespace
@@ -185,10 +216,13 @@ TrainingFile read_training(const std::string& path) {
                                          .required();
                                      f.add("reward", declare_reward(out.environment.reward), "of a decision");
                                    }));
-  check(diagnostics, root, draft);
-  out.seeds = seeds_of(diagnostics, root, draft.seeds);
+  SpecPlaces places(root, diagnostics);
+  check_variation(places, draft.variation);
+  check_some(places, "scenarios", draft.scenarios.size());
+  out.seeds = seeds_of(places, draft.seeds);
   diagnostics.throw_if_errors();
 
+  out.warnings = texts_of(diagnostics);
   out.name = draft.name;
   out.steps = static_cast<int64_t>(draft.steps);
   out.environment.name = draft.name;
@@ -196,8 +230,9 @@ TrainingFile read_training(const std::string& path) {
   out.environment.variation = draft.variation;
   const ScenarioOverlay overlay = overlay_of(draft.overlay);
   for (const Value& file : draft.scenarios) {
-    auto scenario = std::make_shared<Scenario>(read_family(resolve_path(file), {&overlay}, std::nullopt));
+    auto scenario = std::make_shared<Scenario>(read_family(resolve_path(file), {&overlay}, std::nullopt, false));
     scenario->trains_agents = true;
+    add_new(compile(*scenario)->warnings, out.warnings);
     for (const AgentSpec& agent : scenario->agents)
       if (draft.agent.empty() || agent.name == draft.agent) out.coding = coding_text(agent.coding);
     out.environment.scenarios.push_back(std::move(scenario));
@@ -206,12 +241,12 @@ TrainingFile read_training(const std::string& path) {
   return out;
 }
 
-EvaluationFile read_evaluation(const std::string& path) {
+EvaluationFile read_evaluation(const std::string& path, bool strict) {
   const std::vector<Value> documents = read_yaml(path);
   const Value& root = document_of(documents, path);
   EvaluationFile out;
   Draft draft;
-  Diagnostics diagnostics;
+  Diagnostics diagnostics(strict);
   FieldReader(0, diagnostics).read(root, "", declare_document(draft, "Evaluation", [&](Fields& f) {
                                      f.add("policies",
                                            Nested{Nested::Shape::ByName,
@@ -236,41 +271,74 @@ EvaluationFile read_evaluation(const std::string& path) {
                                      f.add("baseline", &out.baseline,
                                            "that the others are compared with; left out, the first");
                                    }));
-  check(diagnostics, root, draft);
-  out.seeds = seeds_of(diagnostics, root, draft.seeds);
-  std::string names;
-  bool known = out.baseline.empty();
+  SpecPlaces places(root, diagnostics);
+  check_variation(places, draft.variation);
+  out.seeds = seeds_of(places, draft.seeds);
+  std::vector<std::string> names;
   for (const ContestantDraft& c : draft.contestants) {
-    names += (names.empty() ? "" : ", ") + c.name;
-    known |= c.name == out.baseline;
-    out.contestants.push_back({c.name, overlay_of(c.overlay)});
+    names.push_back(c.name);
+    out.contestants.push_back({c.name, {overlay_of(c.overlay)}, {}});
   }
-  if (!known)
-    diagnostics.error(root.mark(), "spec.baseline", fmt::format("found '{}', allowed: {}", out.baseline, names));
+  if (out.baseline.empty() && !names.empty()) out.baseline = names.front();
+  check_some(places, "policies", names.size());
+  check_some(places, "scenarios", draft.scenarios.size());
+  if (!names.empty()) places.check_name({"baseline"}, out.baseline, names);
   diagnostics.throw_if_errors();
+
+  out.path = path;
   out.name = draft.name;
-  for (const Value& file : draft.scenarios) out.families.push_back(resolve_path(file));
+  out.strict = strict;
+  for (const Value& file : draft.scenarios) out.families.push_back({resolve_path(file), file.mark()});
   out.overlay = overlay_of(draft.overlay);
-  if (out.baseline.empty()) out.baseline = out.contestants.front().name;
   out.variation = draft.variation;
+  out.warnings = texts_of(diagnostics);
   return out;
 }
 
-EvaluationFile::Contestant policy_contestant(const EvaluationFile& evaluation, const std::string& name,
-                                             const std::string& file) {
+void add_policy(EvaluationFile& evaluation, const std::string& name, const std::string& file) {
   if (evaluation.workloads.empty())
-    throw UsageError(
-        fmt::format("policy {}: the evaluation {} has no agent, needed: spec.agent", name, evaluation.name));
-  const std::string path = "policies.agents." + evaluation.agent;
-  return {name,
-          {{},
-           {{path + ".policy", std::filesystem::absolute(file).string()},
-            {path + ".workloads", fmt::format("[{}]", fmt::join(evaluation.workloads, ", "))}}}};
+    throw UsageError(fmt::format("policy {}: {} has no agent, needed: spec.agent", name, evaluation.path));
+  auto contestant = std::find_if(evaluation.contestants.begin(), evaluation.contestants.end(),
+                                 [&](const EvaluationFile::Contestant& c) { return c.name == name; });
+  if (contestant == evaluation.contestants.end()) {
+    evaluation.contestants.push_back({name, {}, {}});
+    contestant = std::prev(evaluation.contestants.end());
+  } else if (contestant->policies.empty()) {
+    throw UsageError(fmt::format("policy {}: {} has one of this name, allowed: another", name, evaluation.path));
+  }
+  // Two checkpoints of one training are no two trainings.
+  const std::string path = std::filesystem::weakly_canonical(file).string();
+  const std::string training = training_of(path);
+  for (const std::string& other : contestant->policies)
+    if (other == path || (!training.empty() && training_of(other) == training))
+      throw UsageError(fmt::format("policy {}: found {} beside {}, allowed: one of each training", name, path, other));
+  const std::string agent = "policies.agents." + evaluation.agent;
+  contestant->policies.push_back(path);
+  contestant->trainings.push_back(
+      {{},
+       {{agent + ".policy", path},
+        {agent + ".workloads", fmt::format("[{}]", fmt::join(evaluation.workloads, ", "))}}});
 }
 
-Scenario scenario_of(const EvaluationFile& evaluation, const EvaluationFile::Contestant& contestant,
-                     const std::string& family, uint64_t seed) {
-  return read_family(family, {&evaluation.overlay, &contestant.overlay}, seed);
+CompiledEvaluation compile_evaluation(const EvaluationFile& evaluation) {
+  CompiledEvaluation out;
+  out.warnings = evaluation.warnings;
+  for (const EvaluationFile::Contestant& contestant : evaluation.contestants) {
+    if (contestant.name == evaluation.baseline) out.baseline = out.contestants.size();
+    kisim::Contestant& compiled = out.contestants.emplace_back();
+    compiled.name = contestant.name;
+    for (const ScenarioOverlay& training : contestant.trainings) {
+      compiled.trainings.emplace_back();
+      for (const EvaluationFile::Family& family : evaluation.families) {
+        const Scenario scenario =
+            read_family(family.file, {&evaluation.overlay, &training}, evaluation.seeds.front(), evaluation.strict);
+        compiled.trainings.back().push_back(compile(scenario));
+        add_new(compiled.trainings.back().back()->warnings, out.warnings);
+        if (out.families.size() < evaluation.families.size()) add_family(family, scenario.name, out.families);
+      }
+    }
+  }
+  return out;
 }
 
 }  // namespace kisim

@@ -5,6 +5,7 @@
 
 #include "gym/autoscaling.hpp"
 #include "io/input.hpp"
+#include "run/comparison.hpp"
 
 #include <cstdint>
 #include <map>
@@ -26,35 +27,51 @@ struct TrainingFile {
   std::map<std::string, std::string> parameters;  // of the algorithm
   int64_t steps = 0;
   std::vector<uint64_t> seeds;
-  std::string coding;  // of the agent, as its policy files keep it
-  std::string text;    // as read, for the record
+  std::string coding;                 // of the agent, as its policy files keep it
+  std::string text;                   // as read, for the record
+  std::vector<std::string> warnings;  // of the document, of its scenarios and of compiling them
 };
 // Throws InputError, IoError.
 TrainingFile read_training(const std::string& path);
 
 struct EvaluationFile {
+  struct Family {
+    std::string file;  // of its scenario
+    SourceMark mark;   // where it is named
+  };
   struct Contestant {
     std::string name;
-    ScenarioOverlay overlay;
+    std::vector<ScenarioOverlay> trainings;  // one, if it is no policy that was trained several times
+    std::vector<std::string> policies;       // files of them; none: the document says what it is
   };
-  std::string name;
-  std::vector<std::string> families;  // files of scenarios
-  ScenarioOverlay overlay;            // of all contestants
+  std::string path, name;
+  bool strict = false;
+  std::vector<Family> families;
+  ScenarioOverlay overlay;  // of all contestants
   // Of policy files that are compared, too: the workloads that they scale.
   std::string agent = "agent";
   std::vector<std::string> workloads;
   std::vector<Contestant> contestants;
-  std::string baseline;  // a contestant; empty: the first
+  std::string baseline;  // a contestant
   std::vector<uint64_t> seeds;
   VariationRange variation;  // that each run draws, the same for all contestants
+  std::vector<std::string> warnings;
 };
-// Throws InputError, IoError.
-EvaluationFile read_evaluation(const std::string& path);
-// A policy file as a contestant. Throws UsageError where the evaluation does not say whose agent it is.
-EvaluationFile::Contestant policy_contestant(const EvaluationFile& evaluation, const std::string& name,
-                                             const std::string& file);
-// What the contestant runs in a family.
-Scenario scenario_of(const EvaluationFile& evaluation, const EvaluationFile::Contestant& contestant,
-                     const std::string& family, uint64_t seed);
+// `strict`: unknown fields and other warnings, of the document and of its scenarios, are errors. Throws InputError,
+// IoError.
+EvaluationFile read_evaluation(const std::string& path, bool strict = false);
+// A policy file as a contestant, or as one more training of the one that has this name. Throws InputError, IoError, and
+// UsageError where the evaluation does not say whose agent it is, has a contestant of its own of this name, or is given
+// a training twice.
+void add_policy(EvaluationFile& evaluation, const std::string& name, const std::string& file);
+
+struct CompiledEvaluation {
+  std::vector<kisim::Contestant> contestants;
+  std::vector<std::string> families;  // names of the scenarios
+  size_t baseline = 0;
+  std::vector<std::string> warnings;  // each text once
+};
+// Reads and compiles what each contestant runs in each family. Throws InputError, IoError.
+CompiledEvaluation compile_evaluation(const EvaluationFile& evaluation);
 
 }  // namespace kisim

@@ -1,11 +1,11 @@
 #include "run/comparison.hpp"
 
+#include "core/parallel.hpp"
 #include "run/world.hpp"
 #include "stats/sample.hpp"
 
-#include <algorithm>
-#include <exception>
-#include <thread>
+#include <functional>
+#include <numeric>
 
 namespace kisim {
 
@@ -36,18 +36,30 @@ std::optional<double> unanswered(const Summary& s) {
 
 constexpr ComparedFigure kFigures[] = {
     {Better::More, "SLO", "%", true, attainment},       {Better::Less, "COST", "", false, cost},
-    {Better::Less, "GPU-HOURS", "h", false, gpu_hours}, {Better::Less, "P95", "s", false, p95},
+    {Better::Less, "GPU-HOURS", "", false, gpu_hours},  {Better::Less, "P95", "s", false, p95},
     {Better::Less, "P95-TTFT", "s", false, p95_ttft},   {Better::Less, "ENERGY", "kWh", false, energy},
     {Better::Neither, "RESCALES", "", false, rescales}, {Better::Less, "UNANSWERED", "", false, unanswered},
 };
 
-Estimate estimate_of(const std::vector<double>& values) {
-  auto mean_of = [&](std::span<const size_t> drawn) {
-    double sum = 0;
-    for (size_t i : drawn) sum += values[i];
-    return sum / static_cast<double>(drawn.size());
-  };
-  return {mean(values), bootstrap(values.size(), mean_of, 1)};
+double mean_of(const std::vector<std::vector<double>>& values, std::span<const size_t> trainings,
+               std::span<const size_t> seeds) {
+  double sum = 0;
+  for (size_t t : trainings)
+    for (size_t s : seeds) sum += values[t][s];
+  return sum / static_cast<double>(trainings.size() * seeds.size());
+}
+
+std::vector<size_t> all_of(size_t n) {
+  std::vector<size_t> out(n);
+  std::iota(out.begin(), out.end(), size_t{0});
+  return out;
+}
+
+// The statistic of everything, and of resamples.
+Estimate estimate_of(const std::vector<size_t>& sizes, const std::function<double(DrawnAxes)>& statistic) {
+  std::vector<std::vector<size_t>> all;
+  for (size_t size : sizes) all.push_back(all_of(size));
+  return {statistic(all), bootstrap(sizes, statistic, 1)};
 }
 
 }  // namespace
@@ -59,73 +71,74 @@ std::string_view to_string(Verdict verdict) {
   return kNames[static_cast<size_t>(verdict)];
 }
 
-std::vector<double> Comparison::values(const ComparedFigure& figure, size_t contestant,
-                                       std::optional<size_t> family) const {
-  std::vector<double> out;
-  for (size_t f = 0; f < families.size(); ++f) {
-    if (family && *family != f) continue;
+std::optional<Comparison::Table> Comparison::values(const ComparedFigure& figure, size_t contestant,
+                                                    std::optional<size_t> family) const {
+  const size_t first = family.value_or(0), last = family ? *family + 1 : families.size();
+  Table out(contestants[contestant].trainings, std::vector<double>(seeds.size()));
+  for (size_t t = 0; t < out.size(); ++t)
     for (size_t s = 0; s < seeds.size(); ++s) {
-      const std::optional<double> value = figure.of(run(contestant, f, s));
-      if (!value) return {};
-      out.push_back(*value);
+      double sum = 0;
+      for (size_t f = first; f < last; ++f) {
+        const std::optional<double> value = figure.of(run(contestant, t, f, s));
+        if (!value) return std::nullopt;
+        sum += *value;
+      }
+      out[t][s] = sum / static_cast<double>(last - first);
     }
-  }
   return out;
 }
 
 std::optional<Estimate> Comparison::estimate(const ComparedFigure& figure, size_t contestant,
                                              std::optional<size_t> family) const {
-  const std::vector<double> all = values(figure, contestant, family);
-  return all.empty() ? std::nullopt : std::optional(estimate_of(all));
+  const std::optional<Table> own = values(figure, contestant, family);
+  if (!own) return std::nullopt;
+  return estimate_of({own->size(), seeds.size()}, [&](DrawnAxes drawn) { return mean_of(*own, drawn[0], drawn[1]); });
 }
 
 std::optional<Estimate> Comparison::difference(const ComparedFigure& figure, size_t contestant,
                                                std::optional<size_t> family) const {
-  std::vector<double> all = values(figure, contestant, family);
-  const std::vector<double> base = values(figure, baseline, family);
-  if (all.empty() || base.empty()) return std::nullopt;
-  for (size_t i = 0; i < all.size(); ++i) all[i] -= base[i];
-  return estimate_of(all);
+  const std::optional<Table> own = values(figure, contestant, family), base = values(figure, baseline, family);
+  if (!own || !base) return std::nullopt;
+  return estimate_of({own->size(), base->size(), seeds.size()}, [&](DrawnAxes drawn) {
+    return mean_of(*own, drawn[0], drawn[2]) - mean_of(*base, drawn[1], drawn[2]);
+  });
 }
 
-// A difference is shown where its interval does not hold 0; one pair of runs shows nothing.
 Verdict Comparison::verdict(const ComparedFigure& figure, const Estimate& difference) const {
   const bool less = difference.interval.high < 0;
   const bool more = difference.interval.low > 0;
-  const bool several = families.size() * seeds.size() > 1;
-  if (!(less || more) || !several || figure.better == Better::Neither) return Verdict::NoDifferenceShown;
+  if (!(less || more) || seeds.size() < 2 || figure.better == Better::Neither) return Verdict::NoDifferenceShown;
   return less == (figure.better == Better::Less) ? Verdict::Better : Verdict::Worse;
 }
 
 Comparison compare(const std::vector<Contestant>& contestants, const std::vector<std::string>& families,
                    const std::vector<uint64_t>& seeds, const VariationRange& variation, size_t threads,
-                   std::atomic<size_t>& done, const std::atomic<bool>& stop) {
+                   const std::atomic<bool>& stop) {
   Comparison out;
-  for (const Contestant& c : contestants) out.contestants.push_back(c.name);
   out.families = families;
   out.seeds = seeds;
-  const size_t jobs = contestants.size() * families.size();
-  out.runs.resize(jobs * seeds.size());
-  std::vector<std::exception_ptr> failures(jobs);
-  std::atomic<size_t> next = 0;
-  auto work = [&] {
-    for (size_t job = next++; job < jobs && !stop; job = next++) try {
-        ModelVariant variant(compile(contestants[job / families.size()].families[job % families.size()]));
-        for (size_t s = 0; s < seeds.size() && !stop; ++s, ++done) {
-          variant.set(seeds[s], variation.draw(seeds[s], 0));
-          out.runs[job * seeds.size() + s] = run(variant.model(), {.stop = &stop});
-        }
-      } catch (...) {
-        failures[job] = std::current_exception();
-      }
+  struct Job {
+    std::shared_ptr<Model> model;
+    size_t contestant, first;  // where its runs go
   };
-  const size_t cores = std::max(1u, std::thread::hardware_concurrency());
-  std::vector<std::jthread> pool;
-  for (size_t i = 1; i < std::min(threads == 0 ? cores : threads, jobs); ++i) pool.emplace_back(work);
-  work();
-  pool.clear();
-  for (const std::exception_ptr& failure : failures)
-    if (failure) std::rethrow_exception(failure);
+  std::vector<Job> jobs;
+  for (size_t c = 0; c < contestants.size(); ++c) {
+    size_t runs = 0;
+    for (const auto& training : contestants[c].trainings)
+      for (const std::shared_ptr<Model>& model : training) {
+        jobs.push_back({model, c, runs});
+        runs += seeds.size();
+      }
+    out.contestants.push_back({contestants[c].name, contestants[c].trainings.size(), std::vector<Summary>(runs)});
+  }
+  parallel_for(jobs.size(), threads, [&](size_t i) {
+    const Job& job = jobs[i];
+    ModelVariant variant(job.model);
+    for (size_t s = 0; s < seeds.size() && !stop; ++s) {
+      variant.set(seeds[s], variation.draw(seeds[s], 0));
+      out.contestants[job.contestant].runs[job.first + s] = run(variant.model(), {.stop = &stop});
+    }
+  });
   return out;
 }
 

@@ -4,6 +4,7 @@
 #include "core/random.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 
@@ -30,12 +31,19 @@ double mean(std::span<const double> values) {
 }
 
 Interval bootstrap(size_t points, const std::function<double(std::span<const size_t>)>& statistic, uint64_t seed) {
-  constexpr size_t kResamples = 400;
-  std::vector<size_t> drawn(points);
+  return bootstrap(
+      std::array{points}, [&](DrawnAxes drawn) { return statistic(drawn[0]); }, seed);
+}
+
+Interval bootstrap(std::span<const size_t> sizes, const std::function<double(DrawnAxes)>& statistic, uint64_t seed) {
+  constexpr size_t kResamples = 2000;
+  std::vector<std::vector<size_t>> drawn;
+  for (size_t size : sizes) drawn.emplace_back(size);
   std::vector<double> found;
   for (size_t i = 0; i < kResamples; ++i) {
     Stream stream(seed, i, Purpose::Resampling);
-    for (size_t& index : drawn) index = stream.below(static_cast<uint32_t>(points));
+    for (std::vector<size_t>& axis : drawn)
+      for (size_t& index : axis) index = stream.below(static_cast<uint32_t>(axis.size()));
     found.push_back(statistic(drawn));
   }
   return {quantile(found, 0.025), quantile(found, 0.975)};
