@@ -2,16 +2,14 @@
 
 #include "core/atomic_file.hpp"
 #include "core/error.hpp"
+#include "core/parallel.hpp"
 #include "fgd_figure.hpp"
 #include "fgd_run.hpp"
 #include "io/text_table.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <exception>
 #include <optional>
-#include <thread>
 
 namespace kisim {
 
@@ -68,26 +66,6 @@ struct Comparison {
   std::vector<Series> policies;  // as kFgdPolicies
 };
 
-// Runs job 0 … jobs - 1 on several threads; rethrows the first failure.
-template <class Job>
-void run_on_threads(size_t jobs, int threads, const Job& job) {
-  std::atomic<size_t> next{0};
-  std::vector<std::exception_ptr> failures(static_cast<size_t>(threads));
-  std::vector<std::thread> workers;
-  for (std::exception_ptr& failure : failures)
-    workers.emplace_back([&] {
-      try {
-        for (size_t i; (i = next++) < jobs;) job(i);
-      } catch (...) {
-        failure = std::current_exception();
-        next = jobs;
-      }
-    });
-  for (std::thread& worker : workers) worker.join();
-  for (const std::exception_ptr& failure : failures)
-    if (failure) std::rethrow_exception(failure);
-}
-
 std::vector<FgdCurve> curves_of(const FgdCurves& curves, const std::string& trace, const std::string& policy) {
   auto found = curves.find({trace, policy});
   return found == curves.end() ? std::vector<FgdCurve>{} : found->second;
@@ -96,8 +74,7 @@ std::vector<FgdCurve> curves_of(const FgdCurves& curves, const std::string& trac
 std::vector<Comparison> run_all(const FgdData& data, const FgdOptions& options) {
   auto seeds = static_cast<size_t>(options.seeds);
   std::vector<FgdRun> runs(data.traces.size() * kFgdPolicyCount * seeds);
-  int threads = options.threads > 0 ? options.threads : static_cast<int>(std::thread::hardware_concurrency());
-  run_on_threads(runs.size(), std::max(threads, 1), [&](size_t i) {
+  parallel_for(runs.size(), static_cast<size_t>(std::max(options.threads, 0)), [&](size_t i) {
     size_t policy = i / seeds % kFgdPolicyCount, trace = i / seeds / kFgdPolicyCount;
     runs[i] = run_fgd_once(data.nodes, data.traces[trace], kFgdPolicies[policy], kFirstSeed + i % seeds);
   });

@@ -4,6 +4,7 @@
 #include "autoscaler.hpp"
 #include "bind.hpp"
 #include "core/names.hpp"
+#include "core/parallel.hpp"
 #include "io/input.hpp"
 #include "io/output.hpp"
 #include "io/report.hpp"
@@ -13,10 +14,7 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
-#include <exception>
-#include <mutex>
-#include <thread>
+#include <future>
 
 namespace kisim::python {
 namespace {
@@ -143,66 +141,29 @@ std::shared_ptr<RunResult> run_one(const Job& job, const RunRequest& request) {
   return simulate(job, request, options);
 }
 
-// Runs on several threads, each job on one; results are in the order of the jobs.
-class Batch {
- public:
-  Batch(const std::vector<Job>& jobs, const RunRequest& request) : jobs_(jobs), request_(request) {}
-
-  std::vector<std::shared_ptr<RunResult>> run(size_t threads) {
-    if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
-    threads = std::min(threads, jobs_.size());
-    results_.resize(jobs_.size());
-    failures_.resize(jobs_.size());
-    working_ = threads;
-    std::vector<std::jthread> team;
-    for (size_t t = 0; t < threads; ++t) team.emplace_back([this] { work(); });
-    try {
-      wait();
-    } catch (...) {
-      stop_ = true;
-      throw;
-    }
-    for (const std::exception_ptr& failure : failures_)
-      if (failure) std::rethrow_exception(failure);
-    return std::move(results_);
+// Several side by side, each on one thread; results are in the order of the jobs.
+std::vector<std::shared_ptr<RunResult>> run_many(const std::vector<Job>& jobs, const RunRequest& request,
+                                                 size_t threads) {
+  std::vector<std::shared_ptr<RunResult>> results(jobs.size());
+  std::atomic<bool> stop = false;
+  std::future<void> all = std::async(std::launch::async, [&] {
+    parallel_for(jobs.size(), threads, [&](size_t i) {
+      if (stop) return;
+      RunOptions options;
+      options.stop = &stop;
+      results[i] = simulate(jobs[i], request, options);
+    });
+  });
+  Interrupts interrupts;
+  try {
+    while (all.wait_for(std::chrono::milliseconds(50)) != std::future_status::ready) interrupts.look();
+  } catch (...) {
+    stop = true;
+    throw;
   }
-
- private:
-  void work() {
-    for (size_t i; !stop_ && (i = next_++) < jobs_.size();) try {
-        RunOptions options;
-        options.stop = &stop_;
-        results_[i] = simulate(jobs_[i], request_, options);
-      } catch (...) {
-        failures_[i] = std::current_exception();
-        stop_ = true;
-      }
-    const std::lock_guard lock(mutex_);
-    --working_;
-    done_.notify_all();
-  }
-
-  void wait() {
-    Interrupts interrupts;
-    std::unique_lock lock(mutex_);
-    while (working_ > 0) {
-      done_.wait_for(lock, std::chrono::milliseconds(50));
-      lock.unlock();
-      interrupts.look();
-      lock.lock();
-    }
-  }
-
-  const std::vector<Job>& jobs_;
-  const RunRequest& request_;
-  std::atomic<size_t> next_ = 0;
-  std::atomic<bool> stop_ = false;
-  std::mutex mutex_;
-  std::condition_variable done_;
-  size_t working_ = 0;
-  std::vector<std::shared_ptr<RunResult>> results_;
-  std::vector<std::exception_ptr> failures_;
-};
+  all.get();
+  return results;
+}
 
 // A run that halts where it is told to, and that can be copied there.
 class HaltedRun {
@@ -431,7 +392,7 @@ void bind_run(py::module_& m) {
           std::vector<Job> jobs;
           for (const auto& entry : runs) jobs.push_back({entry.first, entry.second});
           py::gil_scoped_release released;
-          return Batch(jobs, request).run(threads);
+          return run_many(jobs, request, threads);
         });
 }
 

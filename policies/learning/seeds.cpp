@@ -1,11 +1,12 @@
 #include "seeds.hpp"
 
+#include "core/parallel.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <exception>
 #include <optional>
-#include <thread>
 
 namespace kisim::learning {
 namespace {
@@ -29,30 +30,23 @@ std::optional<TrainResult> train_one(const TrainRequest& request, bool resume, s
 
 std::vector<TrainResult> train_seeds(const SeedsRequest& request, std::atomic<int64_t>& steps,
                                      const std::atomic<bool>& stop) {
-  const size_t cores = std::max(1u, std::thread::hardware_concurrency());
-  const size_t threads = request.training.threads == 0 ? cores : request.training.threads;
+  const size_t threads = thread_count(request.training.threads);
   const size_t workers = std::min(threads, request.seeds.size());
   std::vector<std::optional<TrainResult>> results(request.seeds.size());
   std::vector<std::exception_ptr> failures(request.seeds.size());
-  std::atomic<size_t> next = 0;
-
-  auto work = [&] {
-    for (size_t i = next++; i < request.seeds.size() && !stop; i = next++) {
-      TrainRequest one = request.training;
-      one.seed = request.seeds[i];
-      one.threads = std::max<size_t>(1, threads / workers);
-      if (!one.directory.empty()) one.directory += fmt::format("/seed-{}", one.seed);
-      try {
-        results[i] = train_one(one, request.resume, steps, stop);
-      } catch (...) {
-        failures[i] = std::current_exception();
-      }
+  // One that fails leaves the others to finish: their files are worth having.
+  parallel_for(request.seeds.size(), workers, [&](size_t i) {
+    if (stop) return;
+    TrainRequest one = request.training;
+    one.seed = request.seeds[i];
+    one.threads = std::max<size_t>(1, threads / workers);
+    if (!one.directory.empty()) one.directory += fmt::format("/seed-{}", one.seed);
+    try {
+      results[i] = train_one(one, request.resume, steps, stop);
+    } catch (...) {
+      failures[i] = std::current_exception();
     }
-  };
-  std::vector<std::thread> pool;
-  for (size_t i = 1; i < workers; ++i) pool.emplace_back(work);
-  work();
-  for (std::thread& thread : pool) thread.join();
+  });
 
   std::vector<TrainResult> out;
   for (size_t i = 0; i < results.size(); ++i) {

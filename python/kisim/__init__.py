@@ -8,13 +8,14 @@ why a pod is where it is. Times are seconds of simulated time from the start of 
 """
 
 from ._core import __version__, env_names
-from .errors import Diagnostic, InputError, InvariantError, IoError, UsageError
+from .errors import Diagnostic, HaltedRun, InputError, InvariantError, IoError, UsageError
 from .policy import Policy
 from .results import Result, World, run, run_many
 from .scenario import Scenario, explain_pod
 
 __all__ = [
     "Diagnostic",
+    "HaltedRun",
     "InputError",
     "InvariantError",
     "IoError",

@@ -34,3 +34,7 @@ class IoError(OSError):
 
 class InvariantError(RuntimeError):
     """A broken invariant: a defect of kisim, never of the input."""
+
+
+class HaltedRun(RuntimeError):
+    """A World in which an error has come up: it stands in the middle of an event. Its cause is that error."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from . import _core
 from ._optional import need
+from .errors import HaltedRun
 from .scenario import PathLike, Scenario, ScenarioLike, as_scenario
 
 if TYPE_CHECKING:
@@ -220,6 +221,7 @@ class World:
         autoscalers: Optional[Mapping[str, Callable[[], Any]]] = None,
     ):
         self._core = _core.World(as_scenario(scenario)._core, seed, _agents(agent), _items(autoscalers))
+        self._failure: Optional[BaseException] = None
 
     @property
     def now(self) -> float:
@@ -233,22 +235,43 @@ class World:
 
     @property
     def summary(self) -> Dict[str, Any]:
-        """Figures up to now, as Result.summary without what is measured on the wall clock."""
+        """Figures up to now, as Result.summary without what is measured on the wall clock.
+
+        Raises:
+            HaltedRun: as run_until.
+        """
+        self._look_whole()
         return json.loads(self._core.summary_json())
 
     def run_until(self, t: float) -> None:
-        """Simulates up to t seconds, or the end of the scenario if that is earlier."""
-        self._core.run_until(t)
+        """Simulates up to t seconds, or the end of the scenario if that is earlier.
+
+        Raises:
+            HaltedRun: an earlier call raised, which may have been in the middle of an event.
+            Whatever agents and autoscalers raise.
+        """
+        self._look_whole()
+        try:
+            self._core.run_until(t)
+        except BaseException as error:
+            self._failure = error
+            raise
 
     def fork(self) -> "World":
         """An independent copy, which goes on as this one would. Agents are shared by both.
 
         Raises:
-            UsageError: an autoscaler in Python has no __deepcopy__.
+            UsageError: an autoscaler in Python has no __deepcopy__. HaltedRun: as run_until.
         """
+        self._look_whole()
         copy = World.__new__(World)
         copy._core = self._core.fork()
+        copy._failure = None
         return copy
+
+    def _look_whole(self) -> None:
+        if self._failure is not None:
+            raise HaltedRun(f"the run halted at {self.now:g} s with an error, allowed: a new World") from self._failure
 
 
 def _pandas() -> Any:

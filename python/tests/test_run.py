@@ -263,6 +263,37 @@ def test_a_world_halts_and_forks(quickstart):
         kisim.run(scenario, agent=fixed(0), autoscalers={"llama": ByQueue})
 
 
+class Forgets(Forked):
+    """Fails at its third decision."""
+
+    def __deepcopy__(self, memo):
+        return Forgets()
+
+    def decide(self, observation):
+        if self.calls == 2:
+            raise LookupError("no idea")
+        return super().decide(observation)
+
+
+def test_a_world_in_which_something_was_raised_does_not_go_on(quickstart):
+    world = kisim.World(quickstart, autoscalers={"llama": Forgets})
+    world.run_until(40)
+    healthy = world.fork()
+    with pytest.raises(LookupError, match="no idea") as first:
+        world.run_until(60)
+    for step in (lambda: world.run_until(90), world.fork, lambda: world.summary):
+        with pytest.raises(kisim.HaltedRun, match="halted at 45 s") as later:
+            step()
+        assert later.value.__cause__ is first.value
+    assert not world.finished
+    assert healthy.summary["simulated_s"] == 40  # what was copied before is none of its business
+    acting = kisim.World(autoscaling(), agent=lambda observation, mask: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        acting.run_until(1200)
+    with pytest.raises(kisim.HaltedRun):
+        acting.run_until(1200)
+
+
 def test_why_is_my_pod_pending(program, root):
     file = root / "scenarios/scheduling/mig.yaml"
     printed = subprocess.run([program, "explain", "pod", "sweep", file], capture_output=True, check=True, text=True).stdout

@@ -153,13 +153,11 @@ void print(const std::string& text) {
 
 void print_error(const std::string& message) { std::fprintf(stderr, "error: %s\n", message.c_str()); }
 
-void print_warnings(const std::vector<std::string>& warnings) {
-  constexpr size_t kShown = 10;
-  for (size_t i = 0; i < std::min(warnings.size(), kShown); ++i)
+void print_warnings(const std::vector<std::string>& warnings, size_t shown) {
+  for (size_t i = 0; i < std::min(warnings.size(), shown); ++i)
     std::fprintf(stderr, "warning: %s\n", warnings[i].c_str());
-  if (warnings.size() > kShown)
-    std::fprintf(stderr, "warning: and %zu more; the summary (-o json) lists all %zu\n", warnings.size() - kShown,
-                 warnings.size());
+  if (warnings.size() > shown)
+    std::fprintf(stderr, "warning: and %zu more; -o json lists all %zu\n", warnings.size() - shown, warnings.size());
 }
 
 TextStyle output_style() {

@@ -96,7 +96,8 @@ void print(const std::string& text);
 
 // Lines on standard error.
 void print_error(const std::string& message);  // "error: …"
-void print_warnings(const std::vector<std::string>& warnings);
+// `shown` of them at most: -o json of the verb lists the others, too.
+void print_warnings(const std::vector<std::string>& warnings, size_t shown = 10);
 
 // Colour and width of standard output: plain and 80 columns unless it is a terminal; NO_COLOR is obeyed.
 TextStyle output_style();

@@ -3,7 +3,7 @@
 #include "core/error.hpp"
 #include "fidelity/published.hpp"
 #include "fidelity/scoreboard.hpp"
-#include "io/report.hpp"
+#include "io/report_page.hpp"
 
 #include <algorithm>
 #include <cmath>

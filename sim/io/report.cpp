@@ -3,54 +3,21 @@
 #include "core/atomic_file.hpp"
 #include "io/humanize.hpp"
 #include "io/output.hpp"
+#include "io/report_page.hpp"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
-#include <cstring>
 #include <functional>
 #include <limits>
 #include <set>
-#include <string_view>
 
 namespace kisim {
 
-namespace embedded {
-extern const std::string_view report_html, report_css, report_js;
-}
-
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-constexpr size_t kMaxPoints = 2000;      // per line
-constexpr size_t kMaxAllPoints = 40000;  // of the page: about 600 kB
-constexpr size_t kMaxLines = 12;         // per chart
-constexpr size_t kMaxRows = 200;         // per table
-constexpr size_t kMaxText = 300;         // per reason or warning
-
 // ---- charts
-
-struct Line {
-  std::string name, color, dash;
-  bool step = false, fill = false;
-  const Series* series = nullptr;
-};
-
-struct Mark {
-  std::string name;
-  double y = 0;
-};
-
-struct Chart {
-  std::string title, note, unit;
-  bool whole = false;  // counts of things: no fractions on the axis
-  std::vector<Line> lines;
-  std::vector<Mark> marks;
-};
 
 // How the lines of one metric look. Where a metric has several entities, each entity has its colour and `dash` tells
 // the metrics apart; a lone entity needs no dashes, its lines differ by colour.
@@ -93,18 +60,18 @@ class Charts {
     kv_cache();
     prefix_cache();
   }
-  const std::vector<Chart>& all() const { return charts_; }
+  std::vector<Plot> take() { return std::move(charts_); }
 
  private:
   void load() {
-    Chart chart{"Load", "requests per second", "1/s"};
+    Plot chart{"Load", "requests per second", "1/s"};
     add(chart, "kisim_requests_arrived_per_second", "source", {"arriving", "c0", "", false, true});
     add(chart, "kisim_requests_completed_per_second", "source", {"completing", "c1", "5 4"});
     keep(std::move(chart));
   }
 
   void replicas() {
-    Chart chart{"Replicas", "pods by state", "count", true};
+    Plot chart{"Replicas", "pods by state", "count", true};
     add(chart, "kisim_replicas_ready", "workload", {"ready", "c0", "", true, true});
     add(chart, "kisim_replicas", "workload", {"wanted", "c1", "5 4", true});
     struct Phase {
@@ -119,7 +86,7 @@ class Charts {
   }
 
   void latency(const char* title, const char* note, const char* metric, std::optional<Duration> SloSpec::*target) {
-    Chart chart{title, note, "s"};
+    Plot chart{title, note, "s"};
     struct Quantile {
       const char *name, *label, *color, *dash;
     };
@@ -137,42 +104,42 @@ class Charts {
   }
 
   void queue() {
-    Chart chart{"Requests in the system", "at the replicas", "count", true};
+    Plot chart{"Requests in the system", "at the replicas", "count", true};
     add(chart, "kisim_requests_running", "service", {"running", "c0", "", false, true});
     add(chart, "kisim_requests_waiting", "service", {"waiting", "c1", "5 4"});
     keep(std::move(chart));
   }
 
   void gpus() {
-    Chart chart{"GPUs", "held by pods, and of these computing", "count", true};
+    Plot chart{"GPUs", "held by pods, and of these computing", "count", true};
     add(chart, "kisim_gpu_allocated", "", {"allocated", "c7", "", true});
     add(chart, "kisim_gpu_busy", "", {"busy", "c2", "", false, true});
     keep(std::move(chart));
   }
 
   void power() {
-    Chart chart{"Power", "of all GPUs, mean per scrape interval", "W"};
+    Plot chart{"Power", "of all GPUs, mean per scrape interval", "W"};
     add(chart, "kisim_gpu_power_watts", "", {"drawn", "c1", "", false, true}, ever_positive);
     keep(std::move(chart));
   }
 
   // Where they never change there is nothing to see.
   void nodes() {
-    Chart chart{"Nodes", "of the cluster, and of these ready", "count", true};
+    Plot chart{"Nodes", "of the cluster, and of these ready", "count", true};
     add(chart, "kisim_nodes", "", {"present", "c7", "", true});
     add(chart, "kisim_nodes_ready", "", {"ready", "c0", "", true, true});
-    if (std::any_of(chart.lines.begin(), chart.lines.end(), [](const Line& line) { return changes(*line.series); }))
+    if (std::any_of(chart.lines.begin(), chart.lines.end(), [](const PlotLine& line) { return changes(*line.series); }))
       keep(std::move(chart));
   }
 
   void kv_cache() {
-    Chart chart{"KV cache in use", "mean over the replicas of a service", "share"};
+    Plot chart{"KV cache in use", "mean over the replicas of a service", "share"};
     add(chart, "kisim_kv_cache_usage", "service", {"used", "c3", "", false, true}, ever_positive);
     keep(std::move(chart));
   }
 
   void prefix_cache() {
-    Chart chart{"Prefix cache", "prompt tokens found, since the replicas' start", "share"};
+    Plot chart{"Prefix cache", "prompt tokens found, since the replicas' start", "share"};
     add(chart, "kisim_prefix_cache_hit_rate", "service", {"found", "c2", "", false, true}, ever_positive);
     keep(std::move(chart));
   }
@@ -180,12 +147,12 @@ class Charts {
   using Filter = std::function<bool(const Series&)>;
 
   void add(
-      Chart& chart, std::string_view metric, std::string_view entity_label, const Look& look,
+      Plot& chart, std::string_view metric, std::string_view entity_label, const Look& look,
       const Filter& filter = [](const Series&) { return true; }) {
     std::vector<std::string> entities = entities_of(metric, entity_label);
     for (const Series& series : series_) {
       if (series.metric != metric || !has_values(series) || !filter(series)) continue;
-      Line line{look.name, look.color, "", look.step, look.fill, &series};
+      PlotLine line{look.name, look.color, "", look.step, look.fill, &series};
       if (entities.size() > 1) {
         std::string entity = label_of(series, entity_label);
         size_t index = std::find(entities.begin(), entities.end(), entity) - entities.begin();
@@ -205,138 +172,16 @@ class Charts {
     return {names.begin(), names.end()};
   }
 
-  void keep(Chart chart) {
+  void keep(Plot chart) {
     if (!chart.lines.empty()) charts_.push_back(std::move(chart));
   }
 
   const Scenario& scenario_;
   const std::vector<Series>& series_;
-  std::vector<Chart> charts_;
+  std::vector<Plot> charts_;
 };
-
-double round_digits(double value, int digits) {
-  if (!std::isfinite(value)) return value;
-  std::string text = fmt::format("{:.{}g}", value, digits);
-  double rounded = value;
-  std::from_chars(text.data(), text.data() + text.size(), rounded);
-  return rounded;
-}
-
-Json numbers(const std::vector<double>& values, int digits) {
-  Json out = Json::array();
-  for (double value : values) {
-    if (std::isfinite(value))
-      out.push_back(round_digits(value, digits));
-    else
-      out.push_back(nullptr);
-  }
-  return out;
-}
-
-// An interval in which nothing happened has no sample. Where samples are further apart than usual, a NaN between them
-// keeps the line from bridging the gap.
-Series with_gaps(const Series& series) {
-  constexpr double kGap = 1.5;  // usual distances
-  const size_t n = series.t.size();
-  if (n < 3) return series;
-  std::vector<double> distances;
-  for (size_t i = 1; i < n; ++i) distances.push_back(series.t[i] - series.t[i - 1]);
-  std::nth_element(distances.begin(), distances.begin() + n / 2 - 1, distances.end());
-  const double usual = distances[n / 2 - 1];
-
-  Series out{series.metric, series.unit, series.labels, {}, {}};
-  for (size_t i = 0; i < n; ++i) {
-    if (i > 0 && series.t[i] - series.t[i - 1] > kGap * usual) {
-      out.t.push_back(series.t[i - 1] + usual);
-      out.value.push_back(std::numeric_limits<double>::quiet_NaN());
-    }
-    out.t.push_back(series.t[i]);
-    out.value.push_back(series.value[i]);
-  }
-  return out;
-}
-
-Json chart_json(const Chart& chart, size_t points) {
-  Json lines = Json::array(), marks = Json::array();
-  size_t shown = std::min(chart.lines.size(), kMaxLines);
-  for (size_t i = 0; i < shown; ++i) {
-    const Line& line = chart.lines[i];
-    Series thinned = thin(with_gaps(*line.series), points);
-    lines.push_back({{"name", line.name},
-                     {"color", line.color},
-                     {"dash", line.dash},
-                     {"step", line.step},
-                     {"fill", line.fill},
-                     {"t", numbers(thinned.t, 8)},
-                     {"v", numbers(thinned.value, 5)}});
-  }
-  for (const Mark& mark : chart.marks) marks.push_back({{"name", mark.name}, {"y", mark.y}});
-  return {{"title", chart.title},
-          {"note", chart.note},
-          {"unit", chart.unit},
-          {"whole", chart.whole},
-          {"lines", lines},
-          {"marks", marks},
-          {"omitted", chart.lines.size() - shown}};
-}
-
-// Inside <script>, so that no text can end the element.
-std::string script_safe(std::string json) {
-  for (size_t at = 0; (at = json.find('<', at)) != std::string::npos;) json.replace(at, 1, "\\u003c");
-  return json;
-}
-
-std::string data_json(const Scenario& scenario, const Summary& summary, const std::vector<Series>& series) {
-  Charts charts(scenario, series);
-  size_t lines = 1;
-  for (const Chart& chart : charts.all()) lines += std::min(chart.lines.size(), kMaxLines);
-  const size_t points = std::min(kMaxPoints, kMaxAllPoints / lines);
-
-  Json data = {{"end", summary.simulated_s},
-               {"warmup", std::min(scenario.warmup.to_seconds(), summary.simulated_s)},
-               {"charts", Json::array()}};
-  for (const Chart& chart : charts.all()) data["charts"].push_back(chart_json(chart, points));
-  return script_safe(data.dump(-1, ' ', false, Json::error_handler_t::replace));
-}
 
 // ---- text
-
-std::string cut(const std::string& text) {
-  if (text.size() <= kMaxText) return text;
-  size_t end = kMaxText;
-  while ((static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;  // between two characters
-  return text.substr(0, end) + "…";
-}
-
-// No line break between a number and its unit.
-std::string keep_units(std::string text) {
-  for (const char* unit : {" %", " s", " ms", " µs"}) {
-    for (size_t at = 0; (at = text.find(unit, at)) != std::string::npos; ++at) {
-      const size_t end = at + std::strlen(unit);
-      const bool whole = end == text.size() || text[end] == ' ' || text[end] == ',';
-      if (at > 0 && std::isdigit(static_cast<unsigned char>(text[at - 1])) && whole) text.replace(at, 1, "\u00a0");
-    }
-  }
-  return text;
-}
-
-class Tiles {
- public:
-  void add(const std::string& name, const std::string& value, const std::string& note) {
-    out_ += fmt::format(
-        "<div class=\"tile\"><div class=\"name\">{}</div><div class=\"value\">{}</div><div "
-        "class=\"note\">{}</div></div>\n",
-        escape_html(name), escape_html(value), escape_html(keep_units(note)));
-  }
-  const std::string& html() const { return out_; }
-
- private:
-  std::string out_;
-};
-
-std::string plural(uint64_t count, const std::string& noun) {
-  return human_count(count) + " " + noun + (count == 1 ? "" : "s");
-}
 
 std::string tiles_html(const Scenario& scenario, const Summary& s) {
   Tiles tiles;
@@ -405,47 +250,10 @@ std::string findings_html(const Scenario& scenario, const Summary& summary, cons
 
 // ---- tables
 
-struct HtmlColumn {
-  std::string header, css;  // class of the cells
-};
-
-class HtmlTable {
- public:
-  HtmlTable(std::string title, std::vector<HtmlColumn> columns)
-      : title_(std::move(title)), columns_(std::move(columns)) {}
-
-  void row(const std::vector<std::string>& cells) {
-    if (++rows_ > kMaxRows) return;
-    body_ += "<tr>";
-    for (size_t c = 0; c < cells.size(); ++c)
-      body_ += fmt::format("<td class=\"{}\">{}</td>", columns_[c].css, escape_html(cells[c]));
-    body_ += "</tr>\n";
-  }
-  std::string html() const {
-    if (rows_ == 0) return "";
-    std::string head;
-    for (const HtmlColumn& column : columns_)
-      head += fmt::format("<th class=\"{}\">{}</th>", column.css, escape_html(column.header));
-    std::string after = rows_ <= kMaxRows
-                            ? ""
-                            : fmt::format("<p class=\"after\">The first {} of {}; all are in run.h5.</p>\n", kMaxRows,
-                                          human_count(rows_));
-    return fmt::format(
-        "<section class=\"panel\"><h2>{}</h2>\n<div class=\"card\"><table>\n<thead><tr>{}</tr></thead>\n<tbody>\n{}"
-        "</tbody></table></div>\n{}</section>\n",
-        escape_html(title_), head, body_, after);
-  }
-
- private:
-  std::string title_, body_;
-  std::vector<HtmlColumn> columns_;
-  size_t rows_ = 0;
-};
-
 std::string scalings_html(const std::vector<ScalingRecord>& scalings) {
   HtmlTable table("Scaling decisions", {{"Time", ""}, {"Workload", ""}, {"Replicas", ""}, {"Reason", "reason"}});
   for (const ScalingRecord& s : scalings)
-    table.row({human_clock(s.t), s.workload, fmt::format("{} → {}", s.from, s.to), cut(s.reason)});
+    table.row({human_clock(s.t), s.workload, fmt::format("{} → {}", s.from, s.to), cut_text(s.reason)});
   return table.html();
 }
 
@@ -495,32 +303,20 @@ std::string starts_html(const std::vector<StartRecord>& starts) {
 
 std::string decisions_html(const std::map<std::string, uint64_t>& decisions) {
   HtmlTable table("Decisions", {{"Reason", "reason"}, {"Count", "number"}});
-  for (const auto& [reason, count] : decisions) table.row({cut(reason), human_count(count)});
+  for (const auto& [reason, count] : decisions) table.row({cut_text(reason), human_count(count)});
   return table.html();
 }
 
 std::string warnings_html(const std::vector<std::string>& warnings) {
   if (warnings.empty()) return "";
   std::string items;
-  for (size_t i = 0; i < std::min(warnings.size(), kMaxRows); ++i)
-    items += "<li>" + escape_html(cut(warnings[i])) + "</li>\n";
+  for (size_t i = 0; i < std::min(warnings.size(), kMaxReportRows); ++i)
+    items += "<li>" + escape_html(cut_text(warnings[i])) + "</li>\n";
   return fmt::format("<section class=\"panel\"><h2>{}</h2>\n<ul class=\"card warnings\">\n{}</ul></section>\n",
                      plural(warnings.size(), "warning"), items);
 }
 
 // ---- the page
-
-// Fills {{name}} in one pass, so that no text of a scenario is taken for a placeholder.
-std::string fill_template(std::string_view text, const std::map<std::string_view, std::string>& values) {
-  std::string out;
-  while (true) {
-    size_t open = text.find("{{"), close = text.find("}}", open);
-    if (open == std::string_view::npos || close == std::string_view::npos) return out.append(text);
-    out.append(text.substr(0, open));
-    out.append(values.at(text.substr(open + 2, close - open - 2)));
-    text.remove_prefix(close + 2);
-  }
-}
 
 std::string eyebrow_html(const Scenario& scenario, const Summary& summary) {
   std::string out = fmt::format("<strong>{}</strong> · {} simulated", escape_html(summary.scenario),
@@ -537,74 +333,21 @@ std::string capitalised(std::string text) {
 
 }  // namespace
 
-std::string escape_html(const std::string& text) {
-  std::string out;
-  out.reserve(text.size());
-  for (char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
-
-Series thin(const Series& series, size_t points) {
-  const size_t n = series.t.size(), buckets = std::max<size_t>(points / 2, 1);
-  if (n <= 2 * buckets) return series;
-  Series out{series.metric, series.unit, series.labels, {}, {}};
-  auto add = [&](size_t i) {
-    out.t.push_back(series.t[i]);
-    out.value.push_back(series.value[i]);
-  };
-  for (size_t b = 0; b < buckets; ++b) {
-    const size_t begin = b * n / buckets, end = (b + 1) * n / buckets;
-    size_t least = end, most = end;
-    for (size_t i = begin; i < end; ++i) {
-      if (!std::isfinite(series.value[i])) continue;
-      if (least == end || series.value[i] < series.value[least]) least = i;
-      if (most == end || series.value[i] > series.value[most]) most = i;
-    }
-    if (least == end) {
-      add(begin);
-      continue;
-    }
-    add(std::min(least, most));
-    if (least != most) add(std::max(least, most));
-  }
-  return out;
-}
-
 std::string render_report(const Scenario& scenario, const Summary& summary, const Recorder& recorder) {
-  std::string tables = scalings_html(recorder.scalings) + pods_html(recorder.pods) + starts_html(recorder.starts) +
-                       decisions_html(summary.decisions) + warnings_html(summary.warnings);
-  return fill_template(embedded::report_html,
-                       {{"title", escape_html(summary.scenario)},
-                        {"css", std::string(embedded::report_css)},
-                        {"eyebrow", eyebrow_html(scenario, summary)},
-                        {"headline", escape_html(keep_units(capitalised(headline(summary))))},
-                        {"findings", findings_html(scenario, summary, recorder.series)},
-                        {"tiles", tiles_html(scenario, summary)},
-                        {"tables", tables},
-                        {"footer", fmt::format("kisim {} · signature {} · {} events", version(),
-                                               signature_text(summary.signature), human_count(summary.events))},
-                        {"data", data_json(scenario, summary, recorder.series)},
-                        {"js", std::string(embedded::report_js)}});
+  ReportPage page;
+  page.title = summary.scenario;
+  page.eyebrow = eyebrow_html(scenario, summary);
+  page.headline = capitalised(headline(summary));
+  page.findings = findings_html(scenario, summary, recorder.series);
+  page.tiles = tiles_html(scenario, summary);
+  page.tables = scalings_html(recorder.scalings) + pods_html(recorder.pods) + starts_html(recorder.starts) +
+                decisions_html(summary.decisions) + warnings_html(summary.warnings);
+  page.footer = fmt::format("kisim {} · signature {} · {} events", version(), signature_text(summary.signature),
+                            human_count(summary.events));
+  page.end = summary.simulated_s;
+  page.warmup = std::min(scenario.warmup.to_seconds(), summary.simulated_s);
+  page.plots = Charts(scenario, recorder.series).take();
+  return render_page(page);
 }
 
 void write_report(const std::string& path, const Scenario& scenario, const Summary& summary, const Recorder& recorder) {

@@ -1,5 +1,5 @@
 #pragma once
-// The report of a run: one HTML page that needs nothing beside it, neither files nor a network.
+// The report of a run, as io/report_page.hpp makes it.
 
 #include "run/recorder.hpp"
 #include "run/scenario.hpp"
@@ -15,12 +15,5 @@ std::string render_report(const Scenario& scenario, const Summary& summary, cons
 
 // Throws IoError; `path` is whole or untouched.
 void write_report(const std::string& path, const Scenario& scenario, const Summary& summary, const Recorder& recorder);
-
-// At most `points` samples (at least 2) that keep the smallest and the largest value of every stretch, and the gaps
-// (NaN) that fill one.
-Series thin(const Series& series, size_t points);
-
-// Text for HTML, in an element or a quoted attribute.
-std::string escape_html(const std::string& text);
 
 }  // namespace kisim

@@ -291,6 +291,29 @@ expect 4 run "$quick" $short --no-files --report pipe
 says err "error: cannot write pipe: found a device or a pipe, allowed: a file"
 [ -p pipe ] || fail "$what: the pipe has gone"
 
+# ---- comparing policies
+
+evaluation="$scenarios/kis-s/fleet/evaluation.yaml"
+expect 0 eval "$evaluation" --seeds 1000..1001
+silent err
+says out "all against hpa: SLO"
+says out "cost worse by"
+[ "$(wc -L <out)" -le 80 ] || fail "$what: wider than 80 columns"
+expect 0 eval "$evaluation" --seeds 1000 -o json
+says out '"trainings": 1'
+says out '"warnings": []'
+expect 2 eval "$evaluation" --policy hpa=some.safetensors
+says err "policy hpa: "
+says err "has one of this name"
+expect 4 eval "$evaluation" --policy 'kiscaler=no-such-*.safetensors'
+says err "no-such-*.safetensors"
+sed "s|[.][.]/fleet|$scenarios/kis-s/fleet|g; s|^  seeds:.*|  sedes: 1..2|" "$evaluation" >odd.yaml
+expect 0 eval odd.yaml --seeds 1
+says err "warning: odd.yaml:"
+says err "spec.sedes"
+expect 3 eval odd.yaml --strict
+says err "spec.sedes"
+
 # ---- interruption
 
 what="interrupted run"

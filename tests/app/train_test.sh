@@ -57,6 +57,8 @@ for seed in 3 4; do
   exists pole/seed-$seed/best.safetensors
 done
 says pole/seed-3/curves.csv "charts/episodic_return"
+says err "wrote pole/report.html"
+says pole/report.html "Return of training episodes"
 grep eval_return_mean out >first
 expect 0 --resume pole -o json
 grep eval_return_mean out | cmp -s - first || fail "$what: resumed after its end, it evaluates to something else"
@@ -74,6 +76,7 @@ wait $pid
 code=$?
 [ $code -eq 130 ] || fail "$what: exit code $code, not 130"
 ls part/seed-0/checkpoint-*.kisim >/dev/null 2>&1 || fail "$what: no checkpoint"
+says part/report.html "Not finished"
 
 [ $failed -eq 0 ] && echo "ok"
 exit $failed

@@ -1,5 +1,7 @@
 #include "io/report.hpp"
+
 #include "core/error.hpp"
+#include "io/report_page.hpp"
 #include "sample_run.hpp"
 
 #include <catch2/catch.hpp>

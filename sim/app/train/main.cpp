@@ -7,6 +7,7 @@
 #include "io/json_file.hpp"
 #include "io/output.hpp"
 #include "io/training_file.hpp"
+#include "io/training_report.hpp"
 #include "seeds.hpp"
 
 #include <unistd.h>
@@ -54,7 +55,8 @@ bool parse(const Arguments& arguments, Options& options) {
        "Trains a policy, in the scenarios that a file of kind Training names or in an environment of its own, and "
        "evaluates it: the mean return of evaluationEpisodes "
        "deterministic episodes (100 by default) for each seed. With --output-dir, each seed leaves its "
-       "curves (CSV, TensorBoard), checkpoints to go on from, and its last and its best policy.",
+       "curves (CSV, TensorBoard), checkpoints to go on from, and its last and its best policy, and report.html "
+       "has the curves of all of them.",
        "  kisim train scenarios/kis-s/fleet/training.yaml --output-dir fleet\n"
        "  kisim train --env CartPole-v1 --preset zoo-cartpole --seeds 0..4\n"
        "  kisim train --env Acrobot-v1 --algorithm dqn --preset cleanrl --set nStep=3 --output-dir acrobot\n"
@@ -142,6 +144,7 @@ SeedsRequest new_training(const Options& options) {
 // What the command line says goes before what the file says.
 SeedsRequest training_of_file(const Options& options) {
   TrainingFile file = read_training(options.file);
+  print_warnings(file.warnings, file.warnings.size());
   if (!options.algorithm.empty()) file.algorithm = options.algorithm;
   if (!options.preset.empty()) file.preset = options.preset;
   for (const auto& [name, value] : parse_overrides(options.overrides)) file.parameters[name] = value;
@@ -254,16 +257,21 @@ int run(const Arguments& arguments) {
   }
   std::vector<TrainResult> results;
   std::exception_ptr failure;
+  bool draws = !request.training.directory.empty();
   try {
     results = train_seeds(request, steps, interrupted);
+  } catch (const TrainingError&) {  // its curves tell how it came to that
+    failure = std::current_exception();
   } catch (...) {
+    draws = false;
     failure = std::current_exception();
   }
   finished = true;
   if (progress.joinable()) progress.join();
+  if (!failure) print(options.output == "json" ? results_json(results) : results_table(results));
+  const std::string report = draws ? write_training_report(request.training.directory) : "";
+  if (draws && !options.quiet) std::fprintf(stderr, "wrote %s\n", report.c_str());
   if (failure) std::rethrow_exception(failure);
-
-  print(options.output == "json" ? results_json(results) : results_table(results));
   if (!interrupted) return kOk;
   print_error("interrupted");
   return kInterrupted;

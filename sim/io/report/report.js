@@ -1,5 +1,5 @@
 'use strict';
-// Charts of a run over simulated time. All charts share one time window: a zoom in one is a zoom in all.
+// Charts over simulated time, or over the steps of a training. All share one window: a zoom in one is a zoom in all.
 
 const report = JSON.parse(document.getElementById('data').textContent);
 const tooltip = document.getElementById('tooltip');
@@ -29,6 +29,7 @@ const format = {
   share: v => digits(100 * v) + ' %',
   '1/s': v => si(v) + '/s',
   count: si,
+  number: v => v === 0 || Math.abs(v) >= 1 ? si(v) : String(+v.toPrecision(2)),
   W: v => si(v) + 'W',
 };
 
@@ -53,6 +54,15 @@ function timeStep(span, count) {
   const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
   return steps.find(s => s >= span / count) || 86400 * Math.ceil(span / count / 86400);
 }
+
+// What the charts are drawn over.
+const along = {
+  time: {text: clock, step: timeStep},
+  steps: {
+    text: (t, exact) => exact ? Math.round(t).toLocaleString('en') + ' steps' : si(t),
+    step: (span, count) => Math.max(1, niceStep(span, count)),
+  },
+}[report.over];
 
 // Index of the last sample at or before t; -1 before the first.
 function indexAt(times, t) {
@@ -82,6 +92,7 @@ function html(parent, name, className, text) {
   return node;
 }
 
+const lineClass = line => line.faint ? 'line faint' : 'line';
 const stroke = line => `stroke: var(--${line.color})` + (line.dash ? `; stroke-dasharray: ${line.dash}` : '');
 
 class Chart {
@@ -89,11 +100,12 @@ class Chart {
     this.spec = spec;
     this.format = format[spec.unit];
     this.hidden = new Set();
-    const figure = html(document.getElementById('charts'), 'figure');
+    const figure = html(document.getElementById(spec.small ? 'small' : 'charts'), 'figure');
     const caption = html(figure, 'figcaption', '', spec.title);
     html(caption, 'span', '', spec.note);
-    this.svg = svg(figure, 'svg', {role: 'img', 'aria-label': spec.title + ' over time'});
-    this.buildLegend(html(figure, 'div', 'legend'));
+    this.svg = svg(figure, 'svg', {role: 'img', 'aria-label': `${spec.title} over ${report.over}`});
+    // The small ones have the lines of the others.
+    if (!spec.small) this.buildLegend(html(figure, 'div', 'legend'));
     this.listen();
   }
 
@@ -102,7 +114,7 @@ class Chart {
       const button = html(legend, 'button');
       button.setAttribute('aria-pressed', 'true');
       const swatch = svg(button, 'svg', {'aria-hidden': 'true'});
-      svg(swatch, 'path', {d: 'M1 4H17', class: 'line', style: stroke(line) + '; stroke-width: 2.5'});
+      svg(swatch, 'path', {d: 'M1 4H17', class: lineClass(line), style: stroke(line) + '; stroke-width: 2.5'});
       button.append(line.name);
       button.addEventListener('click', () => {
         if (!this.hidden.delete(line)) this.hidden.add(line);
@@ -110,12 +122,13 @@ class Chart {
         this.draw();
       });
     }
-    if (this.spec.omitted) html(legend, 'span', 'hint', `and ${this.spec.omitted} more in run.h5`);
+    if (this.spec.omitted) html(legend, 'span', 'hint', `and ${this.spec.omitted} more in ${report.rest}`);
   }
 
-  visible() { return this.spec.lines.filter(line => !this.hidden.has(line)); }
+  // Those behind the others first.
+  visible() { return this.spec.lines.filter(line => !this.hidden.has(line)).sort((a, b) => b.faint - a.faint); }
   x(t) { return margin.left + (t - view[0]) / (view[1] - view[0]) * this.width; }
-  y(v) { return margin.top + this.height * (1 - v / this.top); }
+  y(v) { return margin.top + this.height * (this.top - v) / (this.top - this.bottom); }
   timeAt(x) { return view[0] + Math.min(1, Math.max(0, (x - margin.left) / this.width)) * (view[1] - view[0]); }
 
   draw() {
@@ -136,32 +149,38 @@ class Chart {
     this.cursor = svg(this.svg, 'g', {});
   }
 
-  // Zero to the largest value in the window; a limit is shown where it is near. Latencies of the warm-up, when servers
-  // start cold, would hide all others.
+  // From zero, or the smallest value, to the largest in the window; a limit is shown where it is near. Latencies of the
+  // warm-up, when servers start cold, would hide all others.
   fitY() {
-    let most = 0;
+    let most = this.spec.fromZero ? 0 : -Infinity, least = this.spec.fromZero ? 0 : Infinity;
     const from = this.spec.unit === 's' && view[1] > report.warmup ? Math.max(view[0], report.warmup) : view[0];
     for (const {t, v} of this.visible())
-      for (let i = Math.max(0, indexAt(t, from)); i < t.length && t[i] <= view[1]; ++i) most = Math.max(most, v[i]);
+      for (let i = Math.max(0, indexAt(t, from)); i < t.length && t[i] <= view[1]; ++i) {
+        if (v[i] === null) continue;
+        most = Math.max(most, v[i]);
+        least = Math.min(least, v[i]);
+      }
+    if (most < least) most = least = 0;
     for (const {y} of this.spec.marks) if (y < 3 * most) most = Math.max(most, y * 1.08);
     if (this.spec.whole) most = Math.max(most, 1);
-    this.step = most > 0 ? niceStep(most, 4) : 1;
+    this.step = most > least ? niceStep(most - least, this.spec.small ? 3 : 4) : Math.abs(most) || 1;
     if (this.spec.whole) this.step = Math.max(1, Math.round(this.step));
-    this.top = Math.max(1, Math.ceil(most / this.step - 1e-9)) * this.step;
+    this.bottom = Math.floor(least / this.step + 1e-9) * this.step;
+    this.top = Math.max(this.bottom + this.step, Math.ceil(most / this.step - 1e-9) * this.step);
   }
 
   drawAxes() {
     const right = margin.left + this.width, bottom = margin.top + this.height;
-    for (let v = 0; v <= this.top * 1.0001; v += this.step) {
-      const y = Math.round(this.y(v)) + 0.5;
-      svg(this.svg, 'path', {d: `M${margin.left} ${y}H${right}`, class: v === 0 ? 'axis' : 'grid'});
+    for (let i = 0; this.bottom + i * this.step <= this.top + 1e-4 * this.step; ++i) {
+      const v = (Math.round(this.bottom / this.step) + i) * this.step, y = Math.round(this.y(v)) + 0.5;
+      svg(this.svg, 'path', {d: `M${margin.left} ${y}H${right}`, class: i === 0 ? 'axis' : 'grid'});
       svg(this.svg, 'text', {x: margin.left - 7, y: y + 4, 'text-anchor': 'end'}, this.format(v));
     }
-    const step = timeStep(view[1] - view[0], this.width / 72);
+    const step = along.step(view[1] - view[0], this.width / 72);
     for (let t = Math.ceil(view[0] / step) * step; t <= view[1] + 1e-6; t += step) {
       const x = this.x(t), anchor = x > right - 14 ? 'end' : 'middle';
       svg(this.svg, 'path', {d: `M${x} ${bottom}v4`, class: 'axis'});
-      svg(this.svg, 'text', {x: anchor === 'end' ? right : x, y: bottom + 17, 'text-anchor': anchor}, clock(t));
+      svg(this.svg, 'text', {x: anchor === 'end' ? right : x, y: bottom + 17, 'text-anchor': anchor}, along.text(t));
     }
   }
 
@@ -181,7 +200,7 @@ class Chart {
   // Samples without a value (no request in the interval) leave a gap; a lonely sample is a dot.
   drawLine(plot, line) {
     let path = '', area = '', run = 0;  // samples since the last gap
-    const bottom = this.y(0);
+    const bottom = this.y(this.bottom);
     const end = () => {
       if (run === 1) path += 'h0';
       if (run > 0) area += `V${bottom}Z`;
@@ -201,7 +220,7 @@ class Chart {
     }
     end();
     if (line.fill) svg(plot, 'path', {d: area, class: 'area', style: `fill: var(--${line.color})`});
-    svg(plot, 'path', {d: path, class: 'line', style: stroke(line)});
+    svg(plot, 'path', {d: path, class: lineClass(line), style: stroke(line)});
   }
 
   // ---- looking closer
@@ -260,7 +279,7 @@ class Chart {
 
   showTooltip(event, t) {
     tooltip.replaceChildren();
-    html(tooltip, 'b', '', clock(t, true));
+    html(tooltip, 'b', '', along.text(t, true));
     for (const line of this.visible()) {
       const s = this.sample(line, t), row = html(tooltip, 'div');
       html(row, 'i').style.background = `var(--${line.color})`;
