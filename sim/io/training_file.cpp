@@ -69,6 +69,8 @@ Nested declare_variation(VariationRange& v) {
     f.add("service", declare_range(v.service, Unit::None, 1e-2, 1e2),
           "factor on what accelerators take for the same work");
     f.add("startup", declare_range(v.startup, Unit::None, 1e-2, 1e2), "factor on the time until a pod is ready");
+    f.add("failures", declare_range(v.failures, Unit::None, 1e-3, 1e3),
+          "factor on how often the scenario's recurring faults come");
     f.add("metricsDelay", declare_range(v.metrics_delay, Unit::Seconds, 0, 3600), "beside that of the scenario");
     f.add("metricsNoise", declare_range(v.metrics_noise, Unit::None, 0, 1), "relative standard deviation of readings");
     f.add("metricsDropout", declare_range(v.metrics_dropout, Unit::None, 0, 1), "probability that a scrape fails");
@@ -137,6 +139,7 @@ void check_variation(SpecPlaces& places, const VariationRange& v) {
   check_range(places, "load", v.load);
   check_range(places, "service", v.service);
   check_range(places, "startup", v.startup);
+  check_range(places, "failures", v.failures);
   check_range(places, "metricsDelay", v.metrics_delay);
   check_range(places, "metricsNoise", v.metrics_noise);
   check_range(places, "metricsDropout", v.metrics_dropout);
@@ -391,8 +394,9 @@ SearchFile read_search(const std::string& path) {
   const std::vector<uint64_t> seeds = seeds_of(places, draft.seeds);
   if (seeds.size() > 1) places.error({"seeds"}, "found several, allowed: the first; each run has the next one");
   for (const SearchParameter& p : parameters) {
-    const bool range = places.given({"parameters", p.name, "min"}) && places.given({"parameters", p.name, "max"});
-    if (range == !p.values.empty())
+    const bool low = places.given({"parameters", p.name, "min"}), high = places.given({"parameters", p.name, "max"});
+    const bool range = low && high;
+    if (p.values.empty() ? !range : low || high)
       places.error({"parameters", p.name}, "needed: min and max, or values");
     else if (range && !(p.low <= p.high))
       places.error({"parameters", p.name}, fmt::format("found min {} above max {}", p.low, p.high));

@@ -16,9 +16,15 @@ void Faults::start() {
   state_.faults.resize(model_.faults.size());
   for (uint32_t i = 0; i < model_.faults.size(); ++i) {
     const Fault& fault = model_.faults[i];
-    Duration first = fault.at ? draw(i, *fault.at, 0) : draw(i, *fault.every, 1);
+    Duration first = fault.at ? draw(i, *fault.at, 0) : interval(i);
     engine_.schedule(engine_.now() + first, Priority::Failure, events_.begin, i);
   }
+}
+
+Duration Faults::interval(uint32_t i) const {
+  const Fault& fault = model_.faults[i];
+  const Duration drawn = draw(i, *fault.every, 1);
+  return fault.rate == 1 ? drawn : Duration::seconds(std::min(drawn.to_seconds() / fault.rate, kForever.to_seconds()));
 }
 
 Duration Faults::draw(uint32_t i, const Distribution& distribution, uint32_t which) const {
@@ -41,7 +47,7 @@ void Faults::on_end(uint32_t i) {
   const Fault& fault = model_.faults[i];
   set(i, false);
   ++state_.faults[i].occurrences;
-  if (fault.every) engine_.schedule(engine_.now() + draw(i, *fault.every, 1), Priority::Failure, events_.begin, i);
+  if (fault.every) engine_.schedule(engine_.now() + interval(i), Priority::Failure, events_.begin, i);
 }
 
 void Faults::set(uint32_t i, bool active) {

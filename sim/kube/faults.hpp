@@ -35,6 +35,7 @@ class Faults {
   void on_end(uint32_t fault);
 
  private:
+  Duration interval(uint32_t fault) const;
   // The time of the n-th occurrence: drawing again gives the same, so nothing needs to be kept.
   Duration draw(uint32_t fault, const Distribution& distribution, uint32_t which) const;
   void set(uint32_t fault, bool active);

@@ -147,6 +147,7 @@ struct Fault {
   int32_t gpus = 1;
   double factor = 1;  // RegistrySlow
   std::optional<Distribution> at, every;
+  double rate = 1;                                // how many times as often as `every` says
   Distribution for_ = Distribution::constant(0);  // 0: for good
   uint64_t entity = 0;                            // address of its stream
 };

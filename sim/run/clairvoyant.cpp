@@ -128,12 +128,34 @@ class ProbedRun {
 
 }  // namespace
 
-ClairvoyantBound clairvoyant_bound(const Scenario& scenario, uint64_t seed, const Variation& variation) {
-  ModelVariant variant(*compile(scenario));
-  variant.set(seed, variation);
-  const Model& model = *variant.model();
-  const AgentModel& agent = agent_of(scenario, model);
-  const std::vector<Replicas> choices = choices_of(scenario, agent);
+Clairvoyant::Clairvoyant(const Scenario& scenario) : scenario_(scenario), variant_(*compile(scenario)) {
+  choices_ = choices_of(scenario, agent_of(scenario, *variant_.model()));
+}
+
+// One for rates up to `most`, or a little more, so that it serves other seeds.
+const Clairvoyant::Probed& Clairvoyant::probe(const Variation& variation, double most) {
+  const double step = std::exp2(std::floor(std::log2(std::max(most, 1e-9))) - 3);
+  const double top = std::ceil(most / step) * step;
+  for (const Probed& known : probed_)
+    if (known.service == variation.service && known.startup == variation.startup && known.top == top) return known;
+  const Model& model = *variant_.model();
+  const AgentModel& agent = agent_of(scenario_, model);
+  std::vector<double> rates;
+  for (size_t i = 0; i < kRates; ++i) rates.push_back(top * static_cast<double>(i) / (kRates - 1));
+  Probed out{variation.service, variation.startup, top, {}, std::vector<Duration>(agent.targets.size(), kForever)};
+  for (const Replicas& replicas : choices_) {
+    ProbedRun run(scenario_, agent, model, replicas, rates, variation);
+    out.misses.push_back(run.misses());
+    const std::vector<Duration> starts = run.starts();
+    for (size_t t = 0; t < starts.size(); ++t) out.starts[t] = std::min(out.starts[t], starts[t]);
+  }
+  return probed_.emplace_back(std::move(out));
+}
+
+ClairvoyantBound Clairvoyant::bound(uint64_t seed, const Variation& variation) {
+  variant_.set(seed, variation);
+  const Model& model = *variant_.model();
+  const AgentModel& agent = agent_of(scenario_, model);
 
   // Requests that come in each interval.
   const ArrivalRate rate(model.traffic.sources.front());
@@ -141,38 +163,27 @@ ClairvoyantBound clairvoyant_bound(const Scenario& scenario, uint64_t seed, cons
   std::vector<double> demand;
   for (Time at = model.warmup_end; at < model.end; at = at + agent.interval)
     demand.push_back(rate.between(at, std::min(at + agent.interval, model.end)));
-  const double most = *std::max_element(demand.begin(), demand.end()) / seconds;
-  std::vector<double> rates;
-  for (size_t i = 0; i < kRates; ++i) rates.push_back(most * static_cast<double>(i) / (kRates - 1));
-
-  std::vector<std::vector<double>> misses;  // by choice and rate
-  std::vector<Duration> starts(agent.targets.size(), kForever);
-  for (const Replicas& replicas : choices) {
-    ProbedRun probe(scenario, agent, model, replicas, rates, variation);
-    misses.push_back(probe.misses());
-    const std::vector<Duration> probed = probe.starts();
-    for (size_t t = 0; t < starts.size(); ++t) starts[t] = std::min(starts[t], probed[t]);
-  }
+  const Probed& probed = probe(variation, *std::max_element(demand.begin(), demand.end()) / seconds);
 
   const double penalty = *model.serving.clients.front().slo_penalty;
-  const size_t n = choices.size();
+  const size_t n = choices_.size();
   auto begin_of = [&](size_t step) { return model.warmup_end + agent.interval * static_cast<int64_t>(step); };
   auto cost_of = [&](size_t choice, size_t step) {  // of an interval
     double cost = 0;
     for (size_t t = 0; t < agent.targets.size(); ++t)
-      cost += choices[choice][t] * agent.targets[t].gpus *
+      cost += choices_[choice][t] * agent.targets[t].gpus *
               gpu_prices(model, agent.targets[t].workload, begin_of(step)).least;
     return cost * seconds / 3600;
   };
   auto missed_of = [&](size_t choice, size_t step) {
-    const double at = most > 0 ? demand[step] / seconds / most * (kRates - 1) : 0;
-    return misses[choice][std::min(kRates - 1, static_cast<size_t>(at))];
+    const double at = probed.top > 0 ? demand[step] / seconds / probed.top * (kRates - 1) : 0;
+    return probed.misses[choice][std::min(kRates - 1, static_cast<size_t>(at))];
   };
   auto start_of = [&](size_t from, size_t to, size_t step) {
     double cost = 0;
     for (size_t t = 0; t < agent.targets.size(); ++t) {
-      const int32_t more = choices[to][t] - choices[from][t];
-      const double paid = (starts[t] - agent.interval).to_seconds();
+      const int32_t more = choices_[to][t] - choices_[from][t];
+      const double paid = (probed.starts[t] - agent.interval).to_seconds();
       if (more <= 0 || paid <= 0) continue;
       const double price = gpu_prices(model, agent.targets[t].workload, begin_of(step)).least;
       cost += more * agent.targets[t].gpus * price * paid / 3600;
@@ -203,7 +214,7 @@ ClairvoyantBound clairvoyant_bound(const Scenario& scenario, uint64_t seed, cons
     came += demand[step];
     missed += missed_of(choice, step);
     for (size_t t = 0; t < agent.targets.size(); ++t)
-      out.gpu_hours += choices[choice][t] * agent.targets[t].gpus * seconds / 3600;
+      out.gpu_hours += choices_[choice][t] * agent.targets[t].gpus * seconds / 3600;
   }
   out.penalty = penalty * missed;
   out.cost = total - out.penalty;

@@ -14,7 +14,7 @@
 #include "run/variant.hpp"
 
 #include <cstdint>
-#include <string>
+#include <vector>
 
 namespace kisim {
 
@@ -24,8 +24,27 @@ struct ClairvoyantBound {
   double total() const { return cost + penalty; }
 };
 
-// `scenario` has one agent, whose workloads are all that costs anything and serve all its traffic; every model is
-// fluid, GPUs have prices and the SLO a penalty. Throws InputError otherwise.
-ClairvoyantBound clairvoyant_bound(const Scenario& scenario, uint64_t seed, const Variation& variation);
+class Clairvoyant {
+ public:
+  // The scenario has one agent, whose workloads are all that costs anything and serve all its traffic; every model is
+  // fluid, GPUs have prices and the SLO a penalty. Throws InputError otherwise. It outlives this.
+  explicit Clairvoyant(const Scenario& scenario);
+  ClairvoyantBound bound(uint64_t seed, const Variation& variation);
+
+ private:
+  // What has been measured: it does not depend on the seed.
+  struct Probed {
+    double service = 1, startup = 1;          // of the variation
+    double top = 0;                           // the highest rate
+    std::vector<std::vector<double>> misses;  // by choice and rate
+    std::vector<Duration> starts;             // by target
+  };
+  const Probed& probe(const Variation& variation, double most);
+
+  const Scenario& scenario_;
+  ModelVariant variant_;
+  std::vector<std::vector<int32_t>> choices_;  // replicas by target
+  std::vector<Probed> probed_;
+};
 
 }  // namespace kisim

@@ -159,12 +159,14 @@ Comparison compare(const std::vector<Contestant>& contestants, const std::vector
   parallel_for(jobs.size(), threads, [&](size_t i) {
     const Job& job = jobs[i];
     std::optional<ModelVariant> variant;
+    std::optional<Clairvoyant> clairvoyant;
     if (job.model) variant.emplace(*job.model);
+    if (job.bound) clairvoyant.emplace(*job.bound);
     for (size_t s = 0; s < seeds.size() && !stop; ++s) {
       const Variation drawn = variation.draw(seeds[s], 0);
       Summary& to = out.contestants[job.contestant].runs[job.first + s];
       if (job.bound) {
-        to = summary_of(clairvoyant_bound(*job.bound, seeds[s], drawn));
+        to = summary_of(clairvoyant->bound(seeds[s], drawn));
         continue;
       }
       variant->set(seeds[s], drawn);

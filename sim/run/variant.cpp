@@ -27,6 +27,7 @@ Variation VariationRange::draw(uint64_t seed, uint64_t episode) const {
   v.load = factor_between(stream, load);
   v.service = factor_between(stream, service);
   v.startup = factor_between(stream, startup);
+  v.failures = factor_between(stream, failures);
   v.metrics_delay = Duration::seconds(between(stream, metrics_delay));
   v.metrics_noise = between(stream, metrics_noise);
   v.metrics_dropout = between(stream, metrics_dropout);
@@ -41,6 +42,7 @@ void ModelVariant::set(uint64_t seed, const Variation& variation) {
   for (size_t i = 0; i < sources_.size(); ++i) m.traffic.sources[i] = scaled(sources_[i], variation.load);
   for (ServingModelModel& serving : m.serving.models) serving.slowdown = variation.service;
   for (KubeWorkload& workload : m.kube.workloads) workload.startup.slowdown = variation.startup;
+  for (Fault& fault : m.kube.faults) fault.rate = variation.failures;
   m.kube.metrics = metrics_;
   m.kube.metrics.delay = metrics_.delay + variation.metrics_delay;
   m.kube.metrics.noise = std::hypot(metrics_.noise, variation.metrics_noise);

@@ -14,6 +14,7 @@ struct Variation {
   double load = 1;                                // arrivals per second, or users
   double service = 1;                             // time that accelerators take for the same work
   double startup = 1;                             // time until a pod is ready, from the pull of its image on
+  double failures = 1;                            // how often faults come that come again and again
   Duration metrics_delay;                         // beside that of the scenario
   double metrics_noise = 0, metrics_dropout = 0;  // beside those of the scenario
 
@@ -25,7 +26,7 @@ struct VariationRange {
   struct Range {
     double low = 1, high = 1;
   };
-  Range load, service, startup;
+  Range load, service, startup, failures;
   Range metrics_delay{0, 0};  // s
   Range metrics_noise{0, 0}, metrics_dropout{0, 0};
 

@@ -296,8 +296,8 @@ says err "error: cannot write pipe: found a device or a pipe, allowed: a file"
 evaluation="$scenarios/kis-s/fleet/evaluation.yaml"
 expect 0 eval "$evaluation" --seeds 1000..1001
 silent err
-says out "all against hpa: SLO"
-says out "cost worse by"
+says out "hpa against hpa-tuned: SLO"
+says out "clairvoyant bound"
 [ "$(wc -L <out)" -le 80 ] || fail "$what: wider than 80 columns"
 expect 0 eval "$evaluation" --seeds 1000 -o json
 says out '"trainings": 1'
@@ -307,12 +307,28 @@ says err "policy hpa: "
 says err "has one of this name"
 expect 4 eval "$evaluation" --policy 'kiscaler=no-such-*.safetensors'
 says err "no-such-*.safetensors"
-sed "s|[.][.]/fleet|$scenarios/kis-s/fleet|g; s|^  seeds:.*|  sedes: 1..2|" "$evaluation" >odd.yaml
+sed "s|[.][.]/fleet|$scenarios/kis-s/fleet|g; s|hpa-tuned.yaml|$scenarios/kis-s/fleet/&|
+  s|^  seeds:.*|  sedes: 1..2|; s|^  clairvoyant.*||" "$evaluation" >odd.yaml
 expect 0 eval odd.yaml --seeds 1
 says err "warning: odd.yaml:"
 says err "spec.sedes"
 expect 3 eval odd.yaml --strict
 says err "spec.sedes"
+
+search="$scenarios/kis-s/fleet/search-constant.yaml"
+sed "s|[.][.]/fleet|$scenarios/kis-s/fleet|g; s|budget: .*|budget: 50h|; s|t4: {min: 1,|t4: {min: 7,|" "$search" >search.yaml
+expect 0 search search.yaml
+silent err
+says out "8 candidates in"
+[ "$(wc -L <out)" -le 80 ] || fail "$what: wider than 80 columns"
+expect 0 search search.yaml -o json
+says out '"simulated_hours"'
+sed "s|budget: .*|budget: 1h|" search.yaml >poor.yaml
+expect 3 search poor.yaml
+says err "spec.budget: found 3600s, allowed: at least one run of each scenario (15600s)"
+sed "s|max: 8, integer: true|values: [1]|" search.yaml >odd.yaml
+expect 3 search odd.yaml
+says err "spec.parameters.t4: needed: min and max, or values"
 
 # ---- interruption
 

@@ -107,3 +107,48 @@ TEST_CASE("Policy files of one name are trainings of one contestant, each once",
   EvaluationFile without = files.evaluation(kBoth + "  policies: {hpa: {}}\n");
   CHECK_THROWS_WITH(add_policy(without, "learned", first), Contains("has no agent, needed: spec.agent"));
 }
+
+TEST_CASE("A search puts its settings into objects and settings", "[training]") {
+  const Files files;
+  const std::string hpa = files.write("hpa.yaml", R"(apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: triton-t4}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: triton-t4}
+  minReplicas: "${least}"
+  maxReplicas: 8
+  metrics:
+  - type: Pods
+    pods: {metric: {name: nv_gpu_utilization}, target: {type: AverageValue, averageValue: "${target}m"}}
+)");
+  const std::string spec = scenarios(kScenarios + "fleet-ramp.yaml") + "  manifests: [" + hpa + "]\n" +
+                           "  set: {policies.autoscaler.triton-t4: \"{name: hpa, tolerance: ${tolerance}}\"}\n" +
+                           "  parameters: {least: {min: 1, max: 4, integer: true}, target: {min: 100, max: 900}, " +
+                           "tolerance: {values: [0.1, 0.2]}}\n  budget: 20h\n  seeds: 7\n";
+  const SearchFile file = read_search(files.document("Search", spec));
+  CHECK(file.spec.budget == 18);  // runs of 65 minutes
+  CHECK(file.spec.seed == 7);
+  CHECK(file.spec.parameters.size() == 3);
+  const auto models = compile_candidate(file, {{"least", "3"}, {"target", "250"}, {"tolerance", "0.2"}});
+  REQUIRE(models.size() == 1);
+  bool found = false;
+  for (const AutoscalerBinding& binding : models[0]->kube.autoscalers) {
+    if (!binding.object || binding.object->meta.name != "triton-t4") continue;
+    CHECK_FALSE(found);  // in place of the scenario's own
+    found = true;
+    CHECK(binding.min_replicas == 3);
+    CHECK(binding.object->metrics.at(0).target.milli_value == 250);
+  }
+  CHECK(found);
+
+  auto complaint = [&](const std::string& parameters, const std::string& budget = "20h") {
+    return test::complaint([&] {
+      read_search(files.document("Search", scenarios(kScenarios + "fleet-ramp.yaml") + "  parameters: {a: {" +
+                                               parameters + "}}\n  budget: " + budget + "\n"));
+    });
+  };
+  CHECK_THAT(complaint("min: 2, max: 1"), Contains("Search.yaml:6:16: spec.parameters.a: found min 2 above max 1"));
+  CHECK_THAT(complaint("min: 2"), Contains("spec.parameters.a: needed: min and max, or values"));
+  CHECK_THAT(complaint("min: 2, values: [1]"), Contains("spec.parameters.a: needed: min and max, or values"));
+  CHECK_THAT(complaint("min: 1, max: 2", "1h"), Contains("spec.budget: found 3600s, allowed: at least one run"));
+}

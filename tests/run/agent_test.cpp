@@ -175,6 +175,22 @@ TEST_CASE("Variations of a scenario", "[agent]") {
   CHECK(with({.metrics_noise = 0.2}).signature != plain.signature);
 }
 
+TEST_CASE("Failures come more often in a variation", "[agent]") {
+  ModelVariant variant(*compile(read_scenario(
+      {kFleet + "-ramp.yaml"},
+      test::with({{"faults", "[{kind: oom-kill, workload: triton-t4, every: {exponential: {mean: 10m}}}]"}}))));
+  auto kills = [&](double failures) {
+    variant.set(3, {.failures = failures});
+    World world(variant.model());
+    world.run_until(world.model().end);
+    return world.state().kube.faults.at(0).occurrences;
+  };
+  const uint64_t plain = kills(1), often = kills(10);
+  CHECK(plain > 0);
+  CHECK(plain < 20);
+  CHECK(often > 5 * plain);
+}
+
 TEST_CASE("The levels agree on what an agent's decisions are worth", "[agent]") {
   // Up by one every fourth decision until all are there, down again in the second half.
   auto mean_reward = [](const std::string& detail) {

@@ -35,7 +35,7 @@ ClairvoyantBound bound_of(const std::string& pattern, const std::string& rate, u
   if (!rate.empty()) overrides.emplace_back("traffic.images.pattern", "{constant: " + rate + "}");
   Scenario scenario = fleet(pattern, overrides);
   scenario.trains_agents = true;
-  return clairvoyant_bound(scenario, seed, {});
+  return Clairvoyant(scenario).bound(seed, {});
 }
 
 double total(const Summary& s) { return *s.cost + *s.slo_penalty; }
