@@ -16,17 +16,18 @@ using Json = nlohmann::ordered_json;
 
 using Family = std::optional<size_t>;  // of all families together, or of one
 
-// Three digits.
-std::string number(double value, bool sign) {
-  const double size = std::abs(value);
-  const int digits = size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3;
+// Three digits; shares in hundredths of a per cent, of which the last ones matter near 100.
+std::string number(const ComparedFigure& figure, double value, bool sign) {
+  const double size = std::abs(figure.per_cent ? 100 * value : value);
+  if (size == 0) return "0";
+  const int digits = figure.per_cent ? 2 : size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3;
   const std::string text = size >= 10'000 ? human_number(size) : fmt::format("{:.{}f}", size, digits);
-  return (std::signbit(value) && value != 0 ? "-" : sign ? "+" : "") + text;
+  return (value < 0 ? "-" : sign ? "+" : "") + text;
 }
 
 std::string cell(const ComparedFigure& figure, const Estimate& estimate, bool sign) {
-  auto text = [&](double value) { return number(figure.per_cent ? 100 * value : value, sign); };
-  return fmt::format("{} [{}, {}]", text(estimate.mean), text(estimate.interval.low), text(estimate.interval.high));
+  return fmt::format("{} [{}, {}]", number(figure, estimate.mean, sign), number(figure, estimate.interval.low, sign),
+                     number(figure, estimate.interval.high, sign));
 }
 
 std::string heading(const ComparedFigure& figure) {
@@ -49,11 +50,11 @@ std::string finding(const Comparison& c, std::string_view name, const std::strin
   if (!less) return "";
   const Verdict verdict = c.verdict(figure, *less);
   if (verdict == Verdict::NoDifferenceShown) return fmt::format("{}: no difference shown", what);
-  if (figure.per_cent)
-    return fmt::format("{} {} by {} points", what, to_string(verdict), number(100 * std::abs(less->mean), false));
+  const std::string by = number(figure, std::abs(less->mean), false);
+  if (figure.per_cent) return fmt::format("{} {} by {} points", what, to_string(verdict), by);
   const double base = c.estimate(figure, c.baseline)->mean;
   const std::string relative = base == 0 ? "" : fmt::format(" ({:+.0f} %)", 100 * less->mean / base);
-  return fmt::format("{} {} by {}{}", what, to_string(verdict), number(std::abs(less->mean), false), relative);
+  return fmt::format("{} {} by {}{}", what, to_string(verdict), by, relative);
 }
 
 // Cost is always told; where there are no prices, GPU-hours stand for it.
@@ -90,10 +91,10 @@ std::string family_text(const Comparison& c, Family family, const TextStyle& sty
   return out;
 }
 
-// "1000..1009" where they follow each other.
+// "10 seeds (1000..1009)": they follow each other.
 std::string seeds_text(const std::vector<uint64_t>& seeds) {
   if (seeds.size() == 1) return fmt::format("seed {}", seeds[0]);
-  return fmt::format("{} seeds, {}..{}", seeds.size(), seeds.front(), seeds.back());
+  return fmt::format("{} seeds ({}..{})", seeds.size(), seeds.front(), seeds.back());
 }
 
 Json estimate_json(const Estimate& e) { return {{"mean", e.mean}, {"interval", {e.interval.low, e.interval.high}}}; }
@@ -128,17 +129,15 @@ Json metrics_json(const Comparison& c, size_t contestant, Family family) {
 
 std::string comparison_text(const Comparison& c, bool by_family, const TextStyle& style) {
   constexpr size_t kEnough = 10;
-  std::vector<std::string> head;
-  for (size_t i = 0; i < c.contestants.size(); ++i)
-    if (i != c.baseline) head.push_back(bold(findings(c, i), style));
-  head.push_back(
-      fmt::format("{}, {}. Each difference is that of runs of one scenario and seed; no verdict: none is shown.",
-                  fmt::join(c.families, ", "), seeds_text(c.seeds)));
-  if (c.seeds.size() < kEnough)
-    head.push_back(fmt::format("With fewer than {} seeds intervals come out too narrow.", kEnough));
   std::string out;
-  for (const std::string& paragraph : head)
-    for (const std::string& line : wrap_text(paragraph, style.width)) out += line + '\n';
+  for (size_t i = 0; i < c.contestants.size(); ++i)
+    if (i != c.baseline)
+      for (const std::string& line : wrap_text(findings(c, i), style.width)) out += bold(line, style) + '\n';
+  std::string about = fmt::format(
+      "Over {} of {}. Differences are those of runs of one scenario and seed; without a verdict none is shown.",
+      seeds_text(c.seeds), fmt::join(c.families, ", "));
+  if (c.seeds.size() < kEnough) about += fmt::format(" Of fewer than {} seeds, intervals are too narrow.", kEnough);
+  for (const std::string& line : wrap_text(about, style.width)) out += line + '\n';
   out += '\n' + family_text(c, {}, style);
   if (by_family && c.families.size() > 1)
     for (size_t f = 0; f < c.families.size(); ++f)

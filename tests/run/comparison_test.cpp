@@ -122,10 +122,10 @@ TEST_CASE("What a comparison shows: findings with the cost first, 80 columns, an
   c.contestants = {side("hpa", {{10, 11, 12, 20, 21, 22}}),
                    side("learned", {{8, 9, 10, 18, 19, 20}, {8, 9, 10, 18, 19, 20}})};
   const std::string text = comparison_text(c, true, {});
-  CHECK_THAT(text, StartsWith("learned (2 trainings) against hpa: SLO worse by 2.00 points; cost better by\n"
-                              "2.00 (-12 %)\n"));
+  CHECK_THAT(text, StartsWith("learned (2 trainings) against hpa: SLO worse by 2.00 points; cost better by 2.00\n"
+                              "(-12 %)\n"));
   CHECK_THAT(text, Contains("In busy"));
-  CHECK_THAT(text, Contains("With fewer than 10 seeds"));
+  CHECK_THAT(text, Contains("Of fewer than 10 seeds"));
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) CHECK(line.size() <= 80);
 
