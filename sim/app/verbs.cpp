@@ -16,6 +16,7 @@ const std::vector<Verb>& verbs() {
       {"plan", "Find the cheapest GPUs that serve a model within its SLO", cmd_plan},
       {"train", "Train a policy", cmd_train},
       {"eval", "Compare policies on held-out scenarios and seeds", cmd_eval},
+      {"export", "Write a trained policy as an ONNX model", cmd_export},
       {"calibrate", "Fit coefficients to measurements", cmd_calibrate},
       {"list", "List policies, models, gpus, engines or metrics", cmd_list},
       {"describe", "Show one of these in detail, or the scenario's parameters", cmd_describe},
