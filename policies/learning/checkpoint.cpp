@@ -4,11 +4,7 @@
 #include "core/error.hpp"
 #include "core/hash.hpp"
 
-#include <cerrno>
 #include <cstring>
-#include <fstream>
-#include <iterator>
-#include <system_error>
 
 namespace kisim::learning {
 namespace {
@@ -18,12 +14,6 @@ constexpr std::string_view kMagic = "kisim checkpoint 1\n";
 
 [[noreturn]] void refuse(const std::string& path, const std::string& message) {
   throw InputError({Severity::Error, {path, 0, 0}, "", message});
-}
-
-std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw IoError(fmt::format("cannot read {}: {}", path, std::generic_category().message(errno)));
-  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 void append(std::string& out, uint64_t value) { out.append(reinterpret_cast<const char*>(&value), sizeof value); }

@@ -1,6 +1,7 @@
 #include "logger.hpp"
 
 #include "core/error.hpp"
+#include "rl/protobuf.hpp"
 
 #include <unistd.h>
 
@@ -8,7 +9,6 @@
 #include <cerrno>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <system_error>
 
@@ -30,37 +30,7 @@ File open(const std::string& path, const char* mode) {
   return file;
 }
 
-// Protocol Buffers' wire format, as far as an Event needs it.
-enum Wire : uint32_t { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
-
-void put_varint(std::string& out, uint64_t value) {
-  for (; value >= 0x80; value >>= 7) out += static_cast<char>(value | 0x80);
-  out += static_cast<char>(value);
-}
-
-void put_key(std::string& out, uint32_t field, Wire wire) { put_varint(out, field << 3 | wire); }
-
-template <class T>
-void put_fixed(std::string& out, uint32_t field, Wire wire, T value) {
-  put_key(out, field, wire);
-  out.append(reinterpret_cast<const char*>(&value), sizeof value);
-}
-
-void put_bytes(std::string& out, uint32_t field, std::string_view bytes) {
-  put_key(out, field, kBytes);
-  put_varint(out, bytes.size());
-  out += bytes;
-}
-
-std::string event(double wall_time, int64_t step) {
-  std::string out;
-  put_fixed(out, 1, kFixed64, wall_time);
-  put_key(out, 2, kVarint);
-  put_varint(out, static_cast<uint64_t>(step));
-  return out;
-}
-
-double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
+ProtobufMessage event(double wall_time) { return ProtobufMessage().real(1, wall_time); }
 
 std::string host() {
   std::array<char, 256> name{};
@@ -100,31 +70,22 @@ void CurvesFile::write(const std::string& line) {
 }
 
 EventFile::EventFile(const std::string& directory) {
-  const double begin = now();
+  const double begin = wall_time();
   // Trainings resumed within one second have files of their own.
   int64_t second = static_cast<int64_t>(begin);
   do {
     path_ = fmt::format("{}/events.out.tfevents.{}.{}", directory, second++, host());
   } while (std::filesystem::exists(path_));
   file_ = open(path_, "wb");
-  std::string payload;
-  put_fixed(payload, 1, kFixed64, begin);
-  put_bytes(payload, 3, "brain.Event:2");
-  write(payload);
+  write(event(begin).text(3, "brain.Event:2").bytes());
 }
 
 void EventFile::add(double wall_time, int64_t step, const Metrics& metrics) {
-  std::string summary;
+  ProtobufMessage summary;
   for (const auto& [tag, value] : metrics) {
-    if (std::isnan(value)) continue;
-    std::string scalar;
-    put_bytes(scalar, 1, tag);
-    put_fixed(scalar, 2, kFixed32, static_cast<float>(value));
-    put_bytes(summary, 1, scalar);
+    if (!std::isnan(value)) summary.message(1, ProtobufMessage().text(1, tag).real(2, static_cast<float>(value)));
   }
-  std::string payload = event(wall_time, step);
-  put_bytes(payload, 5, summary);
-  write(payload);
+  write(event(wall_time).integer(2, step).message(5, summary).bytes());
 }
 
 void EventFile::write(const std::string& payload) {
@@ -138,6 +99,10 @@ void EventFile::write(const std::string& payload) {
   record += payload;
   put_crc(payload);
   put(file_.get(), path_, record);
+}
+
+double wall_time() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
 uint32_t crc32c(std::string_view bytes) {

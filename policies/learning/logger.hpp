@@ -38,7 +38,7 @@ class EventFile {
   // events.out.tfevents.<seconds>.<host> in `directory`. Throws IoError.
   explicit EventFile(const std::string& directory);
 
-  // `wall_time`: seconds since 1970. NaN is left out.
+  // NaN is left out.
   void add(double wall_time, int64_t step, const Metrics& metrics);
 
  private:
@@ -47,6 +47,9 @@ class EventFile {
   std::string path_;
   File file_;
 };
+
+// Seconds since 1970.
+double wall_time();
 
 // CRC-32C (Castagnoli), and as a record has it: rotated by 15 bits, plus a constant.
 uint32_t crc32c(std::string_view bytes);

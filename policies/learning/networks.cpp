@@ -2,6 +2,7 @@
 
 #include "core/distribution.hpp"
 #include "core/hash.hpp"
+#include "rl/row_major.hpp"
 
 #include <fmt/format.h>
 
@@ -11,8 +12,6 @@
 
 namespace kisim::learning {
 namespace {
-
-using RowMajor = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 // Q of a QR decomposition of normals, with the signs that make it unique, as torch.nn.init.orthogonal_.
 Eigen::MatrixXd orthogonal(int64_t rows, int64_t columns, Stream& stream) {

@@ -1,35 +1,84 @@
 #include "seeds.hpp"
 
+#include "core/atomic_file.hpp"
+#include "core/error.hpp"
 #include "core/parallel.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <exception>
+#include <filesystem>
+#include <mutex>
 #include <optional>
 
 namespace kisim::learning {
 namespace {
 
-std::optional<TrainResult> train_one(const TrainRequest& request, bool resume, std::atomic<int64_t>& steps,
-                                     const std::atomic<bool>& stop) {
-  Trainer trainer(request);
-  int64_t counted = 0;
-  auto count = [&](int64_t done) {
-    steps += done - counted;
-    counted = done;
-    return !stop;
-  };
-  if (resume && trainer.resume()) count(trainer.steps());
-  trainer.run(request.steps, count);
-  if (!trainer.done()) return std::nullopt;
-  return trainer.finish();
-}
+class SeedsTraining {
+ public:
+  SeedsTraining(const SeedsRequest& request, SeedsProgress& progress, const std::atomic<bool>& stop)
+      : request_(request),
+        progress_(progress),
+        stop_(stop),
+        described_(request.resume || request.training.directory.empty()) {
+    if (!described_) refuse_earlier();
+  }
+
+  // Nothing where it was stopped.
+  std::optional<TrainResult> train(uint64_t seed, size_t threads) {
+    TrainRequest one = request_.training;
+    one.seed = seed;
+    one.threads = threads;
+    if (!one.directory.empty()) one.directory = directory_of(seed);
+    Trainer trainer(one);
+    if (request_.resume && trainer.resume()) progress_.before += trainer.steps();
+    describe();
+    int64_t counted = trainer.steps();
+    trainer.run(one.steps, [&](int64_t steps) {
+      progress_.done += steps - counted;
+      counted = steps;
+      return !stop_;
+    });
+    if (!trainer.done()) return std::nullopt;
+    return trainer.finish();
+  }
+
+ private:
+  std::string directory_of(uint64_t seed) const { return fmt::format("{}/seed-{}", request_.training.directory, seed); }
+  std::string description_path() const { return fmt::format("{}/{}", request_.training.directory, kTrainingFile); }
+
+  void refuse_earlier() const {
+    std::error_code none;
+    bool found = std::filesystem::exists(description_path(), none);
+    for (uint64_t seed : request_.seeds) found = found || !checkpoint_paths(directory_of(seed)).empty();
+    if (!found) return;
+    throw UsageError(
+        fmt::format("{0} holds an earlier training: go on with it (--resume {0}), or choose another directory",
+                    request_.training.directory));
+  }
+
+  // Once there is a training, nothing is left to be refused.
+  void describe() {
+    const std::lock_guard lock(describing_);
+    if (described_) return;
+    make_directories(request_.training.directory);
+    write_file(description_path(), request_.description);
+    described_ = true;
+  }
+
+  const SeedsRequest& request_;
+  SeedsProgress& progress_;
+  const std::atomic<bool>& stop_;
+  std::mutex describing_;
+  bool described_;
+};
 
 }  // namespace
 
-std::vector<TrainResult> train_seeds(const SeedsRequest& request, std::atomic<int64_t>& steps,
+std::vector<TrainResult> train_seeds(const SeedsRequest& request, SeedsProgress& progress,
                                      const std::atomic<bool>& stop) {
+  SeedsTraining training(request, progress, stop);
   const size_t threads = thread_count(request.training.threads);
   const size_t workers = std::min(threads, request.seeds.size());
   std::vector<std::optional<TrainResult>> results(request.seeds.size());
@@ -37,12 +86,8 @@ std::vector<TrainResult> train_seeds(const SeedsRequest& request, std::atomic<in
   // One that fails leaves the others to finish: their files are worth having.
   parallel_for(request.seeds.size(), workers, [&](size_t i) {
     if (stop) return;
-    TrainRequest one = request.training;
-    one.seed = request.seeds[i];
-    one.threads = std::max<size_t>(1, threads / workers);
-    if (!one.directory.empty()) one.directory += fmt::format("/seed-{}", one.seed);
     try {
-      results[i] = train_one(one, request.resume, steps, stop);
+      results[i] = training.train(request.seeds[i], std::max<size_t>(1, threads / workers));
     } catch (...) {
       failures[i] = std::current_exception();
     }

@@ -23,10 +23,6 @@ double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-double wall_time() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
-
 TrainingPlan plan_of(const TrainRequest& request, const Params& params) {
   return {.params = params,
           .steps = request.steps,
@@ -41,7 +37,6 @@ Trainer::Trainer(const TrainRequest& request)
     : request_(request), params_(train_params(find_algorithm(request.algorithm), "", request.values)) {
   use_one_thread();
   algorithm_ = make_algorithm(request_.algorithm, request_.make, plan_of(request_, params_));
-  if (files()) make_directories(request_.directory);
 }
 
 // ---- the loop
@@ -52,11 +47,7 @@ bool Trainer::due(int64_t interval, int64_t before) const {
 
 void Trainer::run(int64_t steps, const std::function<bool(int64_t)>& goes_on) {
   if (files() && !curves_) {
-    if (!resumed_ && !checkpoint_paths(request_.directory).empty())
-      throw UsageError(
-          fmt::format("{} has checkpoints of an earlier training: go on with it (--resume), or choose "
-                      "another directory",
-                      request_.directory));
+    make_directories(request_.directory);
     curves_.emplace(path("curves.csv"), curve_bytes_);
     events_.emplace(request_.directory);
   }
@@ -185,7 +176,6 @@ bool Trainer::resume() {
                       "",
                       fmt::format("is of another training: found {}, wanted {}", found, identity())});
   archive(checkpoint);
-  resumed_ = true;
   return true;
 }
 

@@ -34,14 +34,14 @@ struct TrainResult {
 
 class Trainer {
  public:
+  // Writes nothing yet. Throws UsageError where the algorithm cannot do with the environment.
   explicit Trainer(const TrainRequest& request);
 
   // Continues after the newest checkpoint in the directory; false if there is none. Throws InputError where it is
   // damaged or of another training, naming what differs.
   bool resume();
   // Trains until `steps` are done, or those of the request if that is less. `goes_on` is asked after each iteration,
-  // with the steps so far; if it says no, a checkpoint is written. Throws TrainingError, the last checkpoint stays;
-  // UsageError where the directory has checkpoints that it does not go on from.
+  // with the steps so far; if it says no, a checkpoint is written. Throws TrainingError, the last checkpoint stays.
   void run(int64_t steps, const std::function<bool(int64_t)>& goes_on);
   int64_t steps() const { return steps_; }
   bool done() const { return steps_ >= request_.steps; }
@@ -68,7 +68,6 @@ class Trainer {
   std::unique_ptr<Algorithm> algorithm_;
   int64_t steps_ = 0;
   uint64_t curve_bytes_ = 0;
-  bool resumed_ = false;
   double best_ = -std::numeric_limits<double>::infinity();
   // By this process.
   int64_t own_steps_ = 0;

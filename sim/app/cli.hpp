@@ -37,6 +37,7 @@ int cmd_describe(const Arguments& arguments);
 int cmd_search(const Arguments& arguments);
 int cmd_eval(const Arguments& arguments);
 int cmd_explain(const Arguments& arguments);
+int cmd_export(const Arguments& arguments);
 int cmd_fidelity(const Arguments& arguments);
 int cmd_list(const Arguments& arguments);
 int cmd_plan(const Arguments& arguments);

@@ -17,6 +17,7 @@ const std::vector<Verb>& verbs() {
       {"train", "Train a policy", cmd_train},
       {"search", "Search the settings of a policy that cost least", cmd_search},
       {"eval", "Compare policies on held-out scenarios and seeds", cmd_eval},
+      {"export", "Write a trained policy as an ONNX model", cmd_export},
       {"calibrate", "Fit coefficients to measurements", cmd_calibrate},
       {"list", "List policies, models, gpus, engines or metrics", cmd_list},
       {"describe", "Show one of these in detail, or the scenario's parameters", cmd_describe},

@@ -5,6 +5,7 @@
 #include "core/error.hpp"
 #include "rl/policy_file.hpp"
 #include "rl/protobuf.hpp"
+#include "rl/row_major.hpp"
 #include "rl/safetensors.hpp"
 
 #include <cmath>
@@ -26,7 +27,6 @@ template <>
 constexpr ElementType kElementType<double> = ElementType::Double;
 
 using Names = std::vector<std::string>;
-using RowMajor = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 struct Attribute {
   const char* name;

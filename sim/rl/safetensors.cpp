@@ -1,6 +1,7 @@
 #include "rl/safetensors.hpp"
 
 #include "core/error.hpp"
+#include "rl/row_major.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -29,8 +30,6 @@ size_t width_of(const std::string& dtype) {
   if (dtype == kDtype<double>) return sizeof(double);
   return dtype == kDtype<float> || dtype == kDtype<int32_t> ? sizeof(float) : 0;
 }
-
-using RowMajor = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 std::string metadata_field(const std::string& key) { return fmt::format("{}.{}", kMetadata, key); }
 

@@ -14,13 +14,16 @@ namespace {
 // looks a few times and then leaves the core to others.
 class ThreadTeam {
  public:
+  // Throws std::system_error where the system has no more threads; those that run already leave.
   explicit ThreadTeam(size_t threads) {
-    for (size_t t = 1; t < threads; ++t) threads_.emplace_back([this, t] { serve(t); });
+    try {
+      for (size_t t = 1; t < threads; ++t) threads_.emplace_back([this, t] { serve(t); });
+    } catch (...) {
+      leave();
+      throw;
+    }
   }
-  ~ThreadTeam() {
-    leaving_ = true;
-    call();
-  }
+  ~ThreadTeam() { leave(); }
   size_t size() const { return threads_.size() + 1; }
 
   // job(context, t) for each thread t. It throws nothing.
@@ -34,6 +37,11 @@ class ThreadTeam {
   }
 
  private:
+  void leave() {
+    leaving_ = true;
+    call();
+  }
+
   void call() {
     if (threads_.empty()) return;
     calls_.fetch_add(1, std::memory_order_release);
@@ -61,12 +69,21 @@ size_t threads_for(size_t wanted, size_t environments) {
   return std::clamp<size_t>(wanted, 1, environments);
 }
 
+std::vector<std::unique_ptr<Env>> several(const VectorEnv::Factory& make, size_t n) {
+  std::vector<std::unique_ptr<Env>> out(n);
+  for (std::unique_ptr<Env>& env : out) env = make();
+  return out;
+}
+
 }  // namespace
 
 struct VectorEnv::Impl {
   Impl(const Factory& make, size_t environments, size_t threads, Autoreset mode)
-      : autoreset(mode), running(environments), failures(threads_for(threads, environments)), team(failures.size()) {
-    for (size_t i = 0; i < environments; ++i) envs.push_back(make());
+      : autoreset(mode),
+        envs(several(make, environments)),
+        running(environments),
+        failures(threads_for(threads, environments)),
+        team(failures.size()) {
     observation_size = envs[0]->spec().observation.size();
     action_size = envs[0]->spec().actions.size();
     outputs = envs[0]->spec().actions.outputs();

@@ -41,7 +41,8 @@ struct EpisodeSoFar {
 class VectorEnv {
  public:
   using Factory = std::function<std::unique_ptr<Env>()>;
-  // `threads`: 0 = as many as there are cores; never more than environments.
+  // `threads`: 0 = as many as there are cores; never more than environments. Throws what the factory throws, and
+  // std::system_error where there are no more threads.
   VectorEnv(const Factory& make, size_t environments, size_t threads, Autoreset autoreset);
   ~VectorEnv();
 

@@ -3,33 +3,7 @@
 kisim=$1
 scenarios=$2
 quick="$scenarios/quickstart.yaml"
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
-failed=0
-
-fail() {
-  echo "FAILED: $*"
-  echo "--- stdout"; head -20 out
-  echo "--- stderr"; head -20 err
-  failed=1
-}
-
-# expect CODE ARGUMENTS...: runs kisim, keeps stdout and stderr in `out` and `err`.
-expect() {
-  wanted=$1
-  shift
-  what="kisim $*"
-  "$kisim" "$@" >out 2>err </dev/null
-  code=$?
-  [ $code -eq "$wanted" ] || fail "$what: exit code $code, not $wanted"
-}
-
-says() { grep -qF -- "$2" "$1" || fail "$what: '$2' is not in $1"; }
-silent() { [ ! -s "$1" ] || fail "$what: $1 is not empty"; }
-exists() { [ -e "$1" ] || fail "$what: no $1"; }
-absent() { [ ! -e "$1" ] || fail "$what: $1 is there"; }
-empty_folder() { [ -z "$(ls -A "$1")" ] || fail "$what: $1 is not empty"; }
+. "$(dirname "$0")/expect.sh"
 
 # ---- usage
 
@@ -58,7 +32,7 @@ expect 2 describe policy hpaa
 says err "Did you mean 'hpa'?"
 expect 2 schema more
 
-for verb in run validate list describe schema bench version; do
+for verb in run validate list describe schema bench export version; do
   expect 0 $verb --help
   says out "kisim $verb"
   silent err
@@ -266,6 +240,52 @@ expect 3 validate fitted.yaml
 says err "fitted.yaml:6:102: spec.models.server.latency.coefficients: found 'coefficients.yaml', which does not exist"
 expect 0 run fitted/run.h5 --no-files
 
+# ---- a trained policy for other runtimes
+
+expect 2 export
+says err "export takes one policy file"
+expect 2 export policy.safetensors
+says err "export needs --output FILE"
+expect 4 export absent.safetensors -o policy.onnx
+says err "absent.safetensors: cannot be read: No such file or directory"
+expect 3 export "$quick" -o policy.onnx
+says err "quickstart.yaml: is cut off or no safetensors"
+absent policy.onnx
+
+# policy_file METADATA: one layer from one number to a choice of two, with weights 1 and 2 and without biases.
+policy_file() {
+  header="{\"__metadata__\": {\"format\": \"kisim policy\", \"version\": \"1\", \"name\": \"small\", $1,
+    \"observation\": \"[\\\"queue\\\"]\", \"actions\": \"Discrete\", \"masked\": \"false\", \"coding\": \"{}\",
+    \"layers\": \"[{\\\"kind\\\": \\\"linear\\\", \\\"activation\\\": \\\"none\\\"}]\", \"provenance\": \"{}\"},
+    \"layers.0.weight\": {\"dtype\": \"F32\", \"shape\": [2, 1], \"data_offsets\": [0, 8]},
+    \"layers.0.bias\": {\"dtype\": \"F32\", \"shape\": [2], \"data_offsets\": [8, 16]},
+    \"actions.choices\": {\"dtype\": \"I32\", \"shape\": [1], \"data_offsets\": [16, 20]},
+    \"observation.low\": {\"dtype\": \"F32\", \"shape\": [1], \"data_offsets\": [20, 24]},
+    \"observation.high\": {\"dtype\": \"F32\", \"shape\": [1], \"data_offsets\": [24, 28]}}"
+  printf "\\$(printf %o $((${#header} % 256)))\\$(printf %o $((${#header} / 256)))\\0\\0\\0\\0\\0\\0"
+  printf %s "$header"
+  printf '\0\0\200\077\0\0\0\100'  # 1, 2
+  printf '\0\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\0\0\200\077'
+}
+policy_file '"algorithm": "ppo"' >policy.safetensors
+expect 0 export policy.safetensors -o policy.onnx
+silent out
+silent err
+says policy.onnx "ArgMax"
+says policy.onnx "small"
+cp policy.onnx first.onnx
+expect 0 export policy.safetensors --output policy.onnx
+same first.onnx policy.onnx
+head -c -4 policy.safetensors >short.safetensors
+expect 3 export short.safetensors -o policy.onnx
+says err "short.safetensors: observation.high: lies at [24, 28], outside of 24 bytes"
+policy_file '"unit": "none"' >other.safetensors
+expect 3 export other.safetensors -o policy.onnx
+says err "other.safetensors: __metadata__.algorithm: is missing"
+same first.onnx policy.onnx
+expect 4 export policy.safetensors -o nowhere/policy.onnx
+says err "cannot write nowhere/policy.onnx: No such file or directory"
+
 # ---- files that cannot be written
 
 expect 4 run "$quick" $short --output-dir /proc/kisim
@@ -345,5 +365,4 @@ says err "partial"
 exists part/run.h5
 exists part/report.html
 
-[ $failed -eq 0 ] && echo "ok"
-exit $failed
+finish

@@ -1,53 +1,30 @@
 #!/bin/sh
 # The verb train: exit codes, messages and files.  train_test.sh KISIM
 kisim=$1
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
-failed=0
+. "$(dirname "$0")/expect.sh"
 
-fail() {
-  echo "FAILED: $*"
-  echo "--- stdout"; head -20 out
-  echo "--- stderr"; head -20 err
-  failed=1
-}
-
-# expect CODE ARGUMENTS...: runs kisim train, keeps stdout and stderr in `out` and `err`.
-expect() {
-  wanted=$1
-  shift
-  what="kisim train $*"
-  "$kisim" train "$@" >out 2>err </dev/null
-  code=$?
-  [ $code -eq "$wanted" ] || fail "$what: exit code $code, not $wanted"
-}
-
-says() { grep -qF -- "$2" "$1" || fail "$what: '$2' is not in $1"; }
-exists() { [ -e "$1" ] || fail "$what: no $1"; }
-
-expect 2
+expect 2 train
 says err "needs either a file, --env NAME or --resume DIR"
 says err "See 'kisim train --help'."
-expect 2 --env CartPole-v7
+expect 2 train --env CartPole-v7
 says err "CartPole-v1"
-expect 2 --env CartPole-v1 --algorithm sac
+expect 2 train --env CartPole-v1 --algorithm sac
 says err "--algorithm: found 'sac', allowed: ppo, a2c, reinforce, dqn"
-expect 2 --env CartPole-v1 --set gama=1
+expect 2 train --env CartPole-v1 --set gama=1
 says err "unknown parameter 'gama'"
-expect 2 --env Pendulum-v1 --algorithm dqn --steps 10
+expect 2 train --env Pendulum-v1 --algorithm dqn --steps 10
 says err "actions of another kind than Discrete"
-expect 2 --env CartPole-v1 --steps 0
+expect 2 train --env CartPole-v1 --steps 0
 says err "--steps: found 0, allowed: at least 1"
-expect 2 --resume pole --set gamma=1
+expect 2 train --resume pole --set gamma=1
 says err "--resume goes on with what its directory says"
-expect 4 --resume nowhere
-expect 0 --help
+expect 4 train --resume nowhere
+expect 0 train --help
 says out "learningRate=3e-4"
 
 few="--set numSteps=64 --set minibatchSize=128 --set evaluationEpisodes=3"
 # shellcheck disable=SC2086
-expect 0 --env CartPole-v1 --steps 2000 --seeds 3..4 $few --output-dir pole -o json
+expect 0 train --env CartPole-v1 --steps 2000 --seeds 3..4 $few --output-dir pole -o json
 says out '"seed": 3'
 says out '"eval_return_mean"'
 says out '"samples_per_s"'
@@ -60,23 +37,34 @@ says pole/seed-3/curves.csv "charts/episodic_return"
 says err "wrote pole/report.html"
 says pole/report.html "Return of training episodes"
 grep eval_return_mean out >first
-expect 0 --resume pole -o json
+expect 0 train --resume pole -o json
 grep eval_return_mean out | cmp -s - first || fail "$what: resumed after its end, it evaluates to something else"
 
-expect 2 --env CartPole-v1 --seeds 3 --output-dir pole
-says err "has checkpoints of an earlier training"
+# A directory of an earlier training stays as it is, whatever is wanted of it.
+cp -r pole before
+refused_as_before() {
+  says err "pole holds an earlier training: go on with it (--resume pole), or choose another directory"
+  diff -r before pole >differences || fail "$what: $(cat differences)"
+}
+expect 2 train --env CartPole-v1 --seeds 3 --output-dir pole
+refused_as_before
+expect 2 train --env CartPole-v1 --seeds 7 --output-dir pole
+refused_as_before
+rm before/training.json pole/training.json
+expect 2 train --env CartPole-v1 --seeds 3..7 --output-dir pole
+refused_as_before
+# Nor is one made for what is refused.
+expect 2 train --env Pendulum-v1 --algorithm dqn --output-dir never
+expect 2 train --env CartPole-v1 --set squash=true --output-dir never
+says err "'squash'"
+absent never
 
-what="interrupted training"
-# shellcheck disable=SC2086
-"$kisim" train --env CartPole-v1 --steps 100000000 $few --output-dir part >out 2>err &
-pid=$!
-sleep 3
-kill -INT $pid
-wait $pid
-code=$?
-[ $code -eq 130 ] || fail "$what: exit code $code, not 130"
-ls part/seed-0/checkpoint-*.kisim >/dev/null 2>&1 || fail "$what: no checkpoint"
-says part/report.html "Not finished"
+for signal in INT TERM; do
+  # shellcheck disable=SC2086
+  expect_stopped $signal part-$signal/seed-0/curves.csv train --env CartPole-v1 --steps 100000000 $few --output-dir part-$signal -o json
+  says out '"interrupted": true'
+  ls part-$signal/seed-0/checkpoint-*.kisim >/dev/null 2>&1 || fail "$what: no checkpoint"
+  says part-$signal/report.html "Not finished"
+done
 
-[ $failed -eq 0 ] && echo "ok"
-exit $failed
+finish

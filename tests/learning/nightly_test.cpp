@@ -60,7 +60,7 @@ TEST_CASE("Scores of ten seeds", "[.nightly]") {
               "wanted");
   for (const Score& score : kScores) {
     const std::string environment = score.environment;
-    std::atomic<int64_t> steps = 0;
+    SeedsProgress progress;
     const std::atomic<bool> stop = false;
     SeedsRequest all;
     all.training = {.environment = environment,
@@ -71,7 +71,7 @@ TEST_CASE("Scores of ten seeds", "[.nightly]") {
                     .threads = 0};
     for (uint64_t seed = 0; seed < 10; ++seed) all.seeds.push_back(seed);
     std::vector<double> returns;
-    for (const TrainResult& result : train_seeds(all, steps, stop)) returns.push_back(result.evaluation);
+    for (const TrainResult& result : train_seeds(all, progress, stop)) returns.push_back(result.evaluation);
     const double iqm = interquartile_mean(returns);
     const auto interval = bootstrap_interval(returns);
     std::printf("%-16s %-4s %-13s %8ld %9.2f %9.2f .. %7.2f %9.2f\n", score.environment, score.algorithm, score.preset,

@@ -6,7 +6,7 @@
 #include "rl/policy_file.hpp"
 #include "seeds.hpp"
 
-#include <unistd.h>
+#include "folder.hpp"
 #include "learning/catch.hpp"
 
 #include <cmath>
@@ -19,15 +19,8 @@ namespace kisim::learning {
 namespace {
 
 namespace fs = std::filesystem;
+using test::Folder;
 using Values = std::map<std::string, std::string>;
-
-// A folder for one test.
-struct Folder {
-  fs::path path = fs::temp_directory_path() / ("kisim_learning_" + std::to_string(getpid()));
-  Folder() { fs::create_directories(path); }
-  ~Folder() { fs::remove_all(path); }
-  std::string operator/(const std::string& name) const { return (path / name).string(); }
-};
 
 std::string content(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -102,19 +95,56 @@ TEST_CASE("Threads change no bit of what is learned") {
 }
 
 TEST_CASE("Seeds side by side are seeds one by one") {
-  std::atomic<int64_t> steps = 0;
+  SeedsProgress progress;
   const std::atomic<bool> stop = false;
   SeedsRequest all{.training = request("ppo", "CartPole-v1", 1000, kNormalised), .seeds = {1, 2, 3}};
   all.training.threads = 3;
-  const std::vector<TrainResult> together = train_seeds(all, steps, stop);
+  const std::vector<TrainResult> together = train_seeds(all, progress, stop);
   all.training.threads = 1;
-  const std::vector<TrainResult> alone = train_seeds(all, steps, stop);
+  const std::vector<TrainResult> alone = train_seeds(all, progress, stop);
   REQUIRE(together.size() == 3);
   for (size_t i = 0; i < 3; ++i) {
     CHECK(together[i].seed == i + 1);
     CHECK(together[i].evaluation == alone[i].evaluation);
   }
-  CHECK(steps == 6 * together[0].steps);
+  CHECK(progress.done == 6 * together[0].steps);
+  CHECK(progress.before == 0);
+}
+
+TEST_CASE("Progress tells what was done before apart, and an earlier training is refused untouched") {
+  Folder folder;
+  SeedsRequest all{.training = request("ppo", "CartPole-v1", 2000, kNormalised, folder.path("run")),
+                   .seeds = {1, 2},
+                   .description = "what it is\n"};
+  all.training.threads = 1;
+  SeedsProgress first;
+  std::atomic<bool> stop = false;
+  // The eighth is the second seed's first, after six of the first seed and one for its evaluation.
+  int made = 0;
+  all.training.make = [&stop, &made] {
+    if (++made == 8) stop = true;
+    return make_env("CartPole-v1");
+  };
+  CHECK(train_seeds(all, first, stop).size() == 1);
+  CHECK(content(folder.path("run/training.json")) == "what it is\n");
+  const std::string checkpoint = checkpoint_paths(folder.path("run/seed-2"))[0];
+  CHECK(first.done > 2000);
+
+  stop = false;
+  SeedsProgress refused;
+  all.description = "something else\n";
+  CHECK_THROWS_WITH(train_seeds(all, refused, stop), Catch::Contains("holds an earlier training"));
+  CHECK(content(folder.path("run/training.json")) == "what it is\n");
+  CHECK((checkpoint_paths(folder.path("run/seed-2")) == std::vector<std::string>{checkpoint}));
+
+  SeedsProgress rest;
+  all.resume = true;
+  const std::vector<TrainResult> results = train_seeds(all, rest, stop);
+  REQUIRE(results.size() == 2);
+  CHECK(rest.before == first.done);
+  CHECK(rest.before + rest.done == results[0].steps + results[1].steps);
+  CHECK(rest.done > 0);
+  CHECK(content(folder.path("run/training.json")) == "what it is\n");
 }
 
 TEST_CASE("A training that was interrupted ends as if it had not been") {
@@ -123,39 +153,39 @@ TEST_CASE("A training that was interrupted ends as if it had not been") {
                           Case{"dqn", "MaskedActions-v0", 3000, kDqn});
   CAPTURE(c.algorithm, c.environment);
   Folder folder;
-  Trainer whole(request(c.algorithm, c.environment, c.steps, c.values, folder / "whole"));
+  Trainer whole(request(c.algorithm, c.environment, c.steps, c.values, folder.path("whole")));
   whole.run(c.steps, always);
   const TrainResult wanted = whole.finish();
   {
-    Trainer first(request(c.algorithm, c.environment, c.steps, c.values, folder / "parts"));
+    Trainer first(request(c.algorithm, c.environment, c.steps, c.values, folder.path("parts")));
     first.run(c.steps, [&](int64_t steps) { return steps < c.steps / 2; });
     CHECK_FALSE(first.done());
   }
   // A row after the checkpoint, as of a program that was killed.
-  std::ofstream(folder / "parts/curves.csv", std::ios::app) << "9999,1,2,3\n";
-  Trainer second(request(c.algorithm, c.environment, c.steps, c.values, folder / "parts"));
+  std::ofstream(folder.path("parts/curves.csv"), std::ios::app) << "9999,1,2,3\n";
+  Trainer second(request(c.algorithm, c.environment, c.steps, c.values, folder.path("parts")));
   REQUIRE(second.resume());
   second.run(c.steps, always);
   const TrainResult found = second.finish();
 
   CHECK(numbers(second.policy()) == numbers(whole.policy()));
   CHECK(found.evaluation == wanted.evaluation);
-  CHECK(content(folder / "parts/curves.csv") == content(folder / "whole/curves.csv"));
-  const std::string last = fs::path(checkpoint_paths(folder / "whole")[0]).filename();
-  CHECK(content(folder / ("parts/" + last)) == content(folder / ("whole/" + last)));
-  CHECK(content(folder / "parts/last.safetensors") == content(folder / "whole/last.safetensors"));
+  CHECK(content(folder.path("parts/curves.csv")) == content(folder.path("whole/curves.csv")));
+  const std::string last = fs::path(checkpoint_paths(folder.path("whole"))[0]).filename();
+  CHECK(content(folder.path("parts/" + last)) == content(folder.path("whole/" + last)));
+  CHECK(content(folder.path("parts/last.safetensors")) == content(folder.path("whole/last.safetensors")));
 }
 
 TEST_CASE("A checkpoint that is damaged, foreign or of another training is refused") {
   Folder folder;
   {
-    Trainer trainer(request("ppo", "CartPole-v1", 400, kNormalised, folder / "run"));
+    Trainer trainer(request("ppo", "CartPole-v1", 400, kNormalised, folder.path("run")));
     trainer.run(400, always);
     trainer.finish();
   }
-  const std::string path = checkpoint_paths(folder / "run")[0], whole = content(path);
+  const std::string path = checkpoint_paths(folder.path("run"))[0], whole = content(path);
   auto resume = [&](const TrainRequest& one) { Trainer(one).resume(); };
-  const TrainRequest same = request("ppo", "CartPole-v1", 400, kNormalised, folder / "run");
+  const TrainRequest same = request("ppo", "CartPole-v1", 400, kNormalised, folder.path("run"));
   auto with_content = [&](const std::string& bytes) {
     std::ofstream(path, std::ios::binary) << bytes;
     return same;
@@ -172,9 +202,9 @@ TEST_CASE("A checkpoint that is damaged, foreign or of another training is refus
   with_content(whole);
   Values other = kNormalised;
   other["gamma"] = "0.5";
-  CHECK_THROWS_WITH(resume(request("ppo", "CartPole-v1", 400, other, folder / "run")),
+  CHECK_THROWS_WITH(resume(request("ppo", "CartPole-v1", 400, other, folder.path("run"))),
                     Catch::Contains("another training"));
-  CHECK_FALSE(Trainer(request("ppo", "CartPole-v1", 400, kNormalised, folder / "none")).resume());
+  CHECK_FALSE(Trainer(request("ppo", "CartPole-v1", 400, kNormalised, folder.path("none"))).resume());
 }
 
 TEST_CASE("The latest checkpoints stay, and the policies read back") {
@@ -183,18 +213,18 @@ TEST_CASE("The latest checkpoints stay, and the policies read back") {
   values["checkpointInterval"] = "200";
   values["evaluationInterval"] = "1000";
   values["keepCheckpoints"] = "3";
-  Trainer trainer(request("ppo", "CartPole-v1", 3000, values, folder / "run"));
+  Trainer trainer(request("ppo", "CartPole-v1", 3000, values, folder.path("run")));
   trainer.run(3000, always);
   const TrainResult result = trainer.finish();
-  CHECK(checkpoint_paths(folder / "run").size() == 3);
+  CHECK(checkpoint_paths(folder.path("run")).size() == 3);
   CHECK(result.best_evaluation >= result.evaluation);
-  const PolicyFile last = read_policy_file(folder / "run/last.safetensors");
+  const PolicyFile last = read_policy_file(folder.path("run/last.safetensors"));
   CHECK(numbers(last.network) == numbers(trainer.policy()));
   CHECK(last.provenance.at("environment") == "CartPole-v1");
   CHECK(last.algorithm == "ppo");
   REQUIRE(last.seen_low.size() == 4);
   for (size_t j = 0; j < 4; ++j) CHECK(last.seen_low[j] < last.seen_high[j]);
-  CHECK((read_policy_file(folder / "run/best.safetensors").observation == last.observation));
+  CHECK((read_policy_file(folder.path("run/best.safetensors")).observation == last.observation));
 }
 
 namespace {
@@ -238,12 +268,12 @@ TEST_CASE("A loss that is no number ends the training with its reason; the last 
   Values values = kNormalised;
   values["normalizeRewards"] = "false";
   values["checkpointInterval"] = "1";
-  TrainRequest broken = request("ppo", "CartPole-v1", 100'000, values, folder / "run");
+  TrainRequest broken = request("ppo", "CartPole-v1", 100'000, values, folder.path("run"));
   broken.make = [] { return std::make_unique<BrokenEnv>(1.f, 1e200); };
   Trainer trainer(broken);
   CHECK_THROWS_WITH(trainer.run(100'000, always), Catch::Contains("the loss is") && Catch::Contains("learningRate"));
   CHECK(trainer.steps() >= 5000);
-  CHECK(checkpoint_paths(folder / "run").size() == 2);
+  CHECK(checkpoint_paths(folder.path("run")).size() == 2);
 }
 
 TEST_CASE("Parameters that make no sense are refused") {
@@ -282,9 +312,9 @@ TEST_CASE("Event files: checksums, and records as TensorBoard reads them") {
   CHECK(crc32c("123456789") == 0xe3069283u);
   CHECK(crc32c("") == 0);
   Folder folder;
-  EventFile(folder.path.string()).add(1.5, 300, {{"charts/episodic_return", 2.5}, {"losses/entropy", std::nan("")}});
+  EventFile(folder.path("")).add(1.5, 300, {{"charts/episodic_return", 2.5}, {"losses/entropy", std::nan("")}});
   std::string bytes;
-  for (const auto& entry : fs::directory_iterator(folder.path)) bytes = content(entry.path().string());
+  for (const auto& entry : fs::directory_iterator(folder.path(""))) bytes = content(entry.path().string());
   auto record = [&] {
     uint64_t length = 0;
     uint32_t crc = 0;
@@ -310,13 +340,13 @@ TEST_CASE("Event files: checksums, and records as TensorBoard reads them") {
 }
 
 TEST_CASE("PPO balances the pole: 475 of 500 within 100,000 steps for four of five seeds") {
-  std::atomic<int64_t> steps = 0;
+  SeedsProgress progress;
   const std::atomic<bool> stop = false;
   SeedsRequest all{.training = request("ppo", "CartPole-v1", 100'000, {}), .seeds = {0, 1, 2, 3, 4}};
   all.training.values = train_values(find_algorithm("ppo"), "zoo-cartpole", {});
   all.training.threads = 0;
   int solved = 0;
-  for (const TrainResult& result : train_seeds(all, steps, stop)) {
+  for (const TrainResult& result : train_seeds(all, progress, stop)) {
     UNSCOPED_INFO("seed " << result.seed << ": " << result.evaluation);
     solved += result.evaluation >= 475;
   }

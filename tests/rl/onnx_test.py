@@ -1,6 +1,7 @@
 """Exported policies under onnxruntime, against what the Actor made of the same observations.
 
-usage: onnx_test.py TEST_RL, the test program that writes models and references. ./dev test installs what is imported.
+usage: onnx_test.py TEST_RL KISIM, the test program that writes models and references, and the program that exports.
+./dev test installs what is imported.
 """
 
 import os
@@ -70,6 +71,13 @@ def check_policy_file(path):
     assert all(np.isfinite(value).all() for key, value in tensors.items() if key.startswith("layers."))
 
 
+def check_export(path):
+    """The verb makes the same model of a policy file."""
+    exported = path.with_suffix(".exported")
+    subprocess.run([sys.argv[2], "export", path, "-o", exported], check=True)
+    assert exported.read_bytes() == path.with_suffix(".onnx").read_bytes()
+
+
 def main():
     with tempfile.TemporaryDirectory() as name:
         directory = pathlib.Path(name)
@@ -80,6 +88,7 @@ def main():
         for model in models:
             compare(directory, model.stem)
             check_policy_file(model.with_suffix(".policy"))
+            check_export(model.with_suffix(".policy"))
 
 
 main()

@@ -5,7 +5,15 @@
 #include "gym/registry.hpp"
 #include "rl/rollouts.hpp"
 
+#include <sys/resource.h>
+#include <unistd.h>
 #include <catch2/catch.hpp>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <system_error>
+#include <thread>
 
 using namespace kisim;
 using test::StepArrays;
@@ -151,6 +159,38 @@ class Fragile final : public Env {
   int steps_ = 0;
 };
 
+size_t running_threads() {
+  const auto threads = std::filesystem::directory_iterator("/proc/self/task");
+  return static_cast<size_t>(std::distance(begin(threads), end(threads)));
+}
+
+// A thread that was joined may be listed for a moment more.
+bool come_down_to(size_t threads) {
+  for (int tries = 0; tries < 500 && running_threads() > threads; ++tries)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  return running_threads() == threads;
+}
+
+rlim_t mapped_bytes() {
+  rlim_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  return pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE));
+}
+
+// So many bytes may be mapped as long as it lives.
+class AddressSpaceLimit {
+ public:
+  explicit AddressSpaceLimit(rlim_t bytes) {
+    getrlimit(RLIMIT_AS, &before_);
+    const rlimit now{bytes, before_.rlim_max};
+    setrlimit(RLIMIT_AS, &now);
+  }
+  ~AddressSpaceLimit() { setrlimit(RLIMIT_AS, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
 }  // namespace
 
 TEST_CASE("all modes of autoreset give the transitions of the environments alone") {
@@ -261,6 +301,28 @@ TEST_CASE("what an environment throws reaches the caller, whatever the threads",
     for (int step = 0; step < 5; ++step) envs.step(std::vector<float>(8, 0), arrays.buffers());
     CHECK(arrays.observations == std::vector<float>(8, 5));
   }
+}
+
+TEST_CASE("an environment that cannot be made reaches the caller, and no thread stays", "[threads]") {
+  const size_t before = running_threads();
+  int made = 0;
+  auto make_two = [&made] {
+    if (++made > 2) throw IoError("no third environment");
+    return make_env("CartPole-v1");
+  };
+  CHECK_THROWS_WITH(VectorEnv(make_two, 4, 4, Autoreset::SameStep), "no third environment");
+  CHECK(come_down_to(before));
+}
+
+TEST_CASE("threads that cannot be had reach the caller, and none stays", "[threads]") {
+  const size_t before = running_threads();
+  const rlim_t mapped = mapped_bytes();
+  if (mapped >> 40) return;  // a sanitizer's shadow: it ends the program where it cannot map more
+  {
+    const AddressSpaceLimit limit(mapped + (256 << 20));  // fewer than 300 stacks
+    CHECK_THROWS_AS(make("CartPole-v1", 300, 300, Autoreset::SameStep), std::system_error);
+  }
+  CHECK(come_down_to(before));
 }
 
 TEST_CASE("what a VectorEnv is not for is refused") {

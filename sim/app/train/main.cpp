@@ -1,5 +1,4 @@
 #include "cli.hpp"
-#include "core/atomic_file.hpp"
 #include "core/error.hpp"
 #include "core/hash.hpp"
 #include "gym/registry.hpp"
@@ -15,8 +14,10 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <exception>
 #include <filesystem>
 #include <optional>
+#include <stop_token>
 #include <thread>
 
 namespace kisim::app {
@@ -24,8 +25,6 @@ namespace {
 
 namespace po = boost::program_options;
 using namespace learning;
-
-std::atomic<bool> interrupted = false;
 
 struct Options {
   std::string file, environment, algorithm, preset, seeds, output = "table", directory, resume;
@@ -160,7 +159,6 @@ SeedsRequest training_of_file(const Options& options) {
   return out;
 }
 
-// training.json: what --resume has to know.
 std::string training_json(const SeedsRequest& request, const std::string& file) {
   return Json{{"file", file},
               {"environment", request.training.environment},
@@ -173,7 +171,7 @@ std::string training_json(const SeedsRequest& request, const std::string& file) 
 }
 
 SeedsRequest old_training(const std::string& directory) {
-  const std::string path = directory + "/training.json";
+  const std::string path = fmt::format("{}/{}", directory, kTrainingFile);
   const Json found = read_json(path);
   SeedsRequest out;
   try {
@@ -196,23 +194,34 @@ SeedsRequest old_training(const std::string& directory) {
   return out;
 }
 
-// One line on standard error, drawn anew ten times a second until `finished`.
-void show_progress(const std::atomic<int64_t>& steps, int64_t all, const std::atomic<bool>& finished) {
+// One line on standard error, drawn anew ten times a second.
+void show_progress(const SeedsProgress& progress, int64_t all, const std::stop_token& finished) {
   const auto begin = std::chrono::steady_clock::now();
-  const int64_t first = steps;
-  while (!finished) {
+  while (!finished.stop_requested()) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    const int64_t done = steps;
-    const double rate = static_cast<double>(done - first) / seconds;
-    const std::string left = rate > 0 ? human_duration(static_cast<double>(all - done) / rate) + " left" : "";
-    std::fprintf(stderr, "\r\x1b[K%s of %s steps, %s/s, %s", human_count(static_cast<uint64_t>(done)).c_str(),
+    const int64_t done = progress.done, steps = progress.before + done;
+    const double rate = static_cast<double>(done) / seconds;
+    const std::string left =
+        done > 0 ? ", " + human_duration(static_cast<double>(std::max<int64_t>(0, all - steps)) / rate) + " left" : "";
+    std::fprintf(stderr, "\r\x1b[K%s of %s steps, %s/s%s", human_count(static_cast<uint64_t>(steps)).c_str(),
                  human_count(static_cast<uint64_t>(all)).c_str(), human_number(rate).c_str(), left.c_str());
   }
   std::fputs("\r\x1b[K", stderr);
 }
 
-std::string results_json(const std::vector<TrainResult>& results) {
+std::vector<TrainResult> train(const SeedsRequest& request, bool shown) {
+  SeedsProgress progress;
+  std::jthread display;
+  if (shown) {
+    const int64_t all = request.training.steps * static_cast<int64_t>(request.seeds.size());
+    display =
+        std::jthread([&progress, all](const std::stop_token& finished) { show_progress(progress, all, finished); });
+  }
+  return train_seeds(request, progress, stop_requested);
+}
+
+std::string results_json(const std::vector<TrainResult>& results, bool interrupted) {
   nlohmann::ordered_json seeds = nlohmann::ordered_json::array();
   for (const TrainResult& result : results) {
     seeds.push_back({{"seed", result.seed},
@@ -221,7 +230,9 @@ std::string results_json(const std::vector<TrainResult>& results) {
                      {"steps", result.steps},
                      {"samples_per_s", result.samples_per_s}});
   }
-  return nlohmann::ordered_json{{"seeds", seeds}}.dump(2) + '\n';
+  nlohmann::ordered_json out{{"seeds", seeds}};
+  if (interrupted) out["interrupted"] = true;
+  return out.dump(2) + '\n';
 }
 
 std::string results_table(const std::vector<TrainResult>& results) {
@@ -242,33 +253,23 @@ int run(const Arguments& arguments) {
                                                  : training_of_file(options);
   request.training.threads = options.threads;
   request.training.version = version();
-  if (!options.directory.empty()) {
-    make_directories(options.directory);
-    const std::string file = options.file.empty() ? "" : std::filesystem::absolute(options.file).string();
-    write_file(options.directory + "/training.json", training_json(request, file));
-  }
+  request.description =
+      training_json(request, options.file.empty() ? "" : std::filesystem::absolute(options.file).string());
 
-  std::atomic<int64_t> steps = 0;
-  std::atomic<bool> finished = false;
-  std::thread progress;
-  if (!options.quiet && isatty(STDERR_FILENO)) {
-    const int64_t all = request.training.steps * static_cast<int64_t>(request.seeds.size());
-    progress = std::thread([&steps, &finished, all] { show_progress(steps, all, finished); });
-  }
+  stop_on_signals();
   std::vector<TrainResult> results;
   std::exception_ptr failure;
   bool draws = !request.training.directory.empty();
   try {
-    results = train_seeds(request, steps, interrupted);
+    results = train(request, !options.quiet && isatty(STDERR_FILENO));
   } catch (const TrainingError&) {  // its curves tell how it came to that
     failure = std::current_exception();
   } catch (...) {
     draws = false;
     failure = std::current_exception();
   }
-  finished = true;
-  if (progress.joinable()) progress.join();
-  if (!failure) print(options.output == "json" ? results_json(results) : results_table(results));
+  const bool interrupted = results.size() < request.seeds.size();
+  if (!failure) print(options.output == "json" ? results_json(results, interrupted) : results_table(results));
   const std::string report = draws ? write_training_report(request.training.directory) : "";
   if (draws && !options.quiet) std::fprintf(stderr, "wrote %s\n", report.c_str());
   if (failure) std::rethrow_exception(failure);
@@ -292,7 +293,6 @@ int checked_run(const Arguments& arguments) {
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
-  std::signal(SIGINT, [](int) { kisim::app::interrupted = true; });
   const kisim::app::Arguments arguments(argv + 1, argv + argc);
   return kisim::app::guarded("kisim train --help", [&] { return kisim::app::checked_run(arguments); });
 }
