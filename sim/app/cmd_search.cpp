@@ -1,7 +1,7 @@
 #include "cli.hpp"
 #include "core/error.hpp"
-#include "io/training_file.hpp"
 #include "io/search_text.hpp"
+#include "io/training_file.hpp"
 
 namespace kisim::app {
 
