@@ -9,10 +9,18 @@
 namespace kisim {
 namespace {
 
-// slo_penalty follows from what is signed.
 bool is_signed(std::string_view field) {
-  return field != "signature" && field != "slo_penalty" && field != "wall_s" && field != "events_per_s" &&
-         field != "peak_rss_bytes";
+  return field != "signature" && field != "wall_s" && field != "events_per_s" && field != "peak_rss_bytes";
+}
+
+// Of what came after the first signatures: they are kept where it is absent.
+template <class T>
+bool is_absent(const T&) {
+  return false;
+}
+template <class T>
+bool is_absent(const std::optional<T>& value) {
+  return !value;
 }
 
 class CanonicalText {
@@ -62,7 +70,7 @@ class CanonicalText {
   void write(const T& part) {
     out_ += '{';
     for_each_field(part, [this](std::string_view name, const auto& value) {
-      if (!is_signed(name)) return;
+      if (!is_signed(name) || (name == "slo_penalty" && is_absent(value))) return;
       out_ += name;
       out_ += '=';
       write(value);

@@ -147,7 +147,7 @@ spec:
                                                parameters + "}}\n  budget: " + budget + "\n"));
     });
   };
-  CHECK_THAT(complaint("min: 2, max: 1"), Contains("Search.yaml:6:16: spec.parameters.a: found min 2 above max 1"));
+  CHECK_THAT(complaint("min: 2, max: 1"), Contains("Search.yaml:6:19: spec.parameters.a: found min 2 above max 1"));
   CHECK_THAT(complaint("min: 2"), Contains("spec.parameters.a: needed: min and max, or values"));
   CHECK_THAT(complaint("min: 2, values: [1]"), Contains("spec.parameters.a: needed: min and max, or values"));
   CHECK_THAT(complaint("min: 1, max: 2", "1h"), Contains("spec.budget: found 3600s, allowed: at least one run"));
