@@ -103,7 +103,8 @@ Json pairs_json(const Comparison& c, Family family) {
   Json out = Json::array();
   for (const ComparedFigure& figure : compared_figures())
     for (size_t i = 0; i < c.contestants.size(); ++i) {
-      const std::optional<Estimate> less = i == c.baseline ? std::nullopt : c.difference(figure, i, family);
+      const bool paired = i != c.baseline && !c.contestants[i].bound;
+      const std::optional<Estimate> less = paired ? c.difference(figure, i, family) : std::nullopt;
       if (!less) continue;
       out.push_back({{"policy", c.contestants[i].name},
                      {"baseline", c.contestants[c.baseline].name},
@@ -146,20 +147,26 @@ std::string comparison_text(const Comparison& c, bool by_family, const TextStyle
 }
 
 std::string comparison_json(const Comparison& c, const std::vector<std::string>& warnings) {
-  Json policies = Json::array();
+  Json policies = Json::array(), bound;
   for (size_t i = 0; i < c.contestants.size(); ++i) {
     Json families = Json::object();
     for (size_t f = 0; f < c.families.size(); ++f) families[c.families[f]] = metrics_json(c, i, f);
-    policies.push_back({{"name", c.contestants[i].name},
-                        {"trainings", c.contestants[i].trainings},
-                        {"metrics", metrics_json(c, i, {})},
-                        {"families", families}});
+    if (c.contestants[i].bound)
+      bound = {{"name", c.contestants[i].name},
+               {"level", "fluid"},
+               {"metrics", metrics_json(c, i, {})},
+               {"families", families}};
+    else
+      policies.push_back({{"name", c.contestants[i].name},
+                          {"trainings", c.contestants[i].trainings},
+                          {"metrics", metrics_json(c, i, {})},
+                          {"families", families}});
   }
   Json pairs = pairs_json(c, {});
   for (size_t f = 0; f < c.families.size(); ++f)
     for (Json& pair : pairs_json(c, f)) pairs.push_back(std::move(pair));
   return Json{{"families", c.families}, {"seeds", c.seeds}, {"policies", policies},
-              {"pairs", pairs},         {"bound", nullptr}, {"warnings", warnings}}
+              {"pairs", pairs},         {"bound", bound},   {"warnings", warnings}}
              .dump(2) +
          '\n';
 }

@@ -22,9 +22,11 @@ std::string comparison_text(const Comparison& comparison, bool by_family, const 
 //   pairs              [{policy, baseline, family, metric, difference, interval: [low, high], verdict}]; `family` null:
 //                      all of them; `difference`: of the policy less the baseline; `verdict`: better, worse or
 //                      no difference shown
-//   bound              null
+//   bound              {name, level, metrics, families}: who knows the load to come (run/clairvoyant.hpp), at the
+//                      fluid level; null where nobody asked
 //   warnings           texts
-// Metrics and their units, differences alike: SLO a share, 0 to 1; COST in the scenario's currency; GPU-HOURS;
+// Metrics and their units, differences alike: SLO a share, 0 to 1; COST and TOTAL (with what missed SLOs cost) in
+// the scenario's currency; GPU-HOURS;
 // P95 and P95-TTFT in seconds; ENERGY in kWh; RESCALES and UNANSWERED counts of a run.
 std::string comparison_json(const Comparison& comparison, const std::vector<std::string>& warnings);
 

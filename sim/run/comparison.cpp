@@ -153,8 +153,8 @@ Comparison compare(const std::vector<Contestant>& contestants, const std::vector
     for (const auto& training : contestants[c].trainings)
       for (const std::shared_ptr<const Model>& model : training) add(model, nullptr);
     for (const Scenario& scenario : contestants[c].bounds) add(nullptr, &scenario);
-    out.contestants.push_back(
-        {contestants[c].name, std::max<size_t>(1, contestants[c].trainings.size()), std::vector<Summary>(runs)});
+    out.contestants.push_back({contestants[c].name, std::max<size_t>(1, contestants[c].trainings.size()),
+                               std::vector<Summary>(runs), !contestants[c].bounds.empty()});
   }
   parallel_for(jobs.size(), threads, [&](size_t i) {
     const Job& job = jobs[i];

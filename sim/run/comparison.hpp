@@ -54,6 +54,7 @@ struct Comparison {
     std::string name;
     size_t trainings = 1;
     std::vector<Summary> runs;  // by training, family, seed
+    bool bound = false;         // no policy
   };
   std::vector<Side> contestants;
   std::vector<std::string> families;

@@ -321,6 +321,7 @@ says out "clairvoyant bound"
 [ "$(wc -L <out)" -le 80 ] || fail "$what: wider than 80 columns"
 expect 0 eval "$evaluation" --seeds 1000 -o json
 says out '"trainings": 1'
+says out '"level": "fluid"'
 says out '"warnings": []'
 expect 2 eval "$evaluation" --policy hpa=some.safetensors
 says err "policy hpa: "
