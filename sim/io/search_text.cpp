@@ -24,9 +24,12 @@ std::string search_text(const SearchResult& result, const TextStyle& style) {
   constexpr size_t kShown = 10;
   if (result.candidates.empty()) return "No candidate was run.\n";
   const SearchedCandidate& best = result.candidates.front();
-  std::string out = bold(fmt::format("{} cost {:.4g} a run", settings_text(best.settings), best.total), style) +
-                    fmt::format(", {:.4g} of it for GPUs; {} of requests met their SLO.\n", best.cost,
-                                human_percent(best.attainment));
+  std::string out;
+  for (const std::string& line :
+       wrap_text(fmt::format("{}: {:.4g} a run, {:.4g} of it for GPUs; {} of requests met their SLO.",
+                             settings_text(best.settings), best.total, best.cost, human_percent(best.attainment)),
+                 style.width))
+    out += bold(line, style) + '\n';
   out += fmt::format("{} candidates in {} runs, {} simulated hours.\n\n", result.candidates.size(), result.runs,
                      human_number(result.simulated_hours));
   TextTable table({{"RUNS", true}, {"TOTAL", true}, {"COST", true}, {"SLO", true}, {"SETTINGS"}});

@@ -146,6 +146,7 @@ class SummaryTable {
     throughput();
     replicas();
     gpu();
+    costs();
     pods();
     nodes();
     if (wide_) decisions();
@@ -246,16 +247,21 @@ class SummaryTable {
       headers.push_back("COST");
       cells.push_back(fmt::format("{:.2f}", *s_.cost));
     }
-    if (s_.slo_penalty) {
-      headers.push_back("SLO-PENALTY");
-      cells.push_back(fmt::format("{:.2f}", *s_.slo_penalty));
-    }
     if (s_.carbon_kg) {
       headers.push_back("CO2E");
       cells.push_back(human_number(*s_.carbon_kg) + " kg");
     }
     TextTable part = section("GPU", headers);
     add(part, cells);
+    finish(part);
+  }
+
+  // Where missed SLOs cost, too.
+  void costs() {
+    if (!s_.cost || !s_.slo_penalty) return;
+    TextTable part = section("COST", {"GPUS", "MISSED-SLO", "TOTAL"});
+    add(part, {"after warm-up", fmt::format("{:.2f}", *s_.cost), fmt::format("{:.2f}", *s_.slo_penalty),
+               fmt::format("{:.2f}", *s_.cost + *s_.slo_penalty)});
     finish(part);
   }
 

@@ -108,7 +108,12 @@ double ArrivalRate::between(Time from, Time to) const {
 }
 
 std::vector<RequestSize> typical_requests(const SourceModel& source) {
-  constexpr size_t count = kTypicalRequests, kEach = 2048;
+  constexpr size_t count = kTypicalRequests, kEach = 16384;
+  if (!source.trace && source.prompt.is_constant() && source.output.is_constant()) {
+    Arrival any;
+    draw_sizes(0, source, any);
+    return std::vector<RequestSize>(count, {any.prompt_tokens, any.output_tokens});
+  }
   std::vector<RequestSize> all(count * kEach);
   const size_t rows = source.trace ? source.trace->time_ns.size() : 0;
   for (size_t i = 0; i < all.size(); ++i) {

