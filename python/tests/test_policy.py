@@ -93,7 +93,7 @@ def test_it_acts_from_outside_as_in_the_simulator(file):
 
 def test_errors(file, tmp_path):
     policy = kisim.Policy(file)
-    with pytest.raises(kisim.UsageError, match="observation: found 2 elements, allowed: 17"):
+    with pytest.raises(kisim.UsageError, match="observation: found 2 elements, allowed: 18"):
         policy.act([1, 2])
     with pytest.raises(kisim.UsageError, match="mask: found 1 elements, allowed: 5"):
         policy.act(np.zeros(17), [True])
