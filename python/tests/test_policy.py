@@ -96,7 +96,7 @@ def test_errors(file, tmp_path):
     with pytest.raises(kisim.UsageError, match="observation: found 2 elements, allowed: 18"):
         policy.act([1, 2])
     with pytest.raises(kisim.UsageError, match="mask: found 1 elements, allowed: 5"):
-        policy.act(np.zeros(17), [True])
+        policy.act(np.zeros(18), [True])
     with pytest.raises(kisim.IoError, match="none.policy"):
         kisim.Policy(tmp_path / "none.policy")
     with pytest.raises(kisim.InputError, match="quickstart.yaml"):

@@ -40,10 +40,10 @@ struct RequestSize {
   int32_t prompt = 0, output = 1;  // tokens
 };
 
-// Requests, all equally likely, that stand for those of the source: 1048576 of its own are cut into strata of equal size
-// by their output; each gives its mean output and the prompts of one of its ranks, another one for each stratum. So the
-// means of both and how they go together are kept to a token, and of each the quantiles. They are those of the source,
-// the same for every seed of a run.
+// Requests, all equally likely, that stand for those of the source: 1048576 of its own are cut into strata of equal
+// size by their output; each gives its mean output and the prompts of one of its ranks, another one for each stratum.
+// So the means of both and how they go together are kept to a token, and of each the quantiles. They are those of the
+// source, the same for every seed of a run.
 inline constexpr size_t kTypicalRequests = 64;
 std::vector<RequestSize> typical_requests(const SourceModel& source);
 
