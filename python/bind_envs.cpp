@@ -222,14 +222,14 @@ void bind_envs(py::module_& m) {
       .def_static(
           "autoscaling",
           [](const std::vector<std::shared_ptr<Scenario>>& scenarios, const std::string& name, const std::string& agent,
-             double cost, double slo, double churn, const std::vector<double>& replica_prices,
+             double cost, double penalty, double slo, double churn, const std::vector<double>& replica_prices,
              const std::string& kiscaler, const Ranges& variation, bool in_turn) {
             check_pattern(kiscaler);
             AutoscalingSpec spec;
             spec.name = name;
             spec.scenarios.assign(scenarios.begin(), scenarios.end());
             spec.agent = agent;
-            spec.reward = {cost, slo, churn, replica_prices, kiscaler};
+            spec.reward = {cost, penalty, slo, churn, replica_prices, kiscaler};
             spec.variation = variation_range(variation);
             spec.in_turn = in_turn;
             return autoscaling(std::move(spec));

@@ -3,6 +3,7 @@
 #include "core/atomic_file.hpp"
 #include "core/error.hpp"
 #include "core/parallel.hpp"
+#include "tensor.hpp"
 
 #include <fmt/format.h>
 
@@ -80,7 +81,7 @@ std::vector<TrainResult> train_seeds(const SeedsRequest& request, SeedsProgress&
                                      const std::atomic<bool>& stop) {
   SeedsTraining training(request, progress, stop);
   const size_t threads = thread_count(request.training.threads);
-  const size_t workers = std::min(threads, request.seeds.size());
+  const size_t workers = threads_may_multiply() ? std::min(threads, request.seeds.size()) : 1;
   std::vector<std::optional<TrainResult>> results(request.seeds.size());
   std::vector<std::exception_ptr> failures(request.seeds.size());
   // One that fails leaves the others to finish: their files are worth having.

@@ -26,6 +26,7 @@ struct SeedsProgress {
   std::atomic<int64_t> done = 0;    // since then
 };
 
+// Side by side where the machine's BLAS allows it (threads_may_multiply), else one after another.
 // Training of seed s writes to <directory>/seed-<s>. `stop` ends them early, with a checkpoint; their results are then
 // left out. In the order of the seeds. Throws what a training throws, of several the first seed's, and UsageError where
 // the directory holds an earlier training that it does not go on from; what is refused writes nothing.

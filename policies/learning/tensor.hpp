@@ -12,4 +12,8 @@ using torch::Tensor;
 // which costs more than they bring at these sizes, and sums would depend on their number.
 void use_one_thread();
 
+// False where threads that multiply at the same time spoil each other's products: OpenBLAS built without threads does
+// not lock its buffers, unless it was built with USE_LOCKING (OpenBLAS' FAQ, "multi-threaded applications").
+bool threads_may_multiply();
+
 }  // namespace kisim::learning

@@ -76,6 +76,7 @@ class EnvSource:
         name: str,
         agent: str,
         cost: float,
+        penalty: float,
         slo: float,
         churn: float,
         replica_prices: Sequence[float],

@@ -215,7 +215,7 @@ def make(env: EnvLike, **options: Any) -> Env:
             (`policies.agents`) has no policy: the autoscaling environment, of which each episode is a run.
         options: only with scenarios.
             agent: name of the agent, where there are several;
-            cost, slo, churn: weights of the reward, by default 1, 4 and 0.05;
+            cost, penalty, slo, churn: weights of the reward, by default 1, 0, 4 and 0.05;
             replica_prices: of a replica and hour beside its GPUs, by workload of the agent;
             kiscaler: KIScaler's published reward for one of its patterns instead;
             variation: what each episode draws, by name a pair (least, most): load, service, startup (factors),
@@ -284,6 +284,7 @@ def _autoscaling(
     *,
     agent: str = "",
     cost: float = 1.0,
+    penalty: float = 0.0,
     slo: float = 4.0,
     churn: float = 0.05,
     replica_prices: Iterable[float] = (),
@@ -296,6 +297,7 @@ def _autoscaling(
         "Autoscaling-v0",
         agent,
         cost,
+        penalty,
         slo,
         churn,
         list(replica_prices),

@@ -65,9 +65,15 @@ void AutoscalingEnv::add_scenario(const Scenario& scenario) {
   if (!(family.most > 0))
     refuse(
         fmt::format("the workloads of agent {} cost nothing, needed: GPUs, or prices of their replicas", agent.name));
-  for (uint32_t c : agent.clients)
-    if (const auto& e2e = model->serving.clients[c].slo_e2e)
+  bool penalised = false;
+  for (uint32_t c : agent.clients) {
+    const ClientModel& client = model->serving.clients[c];
+    penalised = penalised || client.slo_penalty;
+    if (const auto& e2e = client.slo_e2e)
       family.slo_e2e = std::min(family.slo_e2e.value_or(e2e->to_seconds()), e2e->to_seconds());
+  }
+  if (what_->reward.penalty > 0 && !penalised)
+    refuse("the reward's penalty needs slo.<traffic>.penalty of traffic that the agent's workloads answer");
   families_.push_back(std::move(family));
 }
 
@@ -84,7 +90,7 @@ void AutoscalingEnv::begin(uint64_t seed, uint64_t episode, std::span<float> obs
   KISIM_INVARIANT(!world_->finished(), "the run of {} ends before its agent decides anything", world_->model().name);
   before_ = see();
   steps_ = 0;
-  step_cost_ = step_missed_ = step_changes_ = 0;
+  step_cost_ = step_penalty_ = step_missed_ = step_changes_ = 0;
   copy_observation(observation);
 }
 
@@ -121,9 +127,12 @@ AutoscalingEnv::Seen AutoscalingEnv::see() const {
     const uint64_t left = client.completed + client.failed + client.dropped + client.timed_out;
     now.arrived += client.arrived;
     now.in_flight += static_cast<double>(client.arrived - left);
-    if (!world_->model().serving.clients[c].has_slo) continue;
+    const ClientModel& model = world_->model().serving.clients[c];
+    if (!model.has_slo) continue;
     now.left += left;
     now.met += client.slo_met;
+    now.penalty += model.slo_penalty.value_or(0) *
+                   (static_cast<double>(client.slo_eligible) - static_cast<double>(client.slo_met));
   }
   now.cost = cost_now();
   return now;
@@ -159,6 +168,7 @@ void AutoscalingEnv::count(const Seen& now) {
   }
   step_changes_ = changes / most;
   step_cost_ = (before_.cost + now.cost) / 2 / family.most;
+  step_penalty_ = seconds > 0 ? (now.penalty - before_.penalty) * 3600 / seconds / family.most : 0;
 
   const auto left = static_cast<double>(now.left - before_.left), met = static_cast<double>(now.met - before_.met);
   const auto arrived = static_cast<double>(now.arrived - before_.arrived);
@@ -172,7 +182,8 @@ void AutoscalingEnv::count(const Seen& now) {
 double AutoscalingEnv::reward() {
   const AutoscalingReward& weights = what_->reward;
   if (!weights.kiscaler_pattern.empty()) return published_reward();
-  return -(weights.cost * step_cost_ + weights.slo * step_missed_ + weights.churn * step_changes_);
+  return -(weights.cost * step_cost_ + weights.penalty * step_penalty_ + weights.slo * step_missed_ +
+           weights.churn * step_changes_);
 }
 
 double AutoscalingEnv::published_reward() const {

@@ -4,9 +4,12 @@
 //
 // Reward of a step of the length Δt, in which n requests of sources with an SLO left and m of them met it, and at whose
 // end L are here:
-//   −(cost · C / C_most + slo · max((n − m)/n, overdue) + churn · |changes| / Σ maxReplicas)
+//   −(cost · C / C_most + penalty · P / C_most + slo · max((n − m)/n, overdue) + churn · |changes| / Σ maxReplicas)
 //   C        what the GPUs and replicas of its workloads cost per time, the mean of the step's begin and end; C_most:
 //            with maxReplicas of each, on the dearest GPUs that its pods' node selector admits
+//   P        what missed SLOs cost per time (slo.<traffic>.penalty): of those that came less those that met theirs, so
+//            that who waits counts as late until an answer in time. With cost and penalty of 1 and nothing else the
+//            rewards of an episode sum up to minus its TOTAL in units of C_most Δt
 //   overdue  (L − λ T)/(λ Δt), within [0, 1]: by Little's law, of those that come in a step, the share by which more
 //            are here than can be where all meet an SLO of T for the whole answer
 // An episode is a run of its scenario from the agent's first decision on; it is truncated where the run ends.
@@ -23,7 +26,7 @@
 namespace kisim {
 
 struct AutoscalingReward {
-  double cost = 1, slo = 4, churn = 0.05;
+  double cost = 1, penalty = 0, slo = 4, churn = 0.05;
   // Of a replica and hour, beside its GPUs: by target; for those left out 0.
   std::vector<double> replica_prices;
   // "" or one of KIS-S' patterns: its published reward instead (gym/kiscaler_reward.hpp); costs stay those above.
@@ -59,6 +62,7 @@ class AutoscalingEnv final : public Env {
     Time at;
     uint64_t arrived = 0, left = 0, met = 0;
     double cost = 0;  // per hour
+    double penalty = 0;
     double in_flight = 0;
   };
 
@@ -90,7 +94,7 @@ class AutoscalingEnv final : public Env {
   Seen before_;
   std::vector<int32_t> replicas_;  // by target, before the action
   int steps_ = 0;
-  double step_cost_ = 0, step_missed_ = 0, step_changes_ = 0;  // of the last step, as in the reward
+  double step_cost_ = 0, step_penalty_ = 0, step_missed_ = 0, step_changes_ = 0;  // of the last step, as in the reward
 };
 
 }  // namespace kisim

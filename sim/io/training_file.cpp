@@ -82,6 +82,9 @@ Nested declare_reward(AutoscalingReward& reward) {
   return one([&reward] {
     Fields f;
     f.add("cost", &reward.cost, "weight of the cost, as a share of the most that it can be").min(0).max(1e6);
+    f.add("penalty", &reward.penalty, "weight of what missed SLOs cost, as a share of the most that GPUs can cost")
+        .min(0)
+        .max(1e6);
     f.add("slo", &reward.slo, "weight of the share of requests that miss their SLO").min(0).max(1e6);
     f.add("churn", &reward.churn, "weight of changed replicas, as a share of all that there can be").min(0).max(1e6);
     f.add("replicaPrices", &reward.replica_prices, "of a replica and hour beside its GPUs, by workload of the agent");

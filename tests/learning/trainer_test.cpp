@@ -1,14 +1,17 @@
 // Trainings as a whole: the same to the bit whatever interrupts them, refused where something is wrong.
 
 #include "core/error.hpp"
+#include "core/parallel.hpp"
 #include "gym/registry.hpp"
 #include "logger.hpp"
 #include "rl/policy_file.hpp"
 #include "seeds.hpp"
+#include "tensor.hpp"
 
 #include "folder.hpp"
 #include "learning/catch.hpp"
 
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -109,6 +112,25 @@ TEST_CASE("Seeds side by side are seeds one by one") {
   }
   CHECK(progress.done == 6 * together[0].steps);
   CHECK(progress.before == 0);
+}
+
+TEST_CASE("Two threads that multiply do not spoil each other's products") {
+  if (!threads_may_multiply()) {
+    WARN("skipped: this OpenBLAS is built without threads and without locks");
+    return;
+  }
+  // Sums of small whole numbers are exact in any order.
+  const auto numbers = [](int64_t rows, int64_t columns, int64_t step) {
+    return (torch::arange(rows * columns) * step).remainder(13).sub(6).to(torch::kFloat32).reshape({rows, columns});
+  };
+  const Tensor a = numbers(64, 64, 7), b = numbers(64, 256, 5);
+  const Tensor right = torch::matmul(a.to(torch::kFloat64), b.to(torch::kFloat64)).to(torch::kFloat32);
+  std::atomic<int> wrong = 0;
+  parallel_for(4, 4, [&](size_t) {
+    use_one_thread();
+    for (int i = 0; i < 3000; ++i) wrong += !torch::equal(torch::matmul(a, b), right);
+  });
+  CHECK(wrong == 0);
 }
 
 TEST_CASE("Progress tells what was done before apart, and an earlier training is refused untouched") {

@@ -306,6 +306,23 @@ TEST_CASE("The reward of an autoscaling environment by hand", "[agent]") {
       of({{"traffic.images.pattern", "{constant: 50/s}"}}, {.cost = 1, .slo = 0, .churn = 0, .replica_prices = {1, 0}});
   priced.reset(1, 0, observation);
   CHECK(priced.step(keep, observation).reward == Approx(-(begin + 2) / (most + 8)));
+
+  // With its weights of money a reward is what the comparison's TOTAL counts, over a run whose queues fill and empty.
+  AutoscalingEnv money = of({}, {.cost = 1, .penalty = 1, .slo = 0, .churn = 0});
+  money.reset(1, 0, observation);
+  double sum = 0;
+  for (bool truncated = false; !truncated;) {
+    const Transition t = money.step(keep, observation);
+    sum += t.reward;
+    truncated = t.truncated;
+  }
+  const Summary summary = money.world().summary();
+  REQUIRE(*summary.slo_penalty > *summary.cost);
+  CHECK(-sum * most * 15 / 3600 == Approx(*summary.cost + *summary.slo_penalty).epsilon(1e-6));
+  CHECK_THAT(test::complaint([&] {
+               of({{"slo.images.penalty", "null"}}, {.penalty = 1});
+             }),
+             Contains("the reward's penalty needs slo.<traffic>.penalty"));
 }
 
 TEST_CASE("KIScaler's published reward in its environment", "[agent]") {

@@ -8,6 +8,7 @@
 #include "io/training_file.hpp"
 #include "io/training_report.hpp"
 #include "seeds.hpp"
+#include "tensor.hpp"
 
 #include <unistd.h>
 
@@ -211,6 +212,11 @@ void show_progress(const SeedsProgress& progress, int64_t all, const std::stop_t
 }
 
 std::vector<TrainResult> train(const SeedsRequest& request, bool shown) {
+  if (request.seeds.size() > 1 && !threads_may_multiply()) {
+    print_warnings(
+        {"OpenBLAS is built without threads and without locks here, so the seeds train one after another; "
+         "another BLAS lets them train side by side (on Debian: apt-get install libopenblas0-pthread)"});
+  }
   SeedsProgress progress;
   std::jthread display;
   if (shown) {
