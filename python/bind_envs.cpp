@@ -18,6 +18,7 @@ namespace {
 // What makes environments of one kind.
 struct EnvSource {
   VectorEnv::Factory make;
+  std::vector<std::string> warnings = {};
 };
 
 EnvSource named(const std::string& name) {
@@ -45,6 +46,7 @@ VariationRange variation_range(const Ranges& ranges) {
   const std::map<std::string, VariationRange::Range*> fields{{"load", &out.load},
                                                              {"service", &out.service},
                                                              {"startup", &out.startup},
+                                                             {"failures", &out.failures},
                                                              {"metrics_delay", &out.metrics_delay},
                                                              {"metrics_noise", &out.metrics_noise},
                                                              {"metrics_dropout", &out.metrics_dropout}};
@@ -218,7 +220,14 @@ void bind_envs(py::module_& m) {
   py::class_<EnvSource>(m, "EnvSource")
       .def_static("named", &named)
       .def_static(
-          "training", [](const std::string& path) { return autoscaling(read_training(path).environment); }, Released())
+          "training",
+          [](const std::string& path) {
+            TrainingFile file = read_training(path);
+            EnvSource source = autoscaling(std::move(file.environment));
+            source.warnings = std::move(file.warnings);
+            return source;
+          },
+          Released())
       .def_static(
           "autoscaling",
           [](const std::vector<std::shared_ptr<Scenario>>& scenarios, const std::string& name, const std::string& agent,
@@ -234,7 +243,8 @@ void bind_envs(py::module_& m) {
             spec.in_turn = in_turn;
             return autoscaling(std::move(spec));
           },
-          Released());
+          Released())
+      .def_readonly("warnings", &EnvSource::warnings);
 
   py::class_<SingleEnv>(m, "Env")
       .def(py::init<const EnvSource&>(), Released())

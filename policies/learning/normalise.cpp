@@ -49,9 +49,9 @@ void RewardNormaliser::archive(Checkpoint& checkpoint) {
 void normalise(const ObservationNormaliser& normaliser, std::span<const float> rows, std::span<float> out) {
   const size_t size = normaliser.mean.size();
   for (size_t j = 0; j < size; ++j) {
-    const double mean = normaliser.mean[j], scale = 1 / std::sqrt(normaliser.variance[j] + normaliser.epsilon);
+    const double mean = normaliser.mean[j], deviation = std::sqrt(normaliser.variance[j] + normaliser.epsilon);
     for (size_t i = j; i < rows.size(); i += size)
-      out[i] = static_cast<float>(std::clamp((rows[i] - mean) * scale, -normaliser.clip, normaliser.clip));
+      out[i] = static_cast<float>(std::clamp((rows[i] - mean) / deviation, -normaliser.clip, normaliser.clip));
   }
 }
 

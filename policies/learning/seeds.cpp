@@ -24,6 +24,13 @@ class SeedsTraining {
         stop_(stop),
         described_(request.resume || request.training.directory.empty()) {
     if (!described_) refuse_earlier();
+    // A damaged checkpoint is told before hours of the others' training.
+    if (request_.resume) {
+      for (uint64_t seed : request_.seeds) {
+        const std::vector<std::string> paths = checkpoint_paths(directory_of(seed));
+        if (!paths.empty()) Checkpoint::read(paths[0]);
+      }
+    }
   }
 
   // Nothing where it was stopped.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -218,8 +219,8 @@ def make(env: EnvLike, **options: Any) -> Env:
             cost, penalty, slo, churn: weights of the reward, by default 1, 0, 4 and 0.05;
             replica_prices: of a replica and hour beside its GPUs, by workload of the agent;
             kiscaler: KIScaler's published reward for one of its patterns instead;
-            variation: what each episode draws, by name a pair (least, most): load, service, startup (factors),
-            metrics_delay (s), metrics_noise, metrics_dropout;
+            variation: what each episode draws, by name a pair (least, most): load, service, startup,
+            failures (factors), metrics_delay (s), metrics_noise, metrics_dropout;
             in_turn: of several scenarios each in turn, not by chance.
 
     Raises:
@@ -271,7 +272,10 @@ def _source(env: EnvLike, options: Mapping[str, Any]) -> "_core.EnvSource":
         return _core.EnvSource.named(env)
     if isinstance(env, (str, os.PathLike)) and _kind(env) == "Training":
         _no_options(options)
-        return _core.EnvSource.training(os.fspath(env))
+        source = _core.EnvSource.training(os.fspath(env))
+        for text in source.warnings:
+            warnings.warn(text, stacklevel=4)
+        return source
     given = [env] if isinstance(env, (Scenario, str, os.PathLike)) else list(env)
     scenarios = [s if isinstance(s, Scenario) else Scenario(s) for s in given]
     if not scenarios:

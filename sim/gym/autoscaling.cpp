@@ -170,9 +170,11 @@ void AutoscalingEnv::count(const Seen& now) {
   step_cost_ = (before_.cost + now.cost) / 2 / family.most;
   step_penalty_ = seconds > 0 ? (now.penalty - before_.penalty) * 3600 / seconds / family.most : 0;
 
+  step_missed_ = 0;
+  if (before_.at < world_->model().warmup_end) return;
   const auto left = static_cast<double>(now.left - before_.left), met = static_cast<double>(now.met - before_.met);
   const auto arrived = static_cast<double>(now.arrived - before_.arrived);
-  step_missed_ = left > 0 ? std::clamp((left - met) / left, 0.0, 1.0) : 0;
+  if (left > 0) step_missed_ = std::clamp((left - met) / left, 0.0, 1.0);
   if (family.slo_e2e && seconds > 0) {
     const double usual = arrived * *family.slo_e2e / seconds;
     step_missed_ = std::max(step_missed_, std::clamp((now.in_flight - usual) / std::max(1.0, arrived), 0.0, 1.0));

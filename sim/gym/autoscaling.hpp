@@ -9,9 +9,10 @@
 //            with maxReplicas of each, on the dearest GPUs that its pods' node selector admits
 //   P        what missed SLOs cost per time (slo.<traffic>.penalty): of those that came less those that met theirs, so
 //            that who waits counts as late until an answer in time. With cost and penalty of 1 and nothing else the
-//            rewards of an episode sum up to minus its TOTAL in units of C_most Δt
+//            rewards from the end of warm-up on sum up to minus the run's TOTAL in units of C_most Δt
 //   overdue  (L − λ T)/(λ Δt), within [0, 1]: by Little's law, of those that come in a step, the share by which more
 //            are here than can be where all meet an SLO of T for the whole answer
+// During warm-up the SLOs do not count, but what GPUs cost does: nobody is to learn that they are free then.
 // An episode is a run of its scenario from the agent's first decision on; it is truncated where the run ends.
 
 #include "rl/env.hpp"

@@ -587,7 +587,7 @@ Nested declare_agents(ScenarioDraft& draft) {
     f.add("coding", declare_coding(agent.coding), "how it sees and acts; left out, as its policy was trained");
     f.add("workloads", &agent.workloads, "that it scales").required();
     f.add("interval", &agent.interval, "from decision to decision").min(1e-3);
-    f.add("start", &agent.start, "of its decisions; left out, the end of warm-up");
+    f.add("start", &agent.start, "of its decisions; left out, after one interval");
     f.add("minReplicas", &agent.min_replicas, "of each workload; left out, that of its HorizontalPodAutoscaler, or 1")
         .min(1)
         .max(1e6);

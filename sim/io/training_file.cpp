@@ -204,12 +204,12 @@ void add_family(const EvaluationFile::Family& family, const std::string& name, s
 
 }  // namespace
 
-TrainingFile read_training(const std::string& path) {
+TrainingFile read_training(const std::string& path, bool strict) {
   const std::vector<Value> documents = read_yaml(path);
   const Value& root = document_of(documents, path);
   TrainingFile out;
   Draft draft;
-  Diagnostics diagnostics;
+  Diagnostics diagnostics(strict);
   FieldReader(0, diagnostics).read(root, "", declare_document(draft, "Training", [&](Fields& f) {
                                      f.add("agent", &draft.agent,
                                            "of the scenarios, that is trained; left out, their only one");
@@ -239,7 +239,7 @@ TrainingFile read_training(const std::string& path) {
   out.environment.variation = draft.variation;
   const ScenarioOverlay overlay = overlay_of(draft.overlay);
   for (const Value& file : draft.scenarios) {
-    auto scenario = std::make_shared<Scenario>(read_family(resolve_path(file), {&overlay}, std::nullopt, false));
+    auto scenario = std::make_shared<Scenario>(read_family(resolve_path(file), {&overlay}, std::nullopt, strict));
     scenario->trains_agents = true;
     add_new(compile(*scenario)->warnings, out.warnings);
     for (const AgentSpec& agent : scenario->agents)

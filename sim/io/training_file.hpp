@@ -32,8 +32,9 @@ struct TrainingFile {
   std::string text;                   // as read, for the record
   std::vector<std::string> warnings;  // of the document, of its scenarios and of compiling them
 };
-// Throws InputError, IoError.
-TrainingFile read_training(const std::string& path);
+// `strict`: unknown fields and other warnings, of the document and of its scenarios, are errors. Throws InputError,
+// IoError.
+TrainingFile read_training(const std::string& path, bool strict = false);
 
 struct EvaluationFile {
   struct Family {

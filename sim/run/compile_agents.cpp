@@ -38,13 +38,11 @@ class AgentCompiler {
     out.reason = "agent " + spec.name;
     out.entity = hash_text("Agent/" + spec.name);
     out.interval = spec.interval;
-    out.start = Time{} + spec.start.value_or(std::max(scenario_.warmup, spec.interval));
+    out.start = Time{} + spec.start.value_or(spec.interval);
     out.end = model_.end;
-    if (out.start < model_.warmup_end || out.start >= out.end)
-      return error("start",
-                   fmt::format("found {:.6g}s, allowed: from the end of warm-up at {:.6g}s until the run ends at "
-                               "{:.6g}s",
-                               out.start.to_seconds(), model_.warmup_end.to_seconds(), out.end.to_seconds()));
+    if (out.start >= out.end)
+      return error("start", fmt::format("found {:.6g}s, allowed: before the run ends at {:.6g}s",
+                                        out.start.to_seconds(), out.end.to_seconds()));
     out.policy = spec.file;
     if (auto shield = scenario_.shields.find(spec.name); shield != scenario_.shields.end()) {
       out.shield = shield->second.limits;

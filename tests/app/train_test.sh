@@ -40,6 +40,17 @@ grep eval_return_mean out >first
 expect 0 train --resume pole -o json
 grep eval_return_mean out | cmp -s - first || fail "$what: resumed after its end, it evaluates to something else"
 
+# What is damaged is told before anything is trained.
+cp -r pole damaged
+sed 's/"steps": .*/"steps": "many"/' pole/training.json >damaged/training.json
+expect 3 train --resume damaged
+says err "damaged/training.json: steps: missing, or not what kisim train writes there"
+cp pole/training.json damaged/training.json
+for checkpoint in damaged/seed-4/checkpoint-*.kisim; do echo damaged >"$checkpoint"; done
+expect 3 train --resume damaged
+says err "damaged/seed-4/checkpoint-"
+diff -r pole/seed-3 damaged/seed-3 >differences || fail "$what: $(cat differences)"
+
 # A directory of an earlier training stays as it is, whatever is wanted of it.
 cp -r pole before
 refused_as_before() {

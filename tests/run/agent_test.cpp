@@ -68,7 +68,7 @@ PolicyFile random_policy(const AutoscalingEnv& env, const PolicyChoice& coding) 
 TEST_CASE("An environment's episode belongs to its seed and number", "[agent]") {
   AutoscalingEnv env(environment({fleet("random", agent_of("kiscaler")), fleet("spike", agent_of("kiscaler"))}));
   const std::vector<double> first = episode(env, 1), other = episode(env, 2);
-  CHECK(first.size() == 240 * (env.spec().observation.size() + 1));
+  CHECK(first.size() == 259 * (env.spec().observation.size() + 1));
   CHECK(first != other);
   CHECK(episode(env, 1, 3) != first);
   CHECK(episode(env, 1) == first);
@@ -273,6 +273,7 @@ TEST_CASE("Agents that cannot be", "[agent]") {
 TEST_CASE("The reward of an autoscaling environment by hand", "[agent]") {
   auto of = [](std::vector<std::pair<std::string, std::string>> overrides, AutoscalingReward reward) {
     auto all = agent_of("kiscaler");
+    all.emplace_back("policies.agents.fleet.start", "5m");
     all.insert(all.end(), overrides.begin(), overrides.end());
     AutoscalingSpec spec;
     spec.scenarios = {std::make_shared<const Scenario>(fleet("ramp", all))};
@@ -300,6 +301,13 @@ TEST_CASE("The reward of an autoscaling environment by hand", "[agent]") {
   AutoscalingEnv loud = of({{"traffic.images.pattern", "{constant: 9000/s}"}}, {.cost = 1, .slo = 4, .churn = 0});
   loud.reset(1, 0, observation);
   for (int i = 0; i < 3; ++i) CHECK(loud.step(keep, observation).reward == Approx(-begin / most - 4).margin(0.01));
+
+  // During warm-up nobody is late.
+  AutoscalingEnv early = of({{"traffic.images.pattern", "{constant: 9000/s}"}, {"policies.agents.fleet.start", "15s"}},
+                            {.cost = 1, .slo = 4, .churn = 0});
+  early.reset(1, 0, observation);
+  for (int i = 0; i < 19; ++i) CHECK(early.step(keep, observation).reward == Approx(-begin / most));
+  CHECK(early.step(keep, observation).reward == Approx(-begin / most - 4).margin(0.01));
 
   // A replica may have a price of its own.
   AutoscalingEnv priced =
@@ -361,6 +369,7 @@ TEST_CASE("A shield stands between an agent and the cluster", "[agent]") {
     std::vector<std::pair<std::string, std::string>> overrides{
         {"policies.agents.fleet.policy", folder.path("policy.safetensors")},
         {"policies.agents.fleet.workloads", "[triton-t4, triton-a100]"},
+        {"policies.agents.fleet.start", "5m"},
         {"duration", "20m"}};
     for (auto& [field, value] : shield) overrides.emplace_back("policies.shield.fleet." + field, value);
     return run(compile(read_scenario({kFleet + "-spike.yaml"}, test::with(overrides))));
@@ -400,6 +409,7 @@ TEST_CASE("A shield stands between an agent and the cluster", "[agent]") {
   const Summary blind = run(compile(read_scenario(
       {kFleet + "-spike.yaml"}, test::with({{"policies.agents.fleet.policy", folder.path("policy.safetensors")},
                                             {"policies.agents.fleet.workloads", "[triton-t4, triton-a100]"},
+                                            {"policies.agents.fleet.start", "5m"},
                                             {"policies.shield.fleet.maxAge", "5m"},
                                             {"metrics.dropout", "1"},
                                             {"duration", "20m"}}))));

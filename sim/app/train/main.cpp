@@ -32,7 +32,7 @@ struct Options {
   std::optional<int64_t> steps;
   size_t threads = 0;
   std::vector<std::string> overrides;
-  bool quiet = false;
+  bool quiet = false, strict = false;
 };
 
 std::string parameters_text() {
@@ -75,6 +75,7 @@ bool parse(const Arguments& arguments, Options& options) {
       "output-dir", po::value(&options.directory)->value_name("dir"), "where curves, checkpoints and policies go")(
       "resume", po::value(&options.resume)->value_name("dir"), "go on with the training that left this directory")(
       "output,o", po::value(&options.output)->value_name("format"), "table (default) or json")(
+      "strict", po::bool_switch(&options.strict), "unknown fields and other warnings are errors")(
       "quiet,q", po::bool_switch(&options.quiet), "no progress");
   if (!line.parse(arguments, rest)) return false;
   if (rest.size() > 1) throw UsageError(fmt::format("train takes one file; found '{}', too", rest[1]));
@@ -143,7 +144,7 @@ SeedsRequest new_training(const Options& options) {
 
 // What the command line says goes before what the file says.
 SeedsRequest training_of_file(const Options& options) {
-  TrainingFile file = read_training(options.file);
+  TrainingFile file = read_training(options.file, options.strict);
   print_warnings(file.warnings, file.warnings.size());
   if (!options.algorithm.empty()) file.algorithm = options.algorithm;
   if (!options.preset.empty()) file.preset = options.preset;
@@ -174,22 +175,26 @@ std::string training_json(const SeedsRequest& request, const std::string& file) 
 SeedsRequest old_training(const std::string& directory) {
   const std::string path = fmt::format("{}/{}", directory, kTrainingFile);
   const Json found = read_json(path);
+  auto field = [&]<class T>(const char* name, T value) {
+    try {
+      return found.at(name).get<T>();
+    } catch (const Json::exception&) {
+      refuse(path, fmt::format("{}: missing, or not what kisim train writes there", name));
+    }
+    return value;
+  };
   SeedsRequest out;
-  try {
-    const auto file = found.at("file").get<std::string>(), environment = found.at("environment").get<std::string>();
-    if (file.empty())
-      set_environment(environment, out.training);
-    else
-      set_environment(read_training(file), out.training);
-    if (out.training.environment != environment)
-      refuse(path, fmt::format("{} or its scenarios have changed since: what was trained on is gone", file));
-    out.training.algorithm = found.at("algorithm").get<std::string>();
-    out.training.steps = found.at("steps").get<int64_t>();
-    out.training.values = found.at("parameters").get<std::map<std::string, std::string>>();
-    out.seeds = found.at("seeds").get<std::vector<uint64_t>>();
-  } catch (const Json::exception& error) {
-    refuse(path, error.what());
-  }
+  const std::string file = field("file", std::string()), environment = field("environment", std::string());
+  out.training.algorithm = field("algorithm", std::string());
+  out.training.steps = field("steps", int64_t{});
+  out.training.values = field("parameters", std::map<std::string, std::string>());
+  out.seeds = field("seeds", std::vector<uint64_t>());
+  if (file.empty())
+    set_environment(environment, out.training);
+  else
+    set_environment(read_training(file), out.training);
+  if (out.training.environment != environment)
+    refuse(path, fmt::format("{} or its scenarios have changed since: what was trained on is gone", file));
   out.training.directory = directory;
   out.resume = true;
   return out;
