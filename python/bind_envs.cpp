@@ -43,24 +43,28 @@ using Ranges = std::map<std::string, std::pair<double, double>>;
 
 VariationRange variation_range(const Ranges& ranges) {
   VariationRange out;
-  const std::map<std::string, VariationRange::Range*> fields{{"load", &out.load},
-                                                             {"service", &out.service},
-                                                             {"startup", &out.startup},
-                                                             {"failures", &out.failures},
-                                                             {"metrics_delay", &out.metrics_delay},
-                                                             {"metrics_noise", &out.metrics_noise},
-                                                             {"metrics_dropout", &out.metrics_dropout}};
+  struct Field {
+    VariationRange::Range* range;
+    double least, most;
+  };
+  const std::map<std::string, Field> fields{{"load", {&out.load, 1e-3, 1e3}},
+                                            {"service", {&out.service, 1e-2, 1e2}},
+                                            {"startup", {&out.startup, 1e-2, 1e2}},
+                                            {"failures", {&out.failures, 1e-3, 1e3}},
+                                            {"metrics_delay", {&out.metrics_delay, 0, 3600}},
+                                            {"metrics_noise", {&out.metrics_noise, 0, 1}},
+                                            {"metrics_dropout", {&out.metrics_dropout, 0, 1}}};
   std::vector<std::string> names;
   for (const auto& field : fields) names.push_back(field.first);
-  for (const auto& range : ranges) {
-    const auto field = fields.find(range.first);
-    if (field == fields.end()) throw UsageError("variation: " + not_allowed(range.first, names));
-    const bool factor = !range.first.starts_with("metrics_");
-    const double low = range.second.first, high = range.second.second;
-    if (!(low <= high) || !(factor ? low > 0 : low >= 0))
-      throw UsageError(fmt::format("variation: found {} from {} to {}, allowed: rising, {}", range.first, low, high,
-                                   factor ? "above 0" : "not below 0"));
-    *field->second = {low, high};
+  for (const auto& [name, given] : ranges) {
+    const auto field = fields.find(name);
+    if (field == fields.end()) throw UsageError("variation: " + not_allowed(name, names));
+    const auto [low, high] = given;
+    const auto [range, least, most] = field->second;
+    if (!(least <= low && low <= high && high <= most))
+      throw UsageError(fmt::format("variation: found {} from {} to {}, allowed: rising, from {} to {}", name, low, high,
+                                   least, most));
+    *range = {low, high};
   }
   return out;
 }

@@ -105,7 +105,6 @@ class Dqn final : public Algorithm {
   PolicyNetwork acting_;
   std::optional<Actor> actor_;
   std::vector<float> outputs_, actions_, seen_;
-  std::vector<uint8_t> all_allowed_;
   std::vector<std::deque<Recent>> recent_;
   int64_t steps_ = 0, updates_ = 0;
   double loss_ = 0, mean_q_ = 0;  // of the last update
@@ -133,7 +132,6 @@ Dqn::Dqn(const VectorEnv::Factory& make, const TrainingPlan& plan)
   outputs_.resize(environments_.size() * acting_.actions.outputs());
   actions_.resize(environments_.size());
   recent_.resize(environments_.size());
-  all_allowed_.assign(environments_.masks().size(), 1);
 }
 
 double Dqn::epsilon() const {
@@ -170,9 +168,7 @@ void Dqn::act() {
 
 void Dqn::store(size_t i, const Recent& recent, std::span<const float> next) {
   const size_t choices = acting_.actions.outputs();
-  // What is allowed now belongs to the next episode where one has ended.
-  const std::span<const uint8_t> masks =
-      environments_.ended(i) ? std::span<const uint8_t>(all_allowed_) : environments_.masks();
+  const std::span<const uint8_t> masks = environments_.ended(i) ? environments_.final_masks() : environments_.masks();
   replay_.add({.observation = recent.observation,
                .next = next,
                .action = recent.action,

@@ -2,6 +2,7 @@
 
 #include "core/error.hpp"
 
+#include <cmath>
 #include <limits>
 
 namespace kisim::learning {
@@ -13,7 +14,8 @@ Environments::Environments(const VectorEnv::Factory& make, const EnvironmentsSet
     rows->resize(n * features);
   for (std::vector<uint8_t>* flags : {&terminated_, &truncated_, &ended_}) flags->resize(n);
   for (std::vector<double>* numbers : {&rewards_, &returns_, &lengths_}) numbers->resize(n);
-  if (spec().masked) masks_.resize(n * spec().actions.outputs());
+  if (spec().masked)
+    for (std::vector<uint8_t>* masks : {&masks_, &final_masks_}) masks->resize(n * spec().actions.outputs());
   seen_low_.resize(features, std::numeric_limits<float>::infinity());
   seen_high_.resize(features, -std::numeric_limits<float>::infinity());
   if (settings.normalise_observations) moments_.emplace(features);
@@ -29,7 +31,8 @@ StepBuffers Environments::buffers() {
           .terminated = terminated_.data(),
           .truncated = truncated_.data(),
           .final_observations = raw_final_.data(),
-          .masks = masks_.empty() ? nullptr : masks_.data()};
+          .masks = masks_.empty() ? nullptr : masks_.data(),
+          .final_masks = final_masks_.empty() ? nullptr : final_masks_.data()};
 }
 
 void Environments::step(std::span<const float> actions) {
@@ -54,7 +57,7 @@ void Environments::take_in(std::span<const float> raw, size_t row) {
   const std::vector<Feature>& features = spec().observation;
   for (size_t j = 0; j < features.size(); ++j) {
     const float x = raw[row * features.size() + j];
-    KISIM_INVARIANT(x >= features[j].low && x <= features[j].high,
+    KISIM_INVARIANT(std::isfinite(x) && x >= features[j].low && x <= features[j].high,
                     "{}: observation '{}' of environment {} is {}, allowed: {} to {}", spec().name, features[j].name,
                     row, x, features[j].low, features[j].high);
     seen_low_[j] = std::min(seen_low_[j], x);

@@ -39,7 +39,8 @@ class Environments {
   // As of the last step, or of the first observations before it.
   std::span<const float> observations() const { return observations_; }              // [size, features]
   std::span<const float> final_observations() const { return final_observations_; }  // the same, where one has ended
-  std::span<const uint8_t> masks() const { return masks_; }  // [size, action outputs]; empty unless masked
+  std::span<const uint8_t> masks() const { return masks_; }              // [size, action outputs]; empty unless masked
+  std::span<const uint8_t> final_masks() const { return final_masks_; }  // the same, where an episode has ended
   std::span<const double> rewards() const { return rewards_; }
   bool terminated(size_t i) const { return terminated_[i] != 0; }
   bool truncated(size_t i) const { return truncated_[i] != 0 && terminated_[i] == 0; }
@@ -67,7 +68,7 @@ class Environments {
   bool keep_episodes_;
   std::vector<float> raw_, raw_final_, observations_, final_observations_;
   std::vector<double> rewards_;
-  std::vector<uint8_t> terminated_, truncated_, ended_, masks_;
+  std::vector<uint8_t> terminated_, truncated_, ended_, masks_, final_masks_;
   std::vector<float> seen_low_, seen_high_;
   std::optional<RunningMoments> moments_;
   std::optional<RewardNormaliser> reward_normaliser_;

@@ -46,6 +46,9 @@ CurvesFile::CurvesFile(const std::string& path, uint64_t bytes) : path_(path) {
   }
   // What came after the checkpoint comes again.
   std::error_code error;
+  if (std::filesystem::file_size(path, error) < bytes && !error)
+    throw IoError(fmt::format("{} is shorter than its checkpoint says: {} bytes, needed: {}", path,
+                              std::filesystem::file_size(path), bytes));
   std::filesystem::resize_file(path, bytes, error);
   if (error) cannot_write(path, error.value());
   file_ = open(path, "ab");

@@ -42,7 +42,7 @@ Adam::Adam(Parameters& parameters, double epsilon)
       square_(parameters.values().size()) {}
 
 void Adam::step(double learning_rate) {
-  constexpr float kBeta1 = 0.9f, kBeta2 = 0.999f;
+  constexpr float kBeta1 = 0.9f, kBeta2 = 0.999f, kRest1 = 0.1f, kRest2 = 0.001f;  // 1 - 0.999f is 1.3e-5 off
   ++steps_;
   const double correction1 = 1 - std::pow(0.9, static_cast<double>(steps_));
   const double correction2 = 1 - std::pow(0.999, static_cast<double>(steps_));
@@ -52,8 +52,8 @@ void Adam::step(double learning_rate) {
   const float* g = parameters_.gradients().data();
   float *m = mean_.data(), *v = square_.data();
   for (size_t i = 0; i < mean_.size(); ++i) {
-    m[i] = kBeta1 * m[i] + (1 - kBeta1) * g[i];
-    v[i] = kBeta2 * v[i] + (1 - kBeta2) * g[i] * g[i];
+    m[i] = kBeta1 * m[i] + kRest1 * g[i];
+    v[i] = kBeta2 * v[i] + kRest2 * g[i] * g[i];
     p[i] -= rate * m[i] / (std::sqrt(v[i]) / root + epsilon);
   }
 }

@@ -313,7 +313,7 @@ void Ppo::diverged(const std::string& what, double value) const {
 double Ppo::ratio_tolerance() const {
   double narrowest = 1;
   for (float log_std : acting_.log_std) narrowest = std::min(narrowest, std::exp(static_cast<double>(log_std)));
-  return 1e-4 * std::max(1.0, largest_output_) / narrowest;
+  return std::min(0.1, 1e-4 * std::max(1.0, largest_output_) / narrowest);
 }
 
 // False where the policy has moved too far for another epoch.
@@ -328,6 +328,7 @@ bool Ppo::update_epoch(int64_t epoch, PpoLoss& loss, double& clip_fractions, int
     loss = minibatch_loss(torch::from_blob(order.data() + begin, {std::min(size, units - begin)}, torch::kInt64));
     const double total = loss.total.item<double>();
     if (!std::isfinite(total)) diverged("the loss", total);
+    if (!std::isfinite(loss.ratio_error)) diverged("a ratio of probabilities", loss.ratio_error);
     if (minibatches++ == 0)
       KISIM_INVARIANT(loss.ratio_error < ratio_tolerance(),
                       "iteration {}: the policy that learns is not the one that acted, ratios are off by {}",

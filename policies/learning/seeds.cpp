@@ -54,7 +54,7 @@ class SeedsTraining {
 
  private:
   std::string directory_of(uint64_t seed) const { return fmt::format("{}/seed-{}", request_.training.directory, seed); }
-  std::string description_path() const { return fmt::format("{}/{}", request_.training.directory, kTrainingFile); }
+  std::string description_path() const { return request_.training.directory + "/training.json"; }
 
   void refuse_earlier() const {
     std::error_code none;
@@ -84,27 +84,29 @@ class SeedsTraining {
 
 }  // namespace
 
-std::vector<TrainResult> train_seeds(const SeedsRequest& request, SeedsProgress& progress,
-                                     const std::atomic<bool>& stop) {
+SeedsResult train_seeds(const SeedsRequest& request, SeedsProgress& progress, const std::atomic<bool>& stop) {
   SeedsTraining training(request, progress, stop);
-  const size_t threads = thread_count(request.training.threads);
-  const size_t workers = threads_may_multiply() ? std::min(threads, request.seeds.size()) : 1;
-  std::vector<std::optional<TrainResult>> results(request.seeds.size());
-  std::vector<std::exception_ptr> failures(request.seeds.size());
-  // One that fails leaves the others to finish: their files are worth having.
-  parallel_for(request.seeds.size(), workers, [&](size_t i) {
+  const size_t threads = thread_count(request.training.threads), n = request.seeds.size();
+  const size_t workers = threads_may_multiply() ? std::min(threads, n) : 1;
+  std::vector<std::optional<TrainResult>> results(n);
+  std::vector<std::exception_ptr> failures(n);
+  // One that fails leaves the others to finish: what they found is worth having.
+  parallel_for(n, workers, [&](size_t i) {
     if (stop) return;
     try {
       results[i] = training.train(request.seeds[i], std::max<size_t>(1, threads / workers));
+    } catch (const TrainingError& error) {
+      const std::string which = n > 1 ? fmt::format("seed {}: ", request.seeds[i]) : "";
+      failures[i] = std::make_exception_ptr(TrainingError(which + error.what()));
     } catch (...) {
       failures[i] = std::current_exception();
     }
   });
 
-  std::vector<TrainResult> out;
-  for (size_t i = 0; i < results.size(); ++i) {
-    if (failures[i]) std::rethrow_exception(failures[i]);
-    if (results[i]) out.push_back(*results[i]);
+  SeedsResult out;
+  for (size_t i = 0; i < n; ++i) {
+    if (failures[i]) out.failures.push_back(failures[i]);
+    if (results[i]) out.results.push_back(*results[i]);
   }
   return out;
 }

@@ -102,6 +102,7 @@ double Trainer::evaluate_now() {
 }
 
 TrainResult Trainer::finish() {
+  save_checkpoint();  // whatever happens to the evaluation
   TrainResult result{.seed = request_.seed, .steps = steps_, .evaluation = evaluate_now(), .best_evaluation = best_};
   if (own_seconds_ > 0) result.samples_per_s = static_cast<double>(own_steps_) / own_seconds_;
   if (!files()) return result;
@@ -130,6 +131,7 @@ void Trainer::write_policy(const std::string& file, double evaluation) {
       {"evaluation", fmt::format("{}", evaluation)},
       {"training", identity()},
   };
+  out.provenance.insert(request_.provenance.begin(), request_.provenance.end());
   write_policy_file(path(file), out);
 }
 
@@ -160,8 +162,9 @@ void Trainer::save_checkpoint() {
 
 void Trainer::drop_old_checkpoints() {
   const std::vector<std::string> paths = checkpoint_paths(request_.directory);
+  std::error_code left;  // one that cannot be removed does no harm
   for (size_t i = static_cast<size_t>(params_.integer("keepCheckpoints")); i < paths.size(); ++i)
-    std::filesystem::remove(paths[i]);
+    std::filesystem::remove(paths[i], left);
 }
 
 bool Trainer::resume() {

@@ -20,8 +20,9 @@ struct TrainRequest {
   size_t threads = 1;                         // of the environments; changes no result
   std::string directory;                      // for files; empty: none
   std::string version;                        // of kisim
-  // For the policy file: its name, and how observations are made (PolicyFile::coding).
+  // For the policy file: its name, how observations are made (PolicyFile::coding), and more of where it comes from.
   std::string policy_name, coding = "{}";
+  std::map<std::string, std::string> provenance;
 };
 
 struct TrainResult {

@@ -274,7 +274,7 @@ def _source(env: EnvLike, options: Mapping[str, Any]) -> "_core.EnvSource":
         _no_options(options)
         source = _core.EnvSource.training(os.fspath(env))
         for text in source.warnings:
-            warnings.warn(text, stacklevel=4)
+            warnings.warn(text, stacklevel=3)
         return source
     given = [env] if isinstance(env, (Scenario, str, os.PathLike)) else list(env)
     scenarios = [s if isinstance(s, Scenario) else Scenario(s) for s in given]

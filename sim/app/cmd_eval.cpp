@@ -79,7 +79,10 @@ int cmd_eval(const Arguments& arguments) {
   stop_on_signals();
   Comparison comparison =
       compare(compiled.contestants, compiled.families, evaluation.seeds, evaluation.variation, threads, stop_requested);
-  if (stop_requested) return kInterrupted;
+  if (stop_requested) {
+    print_error("interrupted");
+    return kInterrupted;
+  }
   comparison.baseline = compiled.baseline;
   // What only the runs could show.
   const std::vector<std::string> shown = new_warnings(comparison, compiled.warnings);

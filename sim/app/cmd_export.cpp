@@ -2,6 +2,11 @@
 #include "core/error.hpp"
 #include "rl/policy_file.hpp"
 
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <system_error>
+
 namespace kisim::app {
 
 int cmd_export(const Arguments& arguments) {
@@ -18,6 +23,9 @@ int cmd_export(const Arguments& arguments) {
   if (!line.parse(arguments, files)) return kOk;
   if (files.size() != 1) throw UsageError("export takes one policy file");
   if (output.empty()) throw UsageError("export needs --output FILE");
+  std::error_code none;
+  if (std::filesystem::equivalent(files[0], output, none))
+    throw UsageError(fmt::format("--output: found {}, the policy itself, allowed: another file", output));
   write_onnx(output, read_policy_file(files[0]));
   return kOk;
 }

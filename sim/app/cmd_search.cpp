@@ -28,7 +28,10 @@ int cmd_search(const Arguments& arguments) {
   const SearchResult result = search(
       file.spec, [&](const Settings& settings) { return compile_candidate(file, settings); }, file.families.size(),
       threads, stop_requested);
-  if (stop_requested) return kInterrupted;
+  if (stop_requested) {
+    print_error("interrupted");
+    return kInterrupted;
+  }
   print(output == "json" ? search_json(result) : search_text(result, output_style()));
   return kOk;
 }

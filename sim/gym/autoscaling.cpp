@@ -17,6 +17,10 @@ uint64_t of_episode(uint64_t episode, const char* what) { return hash_combine(ha
 // Episode 0 of a seed is the run of that seed.
 uint64_t run_seed(uint64_t seed, uint64_t episode) { return episode == 0 ? seed : hash_combine(seed, episode); }
 
+uint64_t left_of(const ClientState& client) {
+  return client.completed + client.failed + client.dropped + client.timed_out;
+}
+
 }  // namespace
 
 AutoscalingEnv::AutoscalingEnv(std::shared_ptr<const AutoscalingSpec> spec) : what_(std::move(spec)) {
@@ -55,6 +59,15 @@ void AutoscalingEnv::add_scenario(const Scenario& scenario) {
     refuse(fmt::format("agent {} of {} sees or does something else than that of the first scenario", agent.name,
                        scenario.name));
   }
+  const AutoscalingReward& reward = what_->reward;
+  if (reward.replica_prices.size() > agent.targets.size())
+    refuse(fmt::format("the reward has {} prices of replicas, allowed: one for each of {} workloads",
+                       reward.replica_prices.size(), agent.targets.size()));
+  std::vector<double> weights{reward.cost, reward.penalty, reward.slo, reward.churn};
+  weights.insert(weights.end(), reward.replica_prices.begin(), reward.replica_prices.end());
+  for (double weight : weights)
+    if (!(weight >= 0 && weight <= 1e6))
+      refuse(fmt::format("the reward has a weight or a price of {}, allowed: 0 to 1e6", weight));
   Family family{ModelVariant(*model), id};
   for (size_t t = 0; t < agent.targets.size(); ++t) {
     const AgentModel::Target& target = agent.targets[t];
@@ -65,13 +78,8 @@ void AutoscalingEnv::add_scenario(const Scenario& scenario) {
   if (!(family.most > 0))
     refuse(
         fmt::format("the workloads of agent {} cost nothing, needed: GPUs, or prices of their replicas", agent.name));
-  bool penalised = false;
-  for (uint32_t c : agent.clients) {
-    const ClientModel& client = model->serving.clients[c];
-    penalised = penalised || client.slo_penalty;
-    if (const auto& e2e = client.slo_e2e)
-      family.slo_e2e = std::min(family.slo_e2e.value_or(e2e->to_seconds()), e2e->to_seconds());
-  }
+  const bool penalised = std::any_of(agent.clients.begin(), agent.clients.end(),
+                                     [&](uint32_t c) { return model->serving.clients[c].slo_penalty.has_value(); });
   if (what_->reward.penalty > 0 && !penalised)
     refuse("the reward's penalty needs slo.<traffic>.penalty of traffic that the agent's workloads answer");
   families_.push_back(std::move(family));
@@ -89,6 +97,7 @@ void AutoscalingEnv::begin(uint64_t seed, uint64_t episode, std::span<float> obs
   run_on();
   KISIM_INVARIANT(!world_->finished(), "the run of {} ends before its agent decides anything", world_->model().name);
   before_ = see();
+  overdue(0);  // who has come so far belongs to no step
   steps_ = 0;
   step_cost_ = step_penalty_ = step_missed_ = step_changes_ = 0;
   copy_observation(observation);
@@ -124,12 +133,9 @@ AutoscalingEnv::Seen AutoscalingEnv::see() const {
   now.at = world_->now();
   for (uint32_t c : agent().clients) {
     const ClientState& client = state.serving.clients[c];
-    const uint64_t left = client.completed + client.failed + client.dropped + client.timed_out;
-    now.arrived += client.arrived;
-    now.in_flight += static_cast<double>(client.arrived - left);
     const ClientModel& model = world_->model().serving.clients[c];
     if (!model.has_slo) continue;
-    now.left += left;
+    now.left += left_of(client);
     now.met += client.slo_met;
     now.penalty += model.slo_penalty.value_or(0) *
                    (static_cast<double>(client.slo_eligible) - static_cast<double>(client.slo_met));
@@ -147,7 +153,7 @@ double AutoscalingEnv::cost_now() const {
     const AgentModel::Target& target = agent().targets[t];
     for (PodId id : cluster.workload_pods[target.workload.value]) {
       const PodState& pod = cluster.pods[id];
-      if (!pod.node.valid()) continue;
+      if (!pod.node.valid() || is_terminal(pod.phase)) continue;
       const GpuModelId gpu = world_->model().cluster.nodes[pod.node].gpu_model;
       cost += target.gpus * gpu_price(world_->model(), gpu, world_->now());
       if (t < replica_prices.size()) cost += replica_prices[t];
@@ -167,18 +173,32 @@ void AutoscalingEnv::count(const Seen& now) {
     most += targets[t].max_replicas;
   }
   step_changes_ = changes / most;
-  step_cost_ = (before_.cost + now.cost) / 2 / family.most;
-  step_penalty_ = seconds > 0 ? (now.penalty - before_.penalty) * 3600 / seconds / family.most : 0;
+  const double interval = agent().interval.to_seconds();
+  step_cost_ = (before_.cost + now.cost) / 2 * (seconds / interval) / family.most;
+  step_penalty_ = (now.penalty - before_.penalty) * (3600 / interval) / family.most;
 
+  const double late = overdue(seconds);
   step_missed_ = 0;
   if (before_.at < world_->model().warmup_end) return;
   const auto left = static_cast<double>(now.left - before_.left), met = static_cast<double>(now.met - before_.met);
-  const auto arrived = static_cast<double>(now.arrived - before_.arrived);
-  if (left > 0) step_missed_ = std::clamp((left - met) / left, 0.0, 1.0);
-  if (family.slo_e2e && seconds > 0) {
-    const double usual = arrived * *family.slo_e2e / seconds;
-    step_missed_ = std::max(step_missed_, std::clamp((now.in_flight - usual) / std::max(1.0, arrived), 0.0, 1.0));
+  step_missed_ = std::max(late, left > 0 ? std::clamp((left - met) / left, 0.0, 1.0) : 0);
+}
+
+double AutoscalingEnv::overdue(double seconds) {
+  double came = 0, late = 0;
+  arrived_.resize(agent().clients.size());
+  for (size_t i = 0; i < arrived_.size(); ++i) {
+    const uint32_t c = agent().clients[i];
+    const ClientState& client = world_->state().serving.clients[c];
+    const auto arrived = static_cast<double>(client.arrived - arrived_[i]);
+    arrived_[i] = client.arrived;
+    const std::optional<Duration> slo = world_->model().serving.clients[c].slo_e2e;
+    if (!slo || !(seconds > 0)) continue;
+    came += arrived;
+    late +=
+        std::max(0.0, static_cast<double>(client.arrived - left_of(client)) - arrived * slo->to_seconds() / seconds);
   }
+  return std::min(1.0, late / std::max(1.0, came));
 }
 
 double AutoscalingEnv::reward() {

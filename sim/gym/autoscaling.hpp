@@ -2,16 +2,18 @@
 // A cluster under an agent (policy/agent.hpp) as an environment: one decision of the agent is one step. Seen is what
 // the agent's coding makes of the metrics; rewarded is what the simulator knows to be true.
 //
-// Reward of a step of the length Δt, in which n requests of sources with an SLO left and m of them met it, and at whose
-// end L are here:
+// Reward of a step of the length Δt, in which n requests of sources with an SLO left and m of them met it:
 //   −(cost · C / C_most + penalty · P / C_most + slo · max((n − m)/n, overdue) + churn · |changes| / Σ maxReplicas)
 //   C        what the GPUs and replicas of its workloads cost per time, the mean of the step's begin and end; C_most:
-//            with maxReplicas of each, on the dearest GPUs that its pods' node selector admits
+//            with maxReplicas of each, on the dearest GPUs that its pods' node selector admits, as the agent begins
 //   P        what missed SLOs cost per time (slo.<traffic>.penalty): of those that came less those that met theirs, so
-//            that who waits counts as late until an answer in time. With cost and penalty of 1 and nothing else the
-//            rewards from the end of warm-up on sum up to minus the run's TOTAL in units of C_most Δt
-//   overdue  (L − λ T)/(λ Δt), within [0, 1]: by Little's law, of those that come in a step, the share by which more
-//            are here than can be where all meet an SLO of T for the whole answer
+//            that who waits counts as late until an answer in time
+//   overdue  Σ max(0, L − λ T) / Σ λ Δt over the sources with an SLO of T for the whole answer, L of whose requests are
+//            here at the step's end: by Little's law, of those that come in a step, the share by which more are here
+//            than can be where all meet theirs
+// With cost and penalty of 1 and nothing else, the rewards from the end of warm-up on sum up to minus TOTAL of its
+// workloads and traffic in units of C_most and an interval, but for up to half an interval of each pod that starts or
+// goes. A last step that is shorter counts by its length.
 // During warm-up the SLOs do not count, but what GPUs cost does: nobody is to learn that they are free then.
 // An episode is a run of its scenario from the agent's first decision on; it is truncated where the run ends.
 
@@ -61,10 +63,9 @@ class AutoscalingEnv final : public Env {
  private:
   struct Seen {
     Time at;
-    uint64_t arrived = 0, left = 0, met = 0;
+    uint64_t left = 0, met = 0;
     double cost = 0;  // per hour
     double penalty = 0;
-    double in_flight = 0;
   };
 
   void begin(uint64_t seed, uint64_t episode, std::span<float> observation) override;
@@ -72,6 +73,7 @@ class AutoscalingEnv final : public Env {
   void add_scenario(const Scenario& scenario);
   void run_on();
   Seen see() const;
+  double overdue(double seconds);
   double cost_now() const;
   double reward();
   double published_reward() const;
@@ -83,8 +85,7 @@ class AutoscalingEnv final : public Env {
   struct Family {
     ModelVariant variant;
     AgentId agent;
-    double most = 0;                // C_most, per hour
-    std::optional<double> slo_e2e;  // s; the strictest
+    double most = 0;  // C_most, per hour
   };
   std::shared_ptr<const AutoscalingSpec> what_;
   EnvSpec env_;
@@ -93,6 +94,7 @@ class AutoscalingEnv final : public Env {
   AgentId agent_;
   std::unique_ptr<World> world_;
   Seen before_;
+  std::vector<uint64_t> arrived_;  // by client of the agent, before the step
   std::vector<int32_t> replicas_;  // by target, before the action
   int steps_ = 0;
   double step_cost_ = 0, step_penalty_ = 0, step_missed_ = 0, step_changes_ = 0;  // of the last step, as in the reward

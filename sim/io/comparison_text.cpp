@@ -25,9 +25,11 @@ std::string number(const ComparedFigure& figure, double value, bool sign) {
   return (value < 0 ? "-" : sign ? "+" : "") + text;
 }
 
+// Without an interval where nothing varies.
 std::string cell(const ComparedFigure& figure, const Estimate& estimate, bool sign) {
-  return fmt::format("{} [{}, {}]", number(figure, estimate.mean, sign), number(figure, estimate.interval.low, sign),
-                     number(figure, estimate.interval.high, sign));
+  const std::string mean = number(figure, estimate.mean, sign), low = number(figure, estimate.interval.low, sign),
+                    high = number(figure, estimate.interval.high, sign);
+  return low == high ? mean : fmt::format("{} [{}, {}]", mean, low, high);
 }
 
 std::string heading(const ComparedFigure& figure) {
@@ -48,7 +50,7 @@ std::string finding(const Comparison& c, std::string_view name, const std::strin
   const ComparedFigure& figure = figure_named(name);
   const std::optional<Estimate> less = c.difference(figure, contestant);
   if (!less) return "";
-  const Verdict verdict = c.verdict(figure, *less);
+  const Verdict verdict = c.verdict(figure, contestant, *less);
   if (verdict == Verdict::NoDifferenceShown) return fmt::format("{}: no difference shown", what);
   const std::string by = number(figure, std::abs(less->mean), false);
   if (figure.per_cent) return fmt::format("{} {} by {} points", what, to_string(verdict), by);
@@ -63,6 +65,8 @@ std::string findings(const Comparison& c, size_t contestant) {
   std::vector<std::string> parts;
   if (!slo.empty()) parts.push_back(slo);
   parts.push_back(!cost.empty() ? cost : finding(c, "GPU-HOURS", "no prices, GPU-hours", contestant));
+  if (const std::string total = finding(c, "TOTAL", "both together", contestant); !total.empty())
+    parts.push_back(total);
   return fmt::format("{} against {}: {}", trained(c.contestants[contestant]), c.contestants[c.baseline].name,
                      fmt::join(parts, "; "));
 }
@@ -77,7 +81,7 @@ std::string contestant_text(const Comparison& c, size_t contestant, Family famil
     const std::optional<Estimate> is = c.estimate(figure, contestant, family);
     if (!is) continue;
     const std::optional<Estimate> less = base ? std::nullopt : c.difference(figure, contestant, family);
-    const Verdict verdict = less ? c.verdict(figure, *less) : Verdict::NoDifferenceShown;
+    const Verdict verdict = less ? c.verdict(figure, contestant, *less) : Verdict::NoDifferenceShown;
     table.row({"  " + heading(figure), cell(figure, *is, false), less ? cell(figure, *less, true) : "",
                verdict == Verdict::NoDifferenceShown ? "" : std::string(to_string(verdict))});
   }
@@ -112,7 +116,7 @@ Json pairs_json(const Comparison& c, Family family) {
                      {"metric", figure.name},
                      {"difference", less->mean},
                      {"interval", {less->interval.low, less->interval.high}},
-                     {"verdict", to_string(c.verdict(figure, *less))}});
+                     {"verdict", to_string(c.verdict(figure, i, *less))}});
     }
   return out;
 }
@@ -129,7 +133,6 @@ Json metrics_json(const Comparison& c, size_t contestant, Family family) {
 }  // namespace
 
 std::string comparison_text(const Comparison& c, bool by_family, const TextStyle& style) {
-  constexpr size_t kEnough = 10;
   std::string out;
   for (size_t i = 0; i < c.contestants.size(); ++i)
     if (i != c.baseline)
@@ -137,7 +140,8 @@ std::string comparison_text(const Comparison& c, bool by_family, const TextStyle
   std::string about = fmt::format(
       "Over {} of {}. Differences are those of runs of one scenario and seed; without a verdict none is shown.",
       seeds_text(c.seeds), fmt::join(c.families, ", "));
-  if (c.seeds.size() < kEnough) about += fmt::format(" Of fewer than {} seeds, intervals are too narrow.", kEnough);
+  about += fmt::format(" Fewer than {0} seeds, or from 2 to {1} trainings, are too few for one.",
+                       Comparison::kFewestPoints, Comparison::kFewestPoints - 1);
   for (const std::string& line : wrap_text(about, style.width)) out += line + '\n';
   out += '\n' + family_text(c, {}, style);
   if (by_family && c.families.size() > 1)

@@ -26,16 +26,21 @@ std::string search_text(const SearchResult& result, const TextStyle& style) {
   const SearchedCandidate& best = result.candidates.front();
   std::string out;
   for (const std::string& line :
-       wrap_text(fmt::format("{}: {:.4g} a run, {:.4g} of it for GPUs; {} of requests met their SLO.",
+       wrap_text(fmt::format("{}: {:.2f} a run, {:.2f} of it for GPUs; {} of requests met their SLO.",
                              settings_text(best.settings), best.total, best.cost, human_percent(best.attainment)),
                  style.width))
     out += bold(line, style) + '\n';
-  out += fmt::format("{} candidates in {} runs, {} simulated hours.\n\n", result.candidates.size(), result.runs,
-                     human_number(result.simulated_hours));
+  for (const std::string& line : wrap_text(
+           fmt::format("{} candidates in {} runs, {} simulated hours. The best third of each round goes on to more "
+                       "seeds: only rows with as many runs compare.",
+                       result.candidates.size(), result.runs, human_number(result.simulated_hours)),
+           style.width))
+    out += line + '\n';
+  out += '\n';
   TextTable table({{"RUNS", true}, {"TOTAL", true}, {"COST", true}, {"SLO", true}, {"SETTINGS"}});
   for (size_t i = 0; i < std::min(kShown, result.candidates.size()); ++i) {
     const SearchedCandidate& c = result.candidates[i];
-    table.row({fmt::format("{}", c.runs), fmt::format("{:.4g}", c.total), fmt::format("{:.4g}", c.cost),
+    table.row({fmt::format("{}", c.runs), fmt::format("{:.2f}", c.total), fmt::format("{:.2f}", c.cost),
                human_percent(c.attainment), settings_text(c.settings)});
   }
   return out + table.text(style);

@@ -234,6 +234,9 @@ TrainingFile read_training(const std::string& path, bool strict) {
   out.warnings = texts_of(diagnostics);
   out.name = draft.name;
   out.steps = static_cast<int64_t>(draft.steps);
+  for (const char* field : {"algorithm", "preset"}) out.marks[field] = places.at({field}).mark();
+  for (const auto& [name, value] : out.parameters)
+    out.marks["parameters." + name] = places.at({"parameters", name}).mark();
   out.environment.name = draft.name;
   out.environment.agent = draft.agent;
   out.environment.variation = draft.variation;
@@ -243,7 +246,10 @@ TrainingFile read_training(const std::string& path, bool strict) {
     scenario->trains_agents = true;
     add_new(compile(*scenario)->warnings, out.warnings);
     for (const AgentSpec& agent : scenario->agents)
-      if (draft.agent.empty() || agent.name == draft.agent) out.coding = coding_text(agent.coding);
+      if (draft.agent.empty() || agent.name == draft.agent) {
+        out.coding = coding_text(agent.coding);
+        out.interval = agent.interval;
+      }
     out.environment.scenarios.push_back(std::move(scenario));
   }
   out.text = to_yaml(root);
@@ -401,6 +407,9 @@ SearchFile read_search(const std::string& path) {
     const bool range = low && high;
     if (p.values.empty() ? !range : low || high)
       places.error({"parameters", p.name}, "needed: min and max, or values");
+    else if (p.integer && (p.low != std::round(p.low) || p.high != std::round(p.high) || p.high - p.low > 1e9))
+      places.error({"parameters", p.name},
+                   fmt::format("found {} to {}, allowed: whole numbers, at most 1e9 of them", p.low, p.high));
     else if (range && !(p.low <= p.high))
       places.error({"parameters", p.name}, fmt::format("found min {} above max {}", p.low, p.high));
   }
@@ -409,18 +418,19 @@ SearchFile read_search(const std::string& path) {
   out.path = path;
   out.overlay = overlay_of(draft.overlay);
   out.warnings = texts_of(diagnostics);
-  Duration each;
-  for (const Value& file : draft.scenarios) {
-    out.families.push_back(resolve_path(file));
-    each = each + read_family(out.families.back(), {}, std::nullopt, false).duration;
-  }
   out.spec.parameters.assign(parameters.begin(), parameters.end());
   out.spec.seed = seeds.front();
   out.spec.variation = draft.variation;
+  const Settings any = candidates_of(out.spec, 1).front();
+  Duration each;
+  for (const Value& file : draft.scenarios) {
+    out.families.push_back(resolve_path(file));
+    each = each + read_family(out.families.back(), {&out.overlay}, std::nullopt, false, any).duration;
+  }
   const auto families = static_cast<int64_t>(out.families.size());
   out.spec.budget = static_cast<size_t>(budget.ns / (each.ns / families));
   if (out.spec.budget < out.families.size())
-    throw InputError({Severity::Error, root.mark(), "spec.budget",
+    throw InputError({Severity::Error, places.at({"budget"}).mark(), "spec.budget",
                       fmt::format("found {:.6g}s, allowed: at least one run of each scenario ({:.6g}s)",
                                   budget.to_seconds(), each.to_seconds())});
   return out;

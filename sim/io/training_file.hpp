@@ -29,8 +29,12 @@ struct TrainingFile {
   int64_t steps = 0;
   std::vector<uint64_t> seeds;
   std::string coding;                 // of the agent, as its policy files keep it
+  Duration interval;                  // from decision to decision of the agent
   std::string text;                   // as read, for the record
   std::vector<std::string> warnings;  // of the document, of its scenarios and of compiling them
+  // Where the algorithm, its preset and its parameters stand: "algorithm", "preset", "parameters.<name>"; whoever
+  // knows the algorithms checks them.
+  std::map<std::string, SourceMark> marks;
 };
 // `strict`: unknown fields and other warnings, of the document and of its scenarios, are errors. Throws InputError,
 // IoError.

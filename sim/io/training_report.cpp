@@ -6,6 +6,7 @@
 #include "io/json_file.hpp"
 #include "io/output.hpp"
 #include "io/report_page.hpp"
+#include "io/training_record.hpp"
 #include "rl/policy_file.hpp"
 #include "stats/sample.hpp"
 
@@ -94,20 +95,14 @@ Seed read_seed(const std::string& directory, uint64_t seed) {
 }
 
 Training read_files(const std::string& directory) {
-  const std::string path = directory + "/training.json";
-  const Json found = read_json(path);
+  const TrainingRecord record = TrainingRecord::read(directory);
   Training out;
-  try {
-    out.environment = found.at("environment").get<std::string>();
-    out.algorithm = found.at("algorithm").get<std::string>();
-    out.file = std::filesystem::path(found.at("file").get<std::string>()).filename().string();
-    out.steps = found.at("steps").get<double>();
-    out.parameters = found.at("parameters").get<std::map<std::string, std::string>>();
-    out.wanted = found.at("seeds").get<std::vector<uint64_t>>();
-  } catch (const Json::exception& error) {
-    refuse(path, error.what());
-  }
-  if (out.wanted.empty()) refuse(path, "has no seeds");
+  out.environment = record.environment;
+  out.algorithm = record.algorithm;
+  out.file = std::filesystem::path(record.file).filename().string();
+  out.steps = static_cast<double>(record.steps);
+  out.parameters = record.parameters;
+  out.wanted = record.seeds;
   for (uint64_t seed : out.wanted) {
     const std::string of_seed = fmt::format("{}/seed-{}", directory, seed);
     std::error_code none;

@@ -100,8 +100,8 @@ struct VectorEnv::Impl {
 
   std::span<float> observation(float* rows, size_t i) const { return {rows + i * observation_size, observation_size}; }
 
-  void write_mask(size_t i, const StepBuffers& out) const {
-    if (out.masks) envs[i]->mask({out.masks + i * outputs, outputs});
+  void write_mask(size_t i, uint8_t* rows) const {
+    if (rows) envs[i]->mask({rows + i * outputs, outputs});
   }
 
   void begin(size_t i, uint64_t seed, uint64_t episode, const StepBuffers& out) {
@@ -128,10 +128,11 @@ struct VectorEnv::Impl {
       if (e.ended && autoreset == Autoreset::SameStep) {
         std::copy_n(out.observations + i * observation_size, observation_size,
                     out.final_observations + i * observation_size);
+        write_mask(i, out.final_masks);
         begin(i, e.seed, e.episode + 1, out);
       }
     }
-    write_mask(i, out);
+    write_mask(i, out.masks);
     out.rewards[i] = t.reward;
     out.terminated[i] = t.terminated;
     out.truncated[i] = t.truncated;
@@ -153,7 +154,7 @@ struct VectorEnv::Impl {
       throw InputError(Diagnostic{
           .message = fmt::format("the episode of environment {} goes on after {} steps, found its end", i, steps)});
     if (keep) e.actions = so_far.actions;
-    write_mask(i, out);
+    write_mask(i, out.masks);
   }
 
   // f(i) for each environment, thread t those of its share. An exception ends the step of its own environment only, so
@@ -179,6 +180,7 @@ struct VectorEnv::Impl {
       if (failure) {
         std::exception_ptr first = failure;
         std::fill(failures.begin(), failures.end(), nullptr);
+        begun = false;
         std::rethrow_exception(first);
       }
   }
@@ -199,7 +201,7 @@ void VectorEnv::reset(uint64_t seed, const StepBuffers& out) {
   impl_->begun = true;
   impl_->for_each([&](size_t i) {
     impl_->begin(i, seed + i, 0, out);
-    impl_->write_mask(i, out);
+    impl_->write_mask(i, out.masks);
   });
 }
 
@@ -209,7 +211,7 @@ void VectorEnv::reset(std::span<const uint8_t> which, const StepBuffers& out) {
   impl_->for_each([&](size_t i) {
     if (!which[i]) return;
     impl_->begin(i, impl_->running[i].seed, impl_->running[i].episode + 1, out);
-    impl_->write_mask(i, out);
+    impl_->write_mask(i, out.masks);
   });
 }
 

@@ -29,6 +29,7 @@ struct StepBuffers {
   float* final_observations = nullptr;  // [n, observation size]; SameStep: written where an episode has ended
   uint8_t* masks = nullptr;             // [n, action outputs], of the observation; may be null
   double* costs = nullptr;              // [n, costs]; may be null
+  uint8_t* final_masks = nullptr;       // [n, action outputs], of final_observations; may be null
 };
 
 // An episode under way, for checkpoints: replaying its actions leads to where it is, to the bit.

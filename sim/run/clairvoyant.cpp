@@ -13,9 +13,9 @@ namespace kisim {
 
 namespace {
 
-constexpr size_t kRates = 128;           // from 0 to the highest of the run
-constexpr Duration kDrain = 300_s;       // after each of them
-constexpr size_t kMostChoices = 10'000;  // of replicas
+constexpr size_t kRates = 128;         // from 0 to the highest of the run
+constexpr Duration kDrain = 300_s;     // after each of them
+constexpr size_t kMostChoices = 1000;  // of replicas
 
 using Replicas = std::vector<int32_t>;  // by target
 
@@ -57,17 +57,19 @@ class ProbedRun {
  public:
   ProbedRun(const Scenario& scenario, const AgentModel& agent, const Model& of, const Replicas& replicas,
             const std::vector<double>& rates, const Variation& variation)
-      : interval_(agent.interval) {
+      : scenario_(scenario), interval_(agent.interval) {
     Scenario constant = scenario;
     constant.agents.clear();
     constant.shields.clear();
+    constant.faults.clear();
+    constant.actions.clear();
     for (size_t t = 0; t < replicas.size(); ++t) {
       const std::string& name = of.cluster.workloads[agent.targets[t].workload].name;
       constant.autoscalers[name] = {"constant", {{"replicas", std::to_string(replicas[t])}}, scenario.mark};
       workloads_.push_back(agent.targets[t].workload);
     }
     Variation same_load = variation;
-    same_load.load = 1;
+    same_load.load = same_load.failures = 1;
     ModelVariant variant(*compile(constant));
     variant.set(scenario.seed, same_load);
     auto model = std::make_shared<Model>(*variant.model());
@@ -93,10 +95,18 @@ class ProbedRun {
   std::vector<double> misses() {
     std::vector<double> out;
     double before = 0;
+    uint64_t arrived = 0;
     for (size_t i = 0; i < begins_.size(); ++i) {
       world_->run_until(begins_[i]);
       world_->settle();
       const ClientState& client = world_->state().serving.clients.front();
+      // A flow may keep a part of a request.
+      const uint64_t here = client.arrived - client.completed - client.failed - client.dropped - client.timed_out;
+      if (i > 0 && here > 1 + (client.arrived - arrived) / 1000)
+        refuse(scenario_, fmt::format("{} of {} requests of one interval are still here {:.0f} s later, needed: fewer, "
+                                      "or more minReplicas",
+                                      here, client.arrived - arrived, kDrain.to_seconds()));
+      arrived = client.arrived;
       const auto missed = static_cast<double>(client.arrived) - static_cast<double>(client.slo_met);
       // More load never misses less; the whole requests of a flow may say so.
       if (i > 0) out.push_back(std::max(out.empty() ? 0 : out.back(), missed - before));
@@ -120,6 +130,7 @@ class ProbedRun {
   }
 
  private:
+  const Scenario& scenario_;
   Duration interval_;
   std::vector<WorkloadId> workloads_;
   std::vector<Time> begins_;
@@ -167,27 +178,41 @@ ClairvoyantBound Clairvoyant::bound(uint64_t seed, const Variation& variation) {
 
   const double penalty = *model.serving.clients.front().slo_penalty;
   const size_t n = choices_.size();
+  const size_t targets = agent.targets.size();
   auto begin_of = [&](size_t step) { return model.warmup_end + agent.interval * static_cast<int64_t>(step); };
+  auto end_of = [&](size_t step) { return std::min(begin_of(step + 1), model.end); };
+  auto hours_of = [&](size_t step) { return (end_of(step) - begin_of(step)).to_seconds() / 3600; };
+  // Of a replica and hour, by step and target: the least as a step begins and ends.
+  std::vector<double> prices;
+  for (size_t step = 0; step < demand.size(); ++step)
+    for (const AgentModel::Target& target : agent.targets) {
+      const Time last = end_of(step) - Duration{1};
+      prices.push_back(target.gpus * std::min(gpu_prices(model, target.workload, begin_of(step)).least,
+                                              gpu_prices(model, target.workload, last).least));
+    }
   auto cost_of = [&](size_t choice, size_t step) {  // of an interval
     double cost = 0;
-    for (size_t t = 0; t < agent.targets.size(); ++t)
-      cost += choices_[choice][t] * agent.targets[t].gpus *
-              gpu_prices(model, agent.targets[t].workload, begin_of(step)).least;
-    return cost * seconds / 3600;
+    for (size_t t = 0; t < targets; ++t) cost += choices_[choice][t] * prices[step * targets + t];
+    return cost * hours_of(step);
   };
   auto missed_of = [&](size_t choice, size_t step) {
     const double at = probed.top > 0 ? demand[step] / seconds / probed.top * (kRates - 1) : 0;
     return probed.misses[choice][std::min(kRates - 1, static_cast<size_t>(at))];
   };
+  // Of one more replica, by step and target: what its start costs before the step, at the least price since it began.
+  std::vector<double> start_costs;
+  for (size_t step = 0; step < demand.size(); ++step)
+    for (size_t t = 0; t < targets; ++t) {
+      const Duration paid = std::max(Duration{}, probed.starts[t] - agent.interval);
+      double price = prices[step * targets + t];
+      for (size_t s = step; s-- > 0 && end_of(s) > begin_of(step) - paid;)
+        price = std::min(price, prices[s * targets + t]);
+      start_costs.push_back(price * paid.to_seconds() / 3600);
+    }
   auto start_of = [&](size_t from, size_t to, size_t step) {
     double cost = 0;
-    for (size_t t = 0; t < agent.targets.size(); ++t) {
-      const int32_t more = choices_[to][t] - choices_[from][t];
-      const double paid = (probed.starts[t] - agent.interval).to_seconds();
-      if (more <= 0 || paid <= 0) continue;
-      const double price = gpu_prices(model, agent.targets[t].workload, begin_of(step)).least;
-      cost += more * agent.targets[t].gpus * price * paid / 3600;
-    }
+    for (size_t t = 0; t < targets; ++t)
+      cost += std::max(0, choices_[to][t] - choices_[from][t]) * start_costs[step * targets + t];
     return cost;
   };
 
@@ -213,8 +238,7 @@ ClairvoyantBound Clairvoyant::bound(uint64_t seed, const Variation& variation) {
   for (size_t step = demand.size(); step-- > 0; choice = from[step][choice]) {
     came += demand[step];
     missed += missed_of(choice, step);
-    for (size_t t = 0; t < agent.targets.size(); ++t)
-      out.gpu_hours += choices_[choice][t] * agent.targets[t].gpus * seconds / 3600;
+    for (size_t t = 0; t < targets; ++t) out.gpu_hours += choices_[choice][t] * agent.targets[t].gpus * hours_of(step);
   }
   out.penalty = penalty * missed;
   out.cost = total - out.penalty;

@@ -125,10 +125,12 @@ std::optional<Estimate> Comparison::difference(const ComparedFigure& figure, siz
   });
 }
 
-Verdict Comparison::verdict(const ComparedFigure& figure, const Estimate& difference) const {
+Verdict Comparison::verdict(const ComparedFigure& figure, size_t contestant, const Estimate& difference) const {
+  auto enough = [&](size_t c) { return contestants[c].trainings == 1 || contestants[c].trainings >= kFewestPoints; };
   const bool less = difference.interval.high < 0;
   const bool more = difference.interval.low > 0;
-  if (!(less || more) || seeds.size() < 2 || figure.better == Better::Neither) return Verdict::NoDifferenceShown;
+  if (!(less || more) || figure.better == Better::Neither) return Verdict::NoDifferenceShown;
+  if (seeds.size() < kFewestPoints || !enough(contestant) || !enough(baseline)) return Verdict::NoDifferenceShown;
   return less == (figure.better == Better::Less) ? Verdict::Better : Verdict::Worse;
 }
 

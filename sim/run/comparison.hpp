@@ -70,8 +70,10 @@ struct Comparison {
   // Of the contestant less the baseline, by pairs of runs of one family and seed.
   std::optional<Estimate> difference(const ComparedFigure& figure, size_t contestant,
                                      std::optional<size_t> family = {}) const;
-  // A difference is shown where its interval does not hold 0; one seed shows nothing.
-  Verdict verdict(const ComparedFigure& figure, const Estimate& difference) const;
+  // A difference is shown where its interval does not hold 0, of at least so many seeds, and of a single training or
+  // so many.
+  static constexpr size_t kFewestPoints = 5;
+  Verdict verdict(const ComparedFigure& figure, size_t contestant, const Estimate& difference) const;
 
  private:
   using Table = std::vector<std::vector<double>>;  // by training and seed: the mean over the families

@@ -188,15 +188,19 @@ class AgentCompiler {
   void check_policy(const AgentModel& out) {
     const PolicyFile& policy = *out.policy;
     if (policy.observation != out.observation) {
-      auto list = [](const std::vector<Feature>& features) {
-        std::string names;
-        for (const Feature& f : features) names += (names.empty() ? "" : ", ") + f.name;
-        return names;
-      };
-      error("policy", fmt::format("{} was trained on other observations: {} ({}); this agent sees {} ({})",
-                                  spec_->policy, policy.observation.size(), list(policy.observation),
-                                  out.observation.size(), list(out.observation)));
+      const auto [trained, sees] = std::mismatch(policy.observation.begin(), policy.observation.end(),
+                                                 out.observation.begin(), out.observation.end());
+      auto name = [](auto at, const std::vector<Feature>& all) { return at == all.end() ? "nothing" : at->name; };
+      error("policy", fmt::format("{} was trained on other observations: {}, the first that differs '{}'; this agent "
+                                  "sees {}, there '{}'",
+                                  spec_->policy, policy.observation.size(), name(trained, policy.observation),
+                                  out.observation.size(), name(sees, out.observation)));
     }
+    const auto interval = policy.provenance.find(kPolicyInterval);
+    if (interval != policy.provenance.end() && interval->second != fmt::format("{}", out.interval.to_seconds()))
+      diagnostics_.push_back({Severity::Warning, spec_->mark, "spec.policies.agents." + spec_->name + ".interval",
+                              fmt::format("found {}s, {} was trained with {}s", out.interval.to_seconds(),
+                                          spec_->policy, interval->second)});
     if (!(policy.network.actions == out.actions))
       error("policy", fmt::format("{} was trained with other actions", spec_->policy));
   }

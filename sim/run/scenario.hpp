@@ -316,6 +316,9 @@ struct MigPolicySpec {
 };
 
 // Who scales several workloads together.
+// Among the provenance of an agent's policy file: from decision to decision, in seconds.
+inline constexpr const char* kPolicyInterval = "interval";
+
 struct AgentSpec {
   std::string name;
   PolicyChoice coding;  // how it sees and acts; with a policy, that of the file
@@ -323,7 +326,7 @@ struct AgentSpec {
   std::shared_ptr<const PolicyFile> file;
   std::vector<std::string> workloads;
   Duration interval{15'000'000'000};
-  std::optional<Duration> start;               // of its decisions; none: the end of warm-up
+  std::optional<Duration> start;               // of its decisions; none: after one interval
   int32_t min_replicas = 0, max_replicas = 0;  // 0: those of the HorizontalPodAutoscalers, or 1 at least
   SourceMark mark;
 };

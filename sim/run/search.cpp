@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 namespace kisim {
 
@@ -101,10 +102,12 @@ size_t first_round(size_t budget, size_t families) {
 }
 
 std::vector<Settings> candidates_of(const SearchSpec& spec, size_t most) {
+  constexpr size_t kPatience = 20;  // draws for each that is wanted, before there seem to be no others
   const size_t all = size_of(spec.parameters, most);
   std::vector<Settings> out;
-  for (size_t k = 0; k < (all > 0 ? all : most); ++k) {
-    Settings& settings = out.emplace_back();
+  std::set<Settings> known;
+  for (size_t k = 0; all > 0 ? k < all : out.size() < most && k < kPatience * most; ++k) {
+    Settings settings;
     Stream stream(spec.seed, hash_combine(hash_text("Search"), k), Purpose::Variation);
     size_t rest = k;
     for (const SearchParameter& p : spec.parameters) {
@@ -116,6 +119,7 @@ std::vector<Settings> candidates_of(const SearchSpec& spec, size_t most) {
       settings[p.name] = nth(p, rest % n);
       rest /= n;
     }
+    if (known.insert(settings).second) out.push_back(std::move(settings));
   }
   return out;
 }

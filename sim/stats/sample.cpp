@@ -3,6 +3,9 @@
 #include "core/error.hpp"
 #include "core/random.hpp"
 
+#include <boost/math/distributions/normal.hpp>
+#include <boost/math/distributions/students_t.hpp>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -30,6 +33,20 @@ double mean(std::span<const double> values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
+namespace {
+
+// The share of resamples beyond each end of an interval of 95 %.
+double tail_of(std::span<const size_t> sizes) {
+  size_t points = 0;
+  for (size_t size : sizes)
+    if (size > 1) points = points == 0 ? size : std::min(points, size);
+  if (points == 0) return 0;
+  const double n = static_cast<double>(points), t = boost::math::quantile(boost::math::students_t(n - 1), 0.025);
+  return boost::math::cdf(boost::math::normal(), t * std::sqrt(n / (n - 1)));
+}
+
+}  // namespace
+
 Interval bootstrap(size_t points, const std::function<double(std::span<const size_t>)>& statistic, uint64_t seed) {
   return bootstrap(
       std::array{points}, [&](DrawnAxes drawn) { return statistic(drawn[0]); }, seed);
@@ -46,7 +63,8 @@ Interval bootstrap(std::span<const size_t> sizes, const std::function<double(Dra
       for (size_t& index : axis) index = stream.below(static_cast<uint32_t>(axis.size()));
     found.push_back(statistic(drawn));
   }
-  return {quantile(found, 0.025), quantile(found, 0.975)};
+  const double tail = tail_of(sizes);
+  return {quantile(found, tail), quantile(found, 1 - tail)};
 }
 
 }  // namespace kisim

@@ -15,7 +15,7 @@ says err "unknown parameter 'gama'"
 expect 2 train --env Pendulum-v1 --algorithm dqn --steps 10
 says err "actions of another kind than Discrete"
 expect 2 train --env CartPole-v1 --steps 0
-says err "--steps: found 0, allowed: at least 1"
+says err "--steps: found 0, allowed: 1 to 1000000000000"
 expect 2 train --resume pole --set gamma=1
 says err "--resume goes on with what its directory says"
 expect 4 train --resume nowhere
@@ -44,7 +44,7 @@ grep eval_return_mean out | cmp -s - first || fail "$what: resumed after its end
 cp -r pole damaged
 sed 's/"steps": .*/"steps": "many"/' pole/training.json >damaged/training.json
 expect 3 train --resume damaged
-says err "damaged/training.json: steps: missing, or not what kisim train writes there"
+says err "damaged/training.json: steps: found \"many\", allowed: an integer from 1 on"
 cp pole/training.json damaged/training.json
 for checkpoint in damaged/seed-4/checkpoint-*.kisim; do echo damaged >"$checkpoint"; done
 expect 3 train --resume damaged
@@ -74,6 +74,7 @@ for signal in INT TERM; do
   # shellcheck disable=SC2086
   expect_stopped $signal part-$signal/seed-0/curves.csv train --env CartPole-v1 --steps 100000000 $few --output-dir part-$signal -o json
   says out '"interrupted": true'
+  says err "interrupted; \`kisim train --resume part-$signal\` goes on"
   ls part-$signal/seed-0/checkpoint-*.kisim >/dev/null 2>&1 || fail "$what: no checkpoint"
   says part-$signal/report.html "Not finished"
 done

@@ -71,7 +71,9 @@ TEST_CASE("Scores of ten seeds", "[.nightly]") {
                     .threads = 0};
     for (uint64_t seed = 0; seed < 10; ++seed) all.seeds.push_back(seed);
     std::vector<double> returns;
-    for (const TrainResult& result : train_seeds(all, progress, stop)) returns.push_back(result.evaluation);
+    const SeedsResult found = train_seeds(all, progress, stop);
+    REQUIRE(found.failures.empty());
+    for (const TrainResult& result : found.results) returns.push_back(result.evaluation);
     const double iqm = interquartile_mean(returns);
     const auto interval = bootstrap_interval(returns);
     std::printf("%-16s %-4s %-13s %8ld %9.2f %9.2f .. %7.2f %9.2f\n", score.environment, score.algorithm, score.preset,

@@ -102,9 +102,9 @@ TEST_CASE("Seeds side by side are seeds one by one") {
   const std::atomic<bool> stop = false;
   SeedsRequest all{.training = request("ppo", "CartPole-v1", 1000, kNormalised), .seeds = {1, 2, 3}};
   all.training.threads = 3;
-  const std::vector<TrainResult> together = train_seeds(all, progress, stop);
+  const std::vector<TrainResult> together = train_seeds(all, progress, stop).results;
   all.training.threads = 1;
-  const std::vector<TrainResult> alone = train_seeds(all, progress, stop);
+  const std::vector<TrainResult> alone = train_seeds(all, progress, stop).results;
   REQUIRE(together.size() == 3);
   for (size_t i = 0; i < 3; ++i) {
     CHECK(together[i].seed == i + 1);
@@ -133,6 +133,25 @@ TEST_CASE("Two threads that multiply do not spoil each other's products") {
   CHECK(wrong == 0);
 }
 
+TEST_CASE("A seed that fails leaves the others their results") {
+  SeedsProgress progress;
+  const std::atomic<bool> stop = false;
+  SeedsRequest all{.training = request("ppo", "CartPole-v1", 600, kNormalised), .seeds = {1, 2, 3}};
+  all.training.threads = 1;
+  int made = 0;
+  all.training.make = [&made]() -> std::unique_ptr<Env> {
+    // Six environments and one for the evaluation by seed.
+    if (++made == 8) throw TrainingError("of the second");
+    return make_env("CartPole-v1");
+  };
+  const SeedsResult found = train_seeds(all, progress, stop);
+  REQUIRE(found.results.size() == 2);
+  CHECK(found.results[0].seed == 1);
+  CHECK(found.results[1].seed == 3);
+  REQUIRE(found.failures.size() == 1);
+  CHECK_THROWS_WITH(std::rethrow_exception(found.failures[0]), "seed 2: of the second");
+}
+
 TEST_CASE("Progress tells what was done before apart, and an earlier training is refused untouched") {
   Folder folder;
   SeedsRequest all{.training = request("ppo", "CartPole-v1", 2000, kNormalised, folder.path("run")),
@@ -147,7 +166,7 @@ TEST_CASE("Progress tells what was done before apart, and an earlier training is
     if (++made == 8) stop = true;
     return make_env("CartPole-v1");
   };
-  CHECK(train_seeds(all, first, stop).size() == 1);
+  CHECK(train_seeds(all, first, stop).results.size() == 1);
   CHECK(content(folder.path("run/training.json")) == "what it is\n");
   const std::string checkpoint = checkpoint_paths(folder.path("run/seed-2"))[0];
   CHECK(first.done > 2000);
@@ -161,7 +180,7 @@ TEST_CASE("Progress tells what was done before apart, and an earlier training is
 
   SeedsProgress rest;
   all.resume = true;
-  const std::vector<TrainResult> results = train_seeds(all, rest, stop);
+  const std::vector<TrainResult> results = train_seeds(all, rest, stop).results;
   REQUIRE(results.size() == 2);
   CHECK(rest.before == first.done);
   CHECK(rest.before + rest.done == results[0].steps + results[1].steps);
@@ -368,7 +387,9 @@ TEST_CASE("PPO balances the pole: 475 of 500 within 100,000 steps for four of fi
   all.training.values = train_values(find_algorithm("ppo"), "zoo-cartpole", {});
   all.training.threads = 0;
   int solved = 0;
-  for (const TrainResult& result : train_seeds(all, progress, stop)) {
+  const SeedsResult found = train_seeds(all, progress, stop);
+  CHECK(found.failures.empty());
+  for (const TrainResult& result : found.results) {
     UNSCOPED_INFO("seed " << result.seed << ": " << result.evaluation);
     solved += result.evaluation >= 475;
   }

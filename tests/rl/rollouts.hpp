@@ -11,7 +11,7 @@ namespace kisim::test {
 struct StepArrays {
   std::vector<float> observations, final_observations;
   std::vector<double> rewards, costs;
-  std::vector<uint8_t> terminated, truncated, masks;
+  std::vector<uint8_t> terminated, truncated, masks, final_masks;
 
   explicit StepArrays(const VectorEnv& envs) {
     const EnvSpec& spec = envs.spec();
@@ -23,10 +23,11 @@ struct StepArrays {
     terminated.resize(n);
     truncated.resize(n);
     masks.resize(n * spec.actions.outputs());
+    final_masks.resize(masks.size());
   }
   StepBuffers buffers() {
     return {observations.data(),       rewards.data(), terminated.data(), truncated.data(),
-            final_observations.data(), masks.data(),   costs.data()};
+            final_observations.data(), masks.data(),   costs.data(),      final_masks.data()};
   }
   bool ended(size_t i) const { return terminated[i] || truncated[i]; }
   bool operator==(const StepArrays&) const = default;

@@ -30,6 +30,7 @@ struct Step {
   std::vector<float> before, action, after;
   double reward = 0;
   bool terminated = false, truncated = false;
+  std::vector<uint8_t> allowed_after;
   bool operator==(const Step&) const = default;
 };
 
@@ -41,7 +42,8 @@ std::vector<float> action_of(const EnvSpec& spec, std::span<const uint8_t> allow
   return out;
 }
 
-std::vector<float> row(const std::vector<float>& rows, size_t i, size_t width) {
+template <class T>
+std::vector<T> row(const std::vector<T>& rows, size_t i, size_t width) {
   auto from = rows.begin() + static_cast<long>(i * width);
   return {from, from + static_cast<long>(width)};
 }
@@ -62,6 +64,8 @@ std::vector<Step> alone(const std::string& name, size_t i, size_t transitions) {
     step.reward = t.reward;
     step.terminated = t.terminated;
     step.truncated = t.truncated;
+    env->mask(allowed);
+    step.allowed_after = allowed;
     out.push_back(step);
     if (t.terminated || t.truncated) env->reset(kSeed + i, ++episode, observation);
   }
@@ -104,7 +108,8 @@ std::vector<std::vector<Step>> together(const std::string& name, size_t n, Autor
       const bool final = now.ended(i) && autoreset == Autoreset::SameStep;
       out[i].push_back({row(before.observations, i, width), row(actions, i, spec.actions.size()),
                         row(final ? now.final_observations : now.observations, i, width), now.rewards[i],
-                        now.terminated[i] != 0, now.truncated[i] != 0});
+                        now.terminated[i] != 0, now.truncated[i] != 0,
+                        row(final ? now.final_masks : now.masks, i, outputs)});
       over[i] = now.ended(i) && !final;
     }
   }

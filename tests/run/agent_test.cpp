@@ -263,11 +263,19 @@ TEST_CASE("Agents that cannot be", "[agent]") {
   test::Folder folder;
   write_policy_file(folder.path("p.safetensors"), policy);
   auto trained = [&] {
-    compile(read_scenario({kFleet + "-ramp.yaml"},
-                          test::with({{"policies.agents.fleet.policy", folder.path("p.safetensors")},
-                                      {"policies.agents.fleet.workloads", "[triton-t4, triton-a100]"}})));
+    return compile(read_scenario({kFleet + "-ramp.yaml"},
+                                 test::with({{"policies.agents.fleet.policy", folder.path("p.safetensors")},
+                                             {"policies.agents.fleet.workloads", "[triton-t4, triton-a100]"}})));
   };
-  CHECK_THAT(test::complaint(trained), Contains("was trained on other observations: 25"));
+  CHECK_THAT(test::complaint(trained), Contains("was trained on other observations: 25, the first that differs "
+                                                "'nothing'; this agent sees 26, there 'arrivals known'"));
+
+  // Or with decisions at other intervals.
+  policy = random_policy(env, {"kiscaler", {}, {}});
+  policy.provenance[kPolicyInterval] = "60";
+  write_policy_file(folder.path("p.safetensors"), policy);
+  REQUIRE(trained()->warnings.size() == 1);
+  CHECK_THAT(trained()->warnings[0], Contains("interval: found 15s") && Contains("was trained with 60s"));
 }
 
 TEST_CASE("The reward of an autoscaling environment by hand", "[agent]") {
@@ -331,6 +339,12 @@ TEST_CASE("The reward of an autoscaling environment by hand", "[agent]") {
                of({{"slo.images.penalty", "null"}}, {.penalty = 1});
              }),
              Contains("the reward's penalty needs slo.<traffic>.penalty"));
+  CHECK_THAT(test::complaint([&] { of({}, {.slo = std::nan("")}); }),
+             Contains("the reward has a weight or a price of nan, allowed: 0 to 1e6"));
+  CHECK_THAT(test::complaint([&] {
+               of({}, {.replica_prices = {1, 2, 3}});
+             }),
+             Contains("has 3 prices of replicas, allowed: one for each of 2"));
 }
 
 TEST_CASE("KIScaler's published reward in its environment", "[agent]") {
@@ -439,7 +453,7 @@ TEST_CASE("A shield stands between an agent and the cluster", "[agent]") {
 TEST_CASE("Training and evaluation files", "[agent]") {
   const TrainingFile training = read_training(kFleet + "/training.yaml");
   CHECK(training.environment.scenarios.size() == 4);
-  CHECK(training.steps == 1'000'000);
+  CHECK(training.steps == 2'000'000);
   CHECK(training.seeds == std::vector<uint64_t>{0, 1, 2, 3, 4});
   CHECK(training.environment.variation.load.low == 0.6);
   CHECK_THAT(training.coding, Contains("kiscaler"));

@@ -54,8 +54,8 @@ TEST_CASE("More servers are better, and as many make no difference", "[compariso
   // Common random numbers: equal contestants differ by nothing in any run.
   CHECK(same.interval.low == 0);
   CHECK(same.interval.high == 0);
-  CHECK(c.verdict(p95, same) == Verdict::NoDifferenceShown);
-  CHECK(c.verdict(p95, six) == Verdict::Better);
+  CHECK(c.verdict(p95, 1, same) == Verdict::NoDifferenceShown);
+  CHECK(c.verdict(p95, 2, six) == Verdict::Better);
   CHECK(six.mean == Approx(c.estimate(p95, 2)->mean - c.estimate(p95, 0)->mean));
   CHECK_FALSE(c.estimate(figure("COST"), 0));
 
@@ -67,7 +67,7 @@ TEST_CASE("More servers are better, and as many make no difference", "[compariso
 
 TEST_CASE("One run shows nothing", "[comparison]") {
   const Comparison c = compare_servers({{"four", 4}, {"six", 6}}, {1}, 1);
-  CHECK(c.verdict(figure("P95"), *c.difference(figure("P95"), 1)) == Verdict::NoDifferenceShown);
+  CHECK(c.verdict(figure("P95"), 1, *c.difference(figure("P95"), 1)) == Verdict::NoDifferenceShown);
 }
 
 // Two seeds, of which either is drawn twice in one resample of four: the middle 95 % reaches from one to the other.
@@ -85,29 +85,33 @@ TEST_CASE("Seeds are drawn with their runs of all families, and differences by p
   CHECK(less.mean == Approx(-8.25));
   CHECK(less.interval.low == Approx(-11));
   CHECK(less.interval.high == Approx(-5.5));
-  CHECK(c.verdict(cost, less) == Verdict::Better);
+  // However clear it looks.
+  CHECK(c.verdict(cost, 1, less) == Verdict::NoDifferenceShown);
   CHECK(calm.mean == Approx(-1.5));
   CHECK(calm.interval.low == Approx(-2));
   CHECK(calm.interval.high == Approx(-1));
 }
 
-// One training is 4 cheaper and one 1 dearer, on each of four seeds. With two trainings, either is drawn twice in one
+// One training is 4 cheaper and one 1 dearer, on each of five seeds. With two trainings, either is drawn twice in one
 // resample of four, so that the interval holds both; with one alone there is no such doubt.
 TEST_CASE("Trainings of one name are one contestant, and drawn, too", "[comparison]") {
   Comparison c;
   c.families = {"only"};
-  c.seeds = {1, 2, 3, 4};
-  c.contestants = {side("base", {{10, 11, 12, 13}}), side("learned", {{6, 7, 8, 9}, {11, 12, 13, 14}}),
-                   side("good one", {{6, 7, 8, 9}})};
+  c.seeds = {1, 2, 3, 4, 5};
+  c.contestants = {side("base", {{10, 11, 12, 13, 14}}), side("learned", {{6, 7, 8, 9, 10}, {11, 12, 13, 14, 15}}),
+                   side("good one", {{6, 7, 8, 9, 10}}), side("two good", {{6, 7, 8, 9, 10}, {5, 6, 7, 8, 9}})};
   const ComparedFigure& cost = figure("COST");
   const Estimate both = *c.difference(cost, 1), good = *c.difference(cost, 2);
   CHECK(both.mean == Approx(-1.5));
   CHECK(both.interval.low == Approx(-4));
   CHECK(both.interval.high == Approx(1));
-  CHECK(c.verdict(cost, both) == Verdict::NoDifferenceShown);
+  CHECK(c.verdict(cost, 1, both) == Verdict::NoDifferenceShown);
   CHECK(good.interval.low == Approx(-4));
   CHECK(good.interval.high == Approx(-4));
-  CHECK(c.verdict(cost, good) == Verdict::Better);
+  CHECK(c.verdict(cost, 2, good) == Verdict::Better);
+  // Two trainings are too few to speak for the third.
+  CHECK(c.difference(cost, 3)->interval.high < 0);
+  CHECK(c.verdict(cost, 3, *c.difference(cost, 3)) == Verdict::NoDifferenceShown);
   // As the baseline it is drawn likewise.
   c.baseline = 1;
   CHECK(c.difference(cost, 0)->interval.high == Approx(4));
@@ -118,19 +122,19 @@ TEST_CASE("What a comparison shows: findings with the cost first, 80 columns, an
           "[comparison]") {
   Comparison c;
   c.families = {"calm", "busy"};
-  c.seeds = {1, 2, 3};
-  c.contestants = {side("hpa", {{10, 11, 12, 20, 21, 22}}),
-                   side("learned", {{8, 9, 10, 18, 19, 20}, {8, 9, 10, 18, 19, 20}})};
+  c.seeds = {1, 2, 3, 4, 5};
+  c.contestants = {side("hpa", {{10, 11, 12, 11, 11, 20, 21, 22, 21, 21}}),
+                   side("learned", std::vector<std::vector<double>>(5, {8, 9, 10, 9, 9, 18, 19, 20, 19, 19}))};
   const std::string text = comparison_text(c, true, {});
-  CHECK_THAT(text, StartsWith("learned (2 trainings) against hpa: SLO worse by 2.00 points; cost better by 2.00\n"
+  CHECK_THAT(text, StartsWith("learned (5 trainings) against hpa: SLO worse by 2.00 points; cost better by 2.00\n"
                               "(-12 %)\n"));
   CHECK_THAT(text, Contains("In busy"));
-  CHECK_THAT(text, Contains("Of fewer than 10 seeds"));
+  CHECK_THAT(text, Contains("Fewer than 5 seeds, or from 2 to 4"));
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) CHECK(line.size() <= 80);
 
   const auto json = nlohmann::json::parse(comparison_json(c, {"careful"}));
-  CHECK(json["policies"][1]["trainings"] == 2);
+  CHECK(json["policies"][1]["trainings"] == 5);
   CHECK(json["policies"][1]["metrics"]["COST"]["mean"] == 14);
   CHECK(json["policies"][0]["families"]["busy"]["SLO"]["mean"] == Approx(0.71));
   CHECK(json["pairs"][0]["metric"] == "SLO");

@@ -6,12 +6,14 @@
 #include "io/json_file.hpp"
 #include "io/output.hpp"
 #include "io/training_file.hpp"
+#include "io/training_record.hpp"
 #include "io/training_report.hpp"
 #include "seeds.hpp"
 #include "tensor.hpp"
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -84,11 +86,12 @@ bool parse(const Arguments& arguments, Options& options) {
   if (!options.resume.empty() + !options.environment.empty() + !options.file.empty() != 1)
     throw UsageError("train needs either a file, --env NAME or --resume DIR");
   const bool given = !options.algorithm.empty() || !options.preset.empty() || !options.seeds.empty() ||
-                     !options.directory.empty() || !options.overrides.empty() || options.steps;
+                     !options.directory.empty() || !options.overrides.empty() || options.steps || options.strict;
   if (!options.resume.empty() && given)
     throw UsageError("--resume goes on with what its directory says: only --threads, --output and --quiet go with it");
-  if (options.steps && *options.steps < 1)
-    throw UsageError(fmt::format("--steps: found {}, allowed: at least 1", *options.steps));
+  constexpr int64_t kMostSteps = 1'000'000'000'000;
+  if (options.steps && (*options.steps < 1 || *options.steps > kMostSteps))
+    throw UsageError(fmt::format("--steps: found {}, allowed: 1 to {}", *options.steps, kMostSteps));
   return true;
 }
 
@@ -125,6 +128,7 @@ void set_environment(const TrainingFile& file, TrainRequest& out) {
   out.environment = fmt::format("{}-{:016x}", file.name, hash_text(text));
   out.policy_name = file.name;
   out.coding = file.coding;
+  out.provenance[kPolicyInterval] = fmt::format("{}", file.interval.to_seconds());
   out.make = [spec] { return std::make_unique<AutoscalingEnv>(spec); };
 }
 
@@ -142,14 +146,34 @@ SeedsRequest new_training(const Options& options) {
   return out;
 }
 
+// What a file says wrongly is told where it says so, not as a flag that nobody has given.
+template <class Check>
+void check_field(const TrainingFile& file, const std::string& field, const Check& check) {
+  try {
+    check();
+  } catch (const UsageError& error) {
+    std::string text = error.what();
+    if (text.starts_with("--")) text.erase(0, text.find(": ") + 2);
+    throw InputError({Severity::Error, file.marks.at(field), "spec." + field, text});
+  }
+}
+
 // What the command line says goes before what the file says.
 SeedsRequest training_of_file(const Options& options) {
   TrainingFile file = read_training(options.file, options.strict);
   print_warnings(file.warnings, file.warnings.size());
+  if (options.algorithm.empty()) check_field(file, "algorithm", [&] { find_algorithm(file.algorithm); });
   if (!options.algorithm.empty()) file.algorithm = options.algorithm;
-  if (!options.preset.empty()) file.preset = options.preset;
-  for (const auto& [name, value] : parse_overrides(options.overrides)) file.parameters[name] = value;
   const AlgorithmSpec& algorithm = find_algorithm(file.algorithm);
+  if (options.preset.empty()) check_field(file, "preset", [&] { train_params(algorithm, file.preset, {}); });
+  if (!options.preset.empty()) file.preset = options.preset;
+  const auto given = parse_overrides(options.overrides);
+  for (const auto& [name, value] : file.parameters)
+    if (!given.contains(name))
+      check_field(file, "parameters." + name, [&, &name = name, &value = value] {
+        train_params(algorithm, "", {{name, value}});
+      });
+  for (const auto& [name, value] : given) file.parameters[name] = value;
   train_params(algorithm, file.preset, file.parameters);
   SeedsRequest out;
   set_environment(file, out.training);
@@ -161,40 +185,32 @@ SeedsRequest training_of_file(const Options& options) {
   return out;
 }
 
-std::string training_json(const SeedsRequest& request, const std::string& file) {
-  return Json{{"file", file},
-              {"environment", request.training.environment},
-              {"algorithm", request.training.algorithm},
-              {"steps", request.training.steps},
-              {"parameters", request.training.values},
-              {"seeds", request.seeds}}
-             .dump(2) +
-         '\n';
+TrainingRecord record_of(const SeedsRequest& request, const std::string& file) {
+  const TrainRequest& training = request.training;
+  return {file, training.environment, training.algorithm, training.steps, training.values, request.seeds};
 }
 
 SeedsRequest old_training(const std::string& directory) {
-  const std::string path = fmt::format("{}/{}", directory, kTrainingFile);
-  const Json found = read_json(path);
-  auto field = [&]<class T>(const char* name, T value) {
-    try {
-      return found.at(name).get<T>();
-    } catch (const Json::exception&) {
-      refuse(path, fmt::format("{}: missing, or not what kisim train writes there", name));
-    }
-    return value;
-  };
+  const TrainingRecord record = TrainingRecord::read(directory);
+  const std::string path = fmt::format("{}/{}", directory, TrainingRecord::kFile);
   SeedsRequest out;
-  const std::string file = field("file", std::string()), environment = field("environment", std::string());
-  out.training.algorithm = field("algorithm", std::string());
-  out.training.steps = field("steps", int64_t{});
-  out.training.values = field("parameters", std::map<std::string, std::string>());
-  out.seeds = field("seeds", std::vector<uint64_t>());
-  if (file.empty())
-    set_environment(environment, out.training);
-  else
-    set_environment(read_training(file), out.training);
-  if (out.training.environment != environment)
-    refuse(path, fmt::format("{} or its scenarios have changed since: what was trained on is gone", file));
+  out.training.algorithm = record.algorithm;
+  out.training.steps = record.steps;
+  out.training.values = record.parameters;
+  out.seeds = record.seeds;
+  try {
+    train_params(find_algorithm(record.algorithm), "", record.parameters);
+    if (record.file.empty()) set_environment(record.environment, out.training);
+  } catch (const UsageError& error) {  // of names that nobody has given now
+    refuse(path, error.what());
+  }
+  if (!record.file.empty()) {
+    const TrainingFile file = read_training(record.file);
+    print_warnings(file.warnings, file.warnings.size());
+    set_environment(file, out.training);
+  }
+  if (out.training.environment != record.environment)
+    refuse(path, fmt::format("{} or its scenarios have changed since: what was trained on is gone", record.file));
   out.training.directory = directory;
   out.resume = true;
   return out;
@@ -216,7 +232,7 @@ void show_progress(const SeedsProgress& progress, int64_t all, const std::stop_t
   std::fputs("\r\x1b[K", stderr);
 }
 
-std::vector<TrainResult> train(const SeedsRequest& request, bool shown) {
+SeedsResult train(const SeedsRequest& request, bool shown) {
   if (request.seeds.size() > 1 && !threads_may_multiply()) {
     print_warnings(
         {"OpenBLAS is built without threads and without locks here, so the seeds train one after another; "
@@ -256,6 +272,24 @@ std::string results_table(const std::vector<TrainResult>& results) {
   return out;
 }
 
+bool is_training_error(const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const TrainingError&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
+std::string message_of(const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+}
+
 int run(const Arguments& arguments) {
   Options options;
   if (!parse(arguments, options)) return kOk;
@@ -265,27 +299,25 @@ int run(const Arguments& arguments) {
   request.training.threads = options.threads;
   request.training.version = version();
   request.description =
-      training_json(request, options.file.empty() ? "" : std::filesystem::absolute(options.file).string());
+      record_of(request, options.file.empty() ? "" : std::filesystem::absolute(options.file).string()).json();
 
   stop_on_signals();
-  std::vector<TrainResult> results;
-  std::exception_ptr failure;
-  bool draws = !request.training.directory.empty();
-  try {
-    results = train(request, !options.quiet && isatty(STDERR_FILENO));
-  } catch (const TrainingError&) {  // its curves tell how it came to that
-    failure = std::current_exception();
-  } catch (...) {
-    draws = false;
-    failure = std::current_exception();
+  const SeedsResult found = train(request, !options.quiet && isatty(STDERR_FILENO));
+  const bool interrupted = found.results.size() + found.failures.size() < request.seeds.size();
+  if (found.failures.empty() || !found.results.empty())
+    print(options.output == "json" ? results_json(found.results, interrupted) : results_table(found.results));
+  // Its curves tell how it came to a loss that is no number; after anything else there may be no files to draw.
+  const bool draws = std::all_of(found.failures.begin(), found.failures.end(), is_training_error);
+  for (size_t i = 1; i < found.failures.size(); ++i) print_error(message_of(found.failures[i]));
+  if (draws && !request.training.directory.empty()) {
+    const std::string report = write_training_report(request.training.directory);
+    if (!options.quiet) std::fprintf(stderr, "wrote %s\n", report.c_str());
   }
-  const bool interrupted = results.size() < request.seeds.size();
-  if (!failure) print(options.output == "json" ? results_json(results, interrupted) : results_table(results));
-  const std::string report = draws ? write_training_report(request.training.directory) : "";
-  if (draws && !options.quiet) std::fprintf(stderr, "wrote %s\n", report.c_str());
-  if (failure) std::rethrow_exception(failure);
+  if (!found.failures.empty()) std::rethrow_exception(found.failures[0]);
   if (!interrupted) return kOk;
-  print_error("interrupted");
+  const std::string& directory = request.training.directory;
+  print_error(directory.empty() ? "interrupted"
+                                : fmt::format("interrupted; `kisim train --resume {}` goes on", directory));
   return kInterrupted;
 }
 
