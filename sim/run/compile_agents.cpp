@@ -197,9 +197,9 @@ class AgentCompiler {
                                   out.observation.size(), name(sees, out.observation)));
     }
     const auto interval = policy.provenance.find(kPolicyInterval);
-    if (interval != policy.provenance.end() && interval->second != fmt::format("{}", out.interval.to_seconds()))
+    if (interval != policy.provenance.end() && interval->second != fmt::format("{:.9g}", out.interval.to_seconds()))
       diagnostics_.push_back({Severity::Warning, spec_->mark, "spec.policies.agents." + spec_->name + ".interval",
-                              fmt::format("found {}s, {} was trained with {}s", out.interval.to_seconds(),
+                              fmt::format("found {:.9g}s, {} was trained with {}s", out.interval.to_seconds(),
                                           spec_->policy, interval->second)});
     if (!(policy.network.actions == out.actions))
       error("policy", fmt::format("{} was trained with other actions", spec_->policy));

@@ -128,7 +128,7 @@ void set_environment(const TrainingFile& file, TrainRequest& out) {
   out.environment = fmt::format("{}-{:016x}", file.name, hash_text(text));
   out.policy_name = file.name;
   out.coding = file.coding;
-  out.provenance[kPolicyInterval] = fmt::format("{}", file.interval.to_seconds());
+  out.provenance[kPolicyInterval] = fmt::format("{:.9g}", file.interval.to_seconds());
   out.make = [spec] { return std::make_unique<AutoscalingEnv>(spec); };
 }
 
